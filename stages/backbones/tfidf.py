@@ -1,0 +1,103 @@
+"""TF-IDF: scikit-learn's TfidfVectorizer, fitted once and then frozen. The backbone of the time before deep learning.
+
+Fitted on a corpus (`backbone.weights`: one document a line), it carries what a large unlabelled text knows; fitted on
+the training rows (`pretrained`), it is the baseline that a pretrained encoder has to beat.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from scipy import sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from stages.backbones import fingerprint
+from stages.errors import HeadstartError
+from stages.params import BackboneParams, ExtractParams
+
+# Names are scikit-learn's analyzers: single words, or 2 to 5 characters inside word boundaries.
+NGRAMS = {"word": (1, 1), "char_wb": (2, 5)}
+VOCABULARY = "vocabulary.parquet"
+
+
+class Tfidf:
+    """A frozen vectoriser; vectors are sparse."""
+
+    sparse = True
+
+    def __init__(self, spec: BackboneParams, settings: ExtractParams, terms: Sequence[str], idf: np.ndarray) -> None:
+        """
+        Args:
+            terms: (dim,) the vocabulary, in the order of the vector's elements.
+            idf: (dim,) inverse document frequency of each term.
+        """
+        self._terms, self._idf = list(terms), idf
+        self._vectorizer = _vectorizer(spec, settings)
+        self._vectorizer.vocabulary = {term: index for index, term in enumerate(self._terms)}
+        self._vectorizer.idf_ = idf
+        self.dim = len(self._terms)
+        self.fingerprint = fingerprint.of_parts(
+            family=spec.family,
+            name=spec.name,
+            weights=fingerprint.of_parts(terms=self._terms, idf=idf.tolist()),
+            normalize=settings.normalize,
+        )
+
+    def encode(self, inputs: Sequence[str]) -> sparse.csr_matrix:
+        """(inputs, dim) float32, rows of length 1 with `extract.normalize`."""
+        return sparse.csr_matrix(self._vectorizer.transform(inputs), dtype=np.float32)
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table({"term": self._terms, "idf": self._idf}), folder / VOCABULARY, compression="zstd")
+
+
+def load(
+    spec: BackboneParams,
+    settings: ExtractParams,
+    *,
+    training_texts: Callable[[], Iterable[str]] | None,
+    saved: Path | None,
+) -> Tfidf:
+    """Restore a saved vectoriser, or fit one on the corpus in `spec.weights`, or on the training texts."""
+    if spec.name not in NGRAMS:
+        raise HeadstartError(f"backbone.name is {spec.name!r}, but family tfidf knows {' and '.join(NGRAMS)}")
+    if saved is not None:
+        try:
+            table = pq.read_table(saved / VOCABULARY)
+            return Tfidf(spec, settings, table["term"].to_pylist(), table["idf"].to_numpy())
+        except (OSError, KeyError, pa.ArrowException) as error:
+            raise HeadstartError(f"{saved / VOCABULARY} cannot be read ({error}); run `dvc repro`") from None
+    if spec.weights == "random":
+        raise HeadstartError("backbone.weights is 'random', but tfidf has no weights to draw; use pretrained or a text file")
+    if spec.weights != "pretrained":
+        texts, source = _documents(Path(spec.weights)), spec.weights
+    elif training_texts is not None:
+        texts, source = training_texts(), "the training rows"
+    else:
+        raise HeadstartError("a tfidf backbone needs its vocabulary or training texts; run `dvc repro extract`")
+    vectorizer = _vectorizer(spec, settings)
+    try:
+        vectorizer.fit(texts)
+    except ValueError:
+        raise HeadstartError(f"{source} holds no words to fit tfidf on; use a text file with one document a line") from None
+    return Tfidf(spec, settings, vectorizer.get_feature_names_out().tolist(), vectorizer.idf_)
+
+
+def _vectorizer(spec: BackboneParams, settings: ExtractParams) -> TfidfVectorizer:
+    return TfidfVectorizer(
+        analyzer=spec.name, ngram_range=NGRAMS[spec.name], norm="l2" if settings.normalize else None
+    )
+
+
+def _documents(path: Path) -> list[str]:
+    try:
+        return path.read_text("utf-8").splitlines()
+    except (FileNotFoundError, IsADirectoryError):
+        raise HeadstartError(
+            f"backbone.weights is {str(path)!r}, but must be pretrained or a text file with one document a line"
+        ) from None
+    except UnicodeDecodeError:
+        raise HeadstartError(f"{path} is not UTF-8; save it as UTF-8") from None

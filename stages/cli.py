@@ -1,0 +1,60 @@
+"""What the command lines of all verbs share: paths as positionals, `--params`, errors as one sentence."""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from stages.errors import HeadstartError
+
+
+def arguments(doc: str | None, *, with_params: bool = True, **paths: str) -> argparse.Namespace:
+    """Parse the command line of a verb.
+
+    Args:
+        doc: the verb's module docstring, printed by `--help`.
+        with_params: whether the verb reads params.yaml.
+        paths: one positional argument each, name to help text, parsed to `Path`.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {sys.modules['__main__'].__spec__.name}" if sys.modules["__main__"].__spec__ else None,
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for name, text in paths.items():
+        parser.add_argument(name, type=Path, help=text)
+    if with_params:
+        parser.add_argument(
+            "--params", type=Path, default=Path("params.yaml"), help="settings (default: %(default)s)"
+        )
+    return parser.parse_args()
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a verb's `main`; a user's mistake ends with one sentence on stderr and exit code 1."""
+    if "DVC_STAGE" in os.environ:
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    # SIGTERM unwinds like an exception, so that half-written outputs are removed on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        main()
+    except HeadstartError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when `parent` is gone.
+
+    A stage that outlives a killed DVC would write beside the run that replaces it. The commands in dvc.yaml
+    start with `exec`, so the parent is DVC itself and not a shell between the two.
+    """
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,62 @@
+"""model.json: what `predict` and `evaluate` need to know of a trained head or fine-tuned model, without params.yaml."""
+
+import json
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict
+
+from stages.errors import HeadstartError
+from stages.params import BackboneParams, ExtractParams, Section, validate
+
+FILE = "model.json"
+
+
+class Model(Section):
+    """One trained classifier. `labels` are in the order of its scores."""
+
+    # JSON has no tuples, so types are coerced here; unknown keys stay refused.
+    model_config = ConfigDict(strict=False)
+
+    method: Literal["head", "full"]
+    labels: tuple[str, ...]
+    input: str
+    modality: str
+    backbone: BackboneParams
+    extract: ExtractParams
+    fingerprint: str
+    temperature: float
+    chosen: dict[str, Any]
+    training: dict[str, Any]
+    versions: dict[str, str]
+
+
+def write(folder: Path, model: Model | None) -> None:
+    """Write model.json; None says that there is no model: fine-tuning was not asked for."""
+    content = {"method": "none"} if model is None else model.model_dump()
+    (folder / FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def read(folder: Path) -> Model | None:
+    """Read model.json; None where its method is `none`.
+
+    Raises:
+        HeadstartError: the file is missing or is not a model.json.
+    """
+    path = folder / FILE
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise HeadstartError(f"{path} does not exist; run `dvc repro`, or name a folder that holds a model") from None
+    except ValueError as error:
+        raise HeadstartError(f"{path} is not valid JSON ({error}); run `dvc repro` to write it again") from None
+    if content == {"method": "none"}:
+        return None
+    return validate(Model, content, source=str(path))
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Versions of Python and of `packages`, found without importing them."""
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}

@@ -1,0 +1,220 @@
+"""params.yaml: one frozen, typed section per stage, and the only reader of the file.
+
+Each section is checked whole before any stage works: unknown keys, wrong types and impossible values are refused
+with the file, the key, the value, what is allowed and the nearest known key.
+"""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from stages.errors import HeadstartError
+
+
+def _number(value: object) -> object:
+    """PyYAML follows YAML 1.1 and reads `1e-3` as a string."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+Positive = Annotated[Number, Field(gt=0)]
+Fraction = Annotated[Number, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(min_length=1)]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """A part of params.yaml: unknown keys and lossy conversions are refused, values never change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class PrepareParams(Section):
+    """Where the raw rows are, and how they are split."""
+
+    data: Name
+    input: Name
+    label: Name
+    modality: Literal["auto", "text"] = "auto"
+    split: Name | None = None
+    group: Name | None = None
+    validation: Fraction = 0.15
+    test: Fraction = 0.2
+    seed: int = 0
+    max_rejected: Annotated[Number, Field(ge=0, le=1)] = 0.01
+
+    @model_validator(mode="after")
+    def _leaves_training_rows(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise ValueError(
+                f"validation {self.validation} + test {self.test} leave no training rows; their sum must be below 1"
+            )
+        return self
+
+
+class BackboneParams(Section):
+    """The pretrained model."""
+
+    family: Literal["transformers", "torchvision", "tfidf"]
+    name: Name
+    revision: Name | None = None
+    weights: Name = "pretrained"
+
+
+class ExtractParams(Section):
+    """How an input becomes one vector."""
+
+    pooling: Literal["mean", "cls", "max"] = "mean"
+    max_length: Annotated[int, Field(ge=2)] = 256
+    normalize: bool = True
+    dtype: Literal["float16", "float32"] = "float16"
+
+
+class BudgetParams(Section):
+    """Which training rows may be used, by the head and by fine-tuning alike."""
+
+    per_class: Count | None = None
+    seed: int = 0
+
+
+class TrainHeadParams(Section):
+    """The scikit-learn classifier on frozen features."""
+
+    kind: Literal["logistic", "linear_svm", "ridge", "knn", "mlp"] = "logistic"
+    C: Annotated[tuple[Positive, ...], BeforeValidator(_tuple), Field(min_length=1)] = (0.1, 1, 10, 100)
+    neighbors: Annotated[tuple[Count, ...], BeforeValidator(_tuple), Field(min_length=1)] = (1, 5, 10, 20)
+    folds: Annotated[int, Field(ge=2)] = 5
+    class_weight: Literal["balanced"] | None = None
+
+
+class FinetuneParams(Section):
+    """Training on from the pretrained weights."""
+
+    method: Literal["none", "full"] = "none"
+    epochs: Count = 6
+    batch_size: Count = 32
+    learning_rate: Positive = 1e-4
+    head_learning_rate: Positive = 1e-3
+    weight_decay: Annotated[Number, Field(ge=0)] = 0.01
+    warmup: Fraction = 0.1
+    seed: int = 0
+
+
+class EvaluateParams(Section):
+    """How sure the metrics are."""
+
+    bootstrap: Annotated[int, Field(ge=0)] = 1000
+    seed: int = 0
+
+
+class RuntimeParams(Section):
+    """How to run, not what to compute: no stage depends on it."""
+
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    prepare: PrepareParams
+    backbone: BackboneParams
+    extract: ExtractParams = ExtractParams()
+    budget: BudgetParams = BudgetParams()
+    train_head: TrainHeadParams = TrainHeadParams()
+    finetune: FinetuneParams = FinetuneParams()
+    evaluate: EvaluateParams = EvaluateParams()
+    runtime: RuntimeParams = RuntimeParams()
+
+
+def load(path: Path) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        HeadstartError: the file is missing, is not YAML, or holds a key or value that is not allowed.
+    """
+    try:
+        raw = yaml.load(path.read_text("utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except FileNotFoundError:
+        raise HeadstartError(
+            f"{path} does not exist; run from the project's root, or name the file with --params"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise HeadstartError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" in line {where.line + 1}" if where else ""
+        raise HeadstartError(
+            f"{path} is not valid YAML{line}: {getattr(error, 'problem', error)}; correct it"
+        ) from None
+    return validate(Params, raw, source=str(path))
+
+
+def validate(model: type[Model], raw: object, *, source: str) -> Model:
+    """Check `raw` against `model`; `source` names the file in the error."""
+    if not isinstance(raw, dict):
+        raise HeadstartError(f"{source} is {_show(raw)}, but must be a mapping with {_listed(model.model_fields)}")
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise HeadstartError(_sentence(model, raw, error, source)) from None
+
+
+def _sentence(model: type[BaseModel], raw: Any, error: ValidationError, source: str) -> str:
+    """Say the first problem in one sentence. A misspelt key comes before the key that it leaves missing."""
+    problem = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    key = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "extra_forbidden":
+        *parents, last = problem["loc"]
+        known = _fields(model, parents)
+        prefix = "".join(f"{parent}." for parent in parents)
+        near = difflib.get_close_matches(str(last), known, n=1, cutoff=0.5)
+        hint = f"did you mean {prefix}{near[0]}?" if near else f"known: {_listed(known)}"
+        return f"{source}: {key} is not a setting; {hint}"
+    if problem["type"] == "missing":
+        return f"{source}: {key} is missing; add it"
+    context = problem.get("ctx", {})
+    if problem["type"] == "literal_error":
+        allowed = f"must be one of {context['expected']}"
+    elif problem["type"] == "string_pattern_mismatch":
+        allowed = "must be one of 'auto', 'cpu', 'mps', 'cuda' or 'cuda:N'"
+    elif problem["type"] == "value_error":
+        return f"{source}: {key}: {context['error']}"
+    else:
+        allowed = problem["msg"].replace("Input should", "must").replace("a valid dictionary or instance", "a mapping")
+    value: Any = raw
+    for step in problem["loc"]:
+        value = value[step] if isinstance(value, list) or step in value else value
+    return f"{source}: {key} is {_show(value)}, but {allowed}"
+
+
+def _fields(model: type[BaseModel], path: list[Any]) -> Mapping[str, Any]:
+    for step in path:
+        annotation = model.model_fields[step].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return {}
+        model = annotation
+    return model.model_fields
+
+
+def _listed(names: Mapping[str, Any]) -> str:
+    return ", ".join(names)
+
+
+def _show(value: object) -> str:
+    """The value as the user wrote it, cut where it is long."""
+    text = "empty" if value is None else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"

@@ -1,0 +1,86 @@
+"""The prepared table: schema, content ids, the stable split, and the budget of training rows.
+
+Split and budget are pure functions of a row's own id (or group) and the settings. Growing the data never moves a row
+from one split to another, and identical content never straddles two.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from stages import shards
+from stages.errors import HeadstartError
+from stages.params import BudgetParams
+
+SPLITS = ("train", "validation", "test")
+
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("text", pa.large_string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("group", pa.string()),
+        pa.field("source", pa.string(), nullable=False),
+    ]
+)
+
+
+def content_id(content: bytes) -> str:
+    """The first 16 bytes of SHA-256 over the content, in hex: the same content has one id everywhere."""
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
+def split_of(key: str, *, validation: float, test: float, seed: int) -> str:
+    """The split of a row: a hash of its id or group against thresholds, so `test` is the lowest band.
+
+    Changing `validation` moves rows between train and validation only.
+    """
+    position = _uniform(f"split:{seed}:{key}")
+    if position < test:
+        return "test"
+    return "validation" if position < test + validation else "train"
+
+
+def within_budget(ids: Sequence[str], labels: Sequence[str], budget: BudgetParams) -> np.ndarray:
+    """Which training rows may be used: for each class the `per_class` rows with the lowest hash of their id.
+
+    A larger budget contains every smaller one with the same seed.
+
+    Args:
+        ids: (rows,)
+        labels: (rows,)
+
+    Returns:
+        (rows,) boolean mask; all true where `budget.per_class` is null.
+    """
+    if budget.per_class is None:
+        return np.ones(len(ids), dtype=bool)
+    mask = np.zeros(len(ids), dtype=bool)
+    rank = np.array([_uniform(f"budget:{budget.seed}:{each}") for each in ids])
+    names = np.asarray(labels)
+    for label in np.unique(names):
+        rows = np.flatnonzero(names == label)
+        mask[rows[np.argsort(rank[rows], kind="stable")][: budget.per_class]] = True
+    return mask
+
+
+def read(prepared: Path, split: str) -> pa.Table:
+    """One split of the prepared table: id, text, label, group, source."""
+    return shards.read_all(prepared / split)
+
+
+def metadata(prepared: Path) -> dict[str, Any]:
+    """What prepare knows of the table: `input` (the raw column's name) and `modality`."""
+    content = shards.metadata(prepared / "train")
+    if not {"input", "modality"} <= content.keys():
+        raise HeadstartError(f"{prepared / 'train'} was not written by prepare; run `dvc repro prepare`")
+    return content
+
+
+def _uniform(key: str) -> float:
+    """A hash of `key` as a number in [0, 1)."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) / 2**64
