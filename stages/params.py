@@ -100,6 +100,12 @@ class TrainHeadParams(Section):
     folds: Annotated[int, Field(ge=2)] = 5
     class_weight: Literal["balanced"] | None = None
 
+    @model_validator(mode="after")
+    def _can_weigh(self) -> Self:
+        if self.class_weight and self.kind in ("knn", "mlp"):
+            raise ValueError(f"class_weight is balanced, which {self.kind} cannot do; use logistic, linear_svm or ridge")
+        return self
+
 
 class FinetuneParams(Section):
     """Training on from the pretrained weights."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors
 import safetensors.torch
 import torch
 import transformers
@@ -19,7 +20,8 @@ from stages.backbones import fingerprint, hub
 from stages.errors import HeadstartError
 from stages.params import BackboneParams, ExtractParams, RuntimeParams
 
-TOKENS_PER_BATCH = {"cpu": 1_024}  # padded tokens that keep the caches warm; on an accelerator, its cores busy
+# Padded tokens: few enough for a CPU's caches, enough to keep the cores of an accelerator busy.
+TOKENS_PER_BATCH_CPU = 1_024
 TOKENS_PER_BATCH_ACCELERATOR = 32_768
 # Tensors of a fine-tuned model that belong to the classifier layer, not to the encoder.
 CLASSIFIER_PREFIX = "classifier."
@@ -82,7 +84,7 @@ class TextEncoder(nn.Module):
         """
         rows = self.tokenize(texts)
         lengths = [padded_length(len(row["input_ids"]), self.settings.max_length) for row in rows]
-        tokens = TOKENS_PER_BATCH.get(self.device.type, TOKENS_PER_BATCH_ACCELERATOR)
+        tokens = TOKENS_PER_BATCH_CPU if self.device.type == "cpu" else TOKENS_PER_BATCH_ACCELERATOR
         order = sorted(range(len(rows)), key=lengths.__getitem__)
         start = 0
         while start < len(order):
@@ -125,11 +127,11 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams) 
         weights = "random, seed 0"
     elif spec.weights == "pretrained":
         files = hub.weight_files(folder)
-        body = _pretrained(folder, config, None, spec.name)
+        body = _pretrained(folder, config, spec.name)
         weights = fingerprint.of_parts(files=[fingerprint.of_file(path) for path in files])
     else:
         path = Path(spec.weights)
-        body = _pretrained(None, config, _state_dict(path), spec.weights)
+        body = _pretrained(None, config, spec.weights, _state_dict(path))
         weights = fingerprint.of_parts(files=[fingerprint.of_file(path)])
     if getattr(config, "is_encoder_decoder", False):
         body = body.get_encoder()
@@ -152,9 +154,10 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams) 
 def load_finetuned(folder: Path, settings: ExtractParams, runtime: RuntimeParams) -> tuple[TextEncoder, dict[str, Tensor]]:
     """Load what `save_finetuned` wrote: the encoder and the state of its classifier layer."""
     config, tokenizer = _configuration(folder, str(folder))
-    state = safetensors.torch.load_file(folder / "model.safetensors")
-    classifier = {name.removeprefix(CLASSIFIER_PREFIX): state.pop(name) for name in list(state) if name.startswith(CLASSIFIER_PREFIX)}
-    body = _pretrained(None, config, state, str(folder))
+    body = _pretrained(folder, config, str(folder))
+    with safetensors.safe_open(folder / "model.safetensors", framework="pt") as file:
+        names = [name for name in file.keys() if name.startswith(CLASSIFIER_PREFIX)]  # noqa: SIM118 (not a dict)
+        classifier = {name.removeprefix(CLASSIFIER_PREFIX): file.get_tensor(name) for name in names}
     return TextEncoder(body, tokenizer, settings).to(device(runtime)).eval(), classifier
 
 
@@ -165,7 +168,8 @@ def save_finetuned(folder: Path, encoder: TextEncoder, classifier: nn.Linear) ->
     encoder.tokenizer.save_pretrained(folder)
     state = {name: tensor.cpu().contiguous() for name, tensor in encoder.body.state_dict().items()}
     state |= {CLASSIFIER_PREFIX + name: tensor.cpu().contiguous() for name, tensor in classifier.state_dict().items()}
-    safetensors.torch.save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    # Not save_file: it makes the file readable for its owner alone.
+    (folder / "model.safetensors").write_bytes(safetensors.torch.save(state, metadata={"format": "pt"}))
 
 
 def device(runtime: RuntimeParams) -> torch.device:
@@ -204,16 +208,20 @@ def _configuration(folder: Path, name: str) -> tuple[Any, Any]:
     return config, tokenizer
 
 
-def _pretrained(folder: Path | None, config: Any, state: dict[str, Tensor] | None, name: str) -> Any:
-    """The encoder with all of its weights; a weight that is missing is an error, not a random number."""
+def _pretrained(folder: Path | None, config: Any, name: str, state: dict[str, Tensor] | None = None) -> Any:
+    """The encoder with all of its weights, from `folder` or from `state`.
+
+    A weight that is missing is an error, not a random number.
+    """
     try:
-        body, report = transformers.AutoModel.from_pretrained(
+        with torch.device("meta"):
+            architecture = type(transformers.AutoModel.from_config(config))
+        body, report = architecture.from_pretrained(
             folder,
             config=config,
             state_dict=state,
             dtype=torch.float32,
             use_safetensors=True,
-            trust_remote_code=False,
             output_loading_info=True,
         )
     except Exception as error:

@@ -1,0 +1,118 @@
+"""Finetune: train the backbone on from its pretrained weights, starting from the trained head. Optional.
+
+    python -m stages.finetune data/prepared data/features data/head data/finetuned
+
+Reads `budget`, `finetune` and `runtime` from params.yaml. With `method: none` it writes model.json saying so, in under
+a second; otherwise model.safetensors, config and tokenizer, which transformers can load too, and model.json.
+"""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stages import cli, metrics, model, outputs, params, samples
+from stages.errors import HeadstartError
+from stages.params import BudgetParams, FinetuneParams, RuntimeParams
+
+if TYPE_CHECKING:
+    from stages.backbones.classifier import Classifier
+
+def finetune(
+    prepared: Path,
+    source: Path,
+    head: Path,
+    target: Path,
+    budget: BudgetParams,
+    settings: FinetuneParams,
+    runtime: RuntimeParams,
+) -> None:
+    """Fine-tune the backbone of `head` on the training rows of `prepared`, and write it to `target`.
+
+    Raises:
+        HeadstartError: an input is missing or damaged, the backbone has no weights to train, or training diverged.
+    """
+    if settings.method == "none":
+        with outputs.directory(target) as out:
+            model.write(out, None)
+        print("finetune: method none, nothing to train")
+        return
+    start = time.perf_counter()
+    trained = model.read(head)
+    if trained is None:
+        raise HeadstartError(f"{head / model.FILE} describes no head; run `dvc repro train_head`")
+    if trained.backbone.family == "tfidf":
+        raise HeadstartError(
+            f"finetune.method is {settings.method}, but backbone.family tfidf has no weights to train;"
+            " set finetune.method to none, or backbone.family to transformers"
+        )
+    # Only now: without fine-tuning this stage imports neither torch nor scikit-learn.
+    from stages import backbones, features, heads, training
+    from stages.backbones.classifier import Classifier
+
+    train = samples.read(prepared, "train").to_pydict()
+    keep = np.flatnonzero(samples.within_budget(train["id"], train["label"], budget))
+    texts = [train["text"][row] for row in keep]
+    y = np.array([trained.labels.index(train["label"][row]) for row in keep])
+    vectors = features.read(source, "train")
+    vectors = vectors.select(samples.within_budget(vectors.ids, vectors.labels, budget))
+    weight, bias = heads.linear_layer(
+        heads.load(head / heads.FILE, trained.labels, trained.temperature), vectors.X, vectors.labels
+    )
+    encoder = backbones.load(trained.backbone, trained.extract, runtime)
+    if encoder.fingerprint != trained.fingerprint:
+        raise HeadstartError(f"{head} was trained on another version of {trained.backbone.name}; run `dvc repro extract`")
+    classifier = Classifier(encoder, trained.labels)
+    classifier.start_from(weight, bias)
+    before = _validate(classifier, prepared)
+    steps = training.train(classifier, texts, y, settings)
+    after = _validate(classifier, prepared)
+    with outputs.directory(target) as out:
+        classifier.save(out)
+        described = trained.model_copy(
+            update={
+                "method": settings.method,
+                "temperature": 1.0,
+                "chosen": settings.model_dump(),
+                "training": {
+                    "rows": len(texts),
+                    "steps": steps,
+                    "validation": {"start": before, "end": after},
+                },
+                "versions": model.versions("accelerate", "torch", "transformers"),
+            }
+        )
+        model.write(out, described)
+    shown = f", validation accuracy {before['accuracy']:.3f} -> {after['accuracy']:.3f}" if before else ""
+    print(
+        f"finetune: {settings.method}, {len(texts):,} rows, {settings.epochs} epochs, {steps:,} steps"
+        f" in {time.perf_counter() - start:.1f} s{shown}"
+    )
+
+
+def _validate(classifier: "Classifier", prepared: Path) -> dict[str, float]:
+    """Headline metrics on the validation rows; empty where there are none."""
+    rows = samples.read(prepared, "validation").to_pydict()
+    if not rows["id"]:
+        return {}
+    truth = np.array([classifier.labels.index(label) for label in rows["label"]])
+    return metrics.headline(truth, classifier.probabilities(rows["text"]))
+
+
+def main() -> None:
+    args = cli.arguments(
+        __doc__,
+        prepared="folder that prepare wrote",
+        features="folder that extract wrote",
+        head="folder that train_head wrote",
+        finetuned="folder to write",
+    )
+    settings = params.load(args.params)
+    finetune(
+        args.prepared, args.features, args.head, args.finetuned, settings.budget, settings.finetune, settings.runtime
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,245 @@
+"""scikit-learn classifiers on frozen features: fit with the regularisation chosen by cross-validation, save, load.
+
+Every head gives probabilities, softmax(scores / temperature). Heads without probabilities of their own get the
+temperature that minimises the log loss of their out-of-fold scores (Guo et al. 2017, On Calibration of Modern Neural
+Networks); the others keep temperature 1.
+"""
+
+import io
+import json
+import os
+import re
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import sklearn.utils
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.model_selection import StratifiedKFold
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.svm import LinearSVC
+from threadpoolctl import threadpool_limits
+
+from stages.errors import HeadstartError
+from stages.features import Matrix
+from stages.params import TrainHeadParams
+
+FILE = "head.skops"
+# All that a head.skops may hold; anything else in it is refused.
+ESTIMATORS = (LogisticRegression, RidgeClassifier, LinearSVC, KNeighborsClassifier, MLPClassifier, LabelBinarizer)
+NEEDS_CALIBRATION = ("linear_svm", "ridge")
+
+
+@dataclass(frozen=True)
+class Head:
+    """A fitted classifier; `labels` are in the order of its scores."""
+
+    estimator: Any
+    labels: tuple[str, ...]
+    temperature: float = 1.0
+
+    def probabilities(self, X: Matrix) -> np.ndarray:
+        """Probability of each label: (rows, labels) float64, rows sum to 1. `X`: (rows, dim)."""
+        with threadpool_limits(1):
+            return softmax(_scores(self.estimator, X) / self.temperature, axis=1)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What cross-validation found. `log_losses` and `accuracies` are those of the candidates, in their order."""
+
+    parameter: str
+    value: float
+    candidates: tuple[float, ...]
+    folds: int
+    log_losses: tuple[float, ...] = ()
+    accuracies: tuple[float, ...] = ()
+
+
+def fit(X: Matrix, labels: np.ndarray, settings: TrainHeadParams) -> tuple[Head, Chosen]:
+    """Fit a head on all rows, with the candidate whose out-of-fold log loss is lowest.
+
+    Args:
+        X: (rows, dim) float32.
+        labels: (rows,) class names.
+
+    Raises:
+        HeadstartError: a class has too few rows for the cross-validation that the settings need.
+    """
+    names, y = np.unique(labels.astype(str), return_inverse=True)
+    smallest = int(np.bincount(y).min())
+    folds = min(settings.folds, smallest)
+    parameter = "neighbors" if settings.kind == "knn" else "C"
+    candidates: tuple[float, ...] = getattr(settings, parameter)
+    if settings.kind == "knn":
+        # A fold cannot ask for more neighbours than the other folds have rows.
+        most = len(y) - -(-len(y) // folds) if folds > 1 else len(y)
+        candidates = tuple(sorted({min(count, most) for count in settings.neighbors}))
+    chosen = Chosen(parameter, candidates[0], candidates, folds=0)
+    temperature = 1.0
+    # One BLAS thread per fit: on small matrices, threads that wait for each other cost ten times the arithmetic.
+    with threadpool_limits(1):
+        if len(candidates) > 1 or settings.kind in NEEDS_CALIBRATION:
+            if folds < 2:
+                raise HeadstartError(
+                    f"class {names[np.bincount(y).argmin()]} has {smallest} training row, but choosing"
+                    f" train_head.{parameter} from {list(candidates)} for kind {settings.kind} needs 2 or more;"
+                    f" label more rows, raise budget.per_class, or use kind logistic with a single value"
+                )
+            out_of_fold = _cross_validate(X, y, folds, candidates, settings)  # (candidates, rows, labels)
+            temperatures = [
+                fit_temperature(scores, y) if settings.kind in NEEDS_CALIBRATION else 1.0 for scores in out_of_fold
+            ]
+            losses = [log_loss(scores / t, y) for scores, t in zip(out_of_fold, temperatures, strict=True)]
+            best = int(np.argmin(losses))
+            temperature = temperatures[best]
+            accuracies = [float((scores.argmax(axis=1) == y).mean()) for scores in out_of_fold]
+            chosen = Chosen(parameter, candidates[best], candidates, folds, tuple(losses), tuple(accuracies))
+        estimator = _estimator(chosen.value, settings).fit(X, y)
+    return Head(estimator, tuple(names.tolist()), temperature), chosen
+
+
+def linear_layer(head: Head, X: Matrix, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The head as a linear layer: weight (labels, dim) and bias (labels,) with softmax(X·weightᵀ + bias) = its output.
+
+    A head that is not linear (knn, mlp) is stood in for by a logistic head on the same rows `X`, `labels`.
+    """
+    if not hasattr(head.estimator, "coef_"):
+        head, _ = fit(X, labels, TrainHeadParams(kind="logistic"))
+    weight = np.asarray(head.estimator.coef_, dtype=np.float64) / head.temperature
+    bias = np.broadcast_to(head.estimator.intercept_, len(weight)) / head.temperature
+    if len(head.labels) == 2:
+        weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    return weight, bias
+
+
+def fit_temperature(scores: np.ndarray, y: np.ndarray) -> float:
+    """The temperature that minimises the log loss of softmax(scores / temperature). `scores`: (rows, labels)."""
+    result = minimize_scalar(lambda t: log_loss(scores / np.exp(t), y), bounds=(-7.0, 7.0), method="bounded")
+    return float(np.exp(result.x))
+
+
+def log_loss(scores: np.ndarray, y: np.ndarray) -> float:
+    """Mean negative log probability of the true labels. `scores`: (rows, labels), `y`: (rows,) label indices."""
+    return float(-log_softmax(scores, axis=1)[np.arange(len(y)), y].mean())
+
+
+def save(head: Head, path: Path) -> None:
+    """Write the estimator with skops; the same estimator gives the same bytes."""
+    path.write_bytes(_repeatable(_skops().dumps(head.estimator)))
+
+
+def load(path: Path, labels: tuple[str, ...], temperature: float) -> Head:
+    """Read what `save` wrote.
+
+    Raises:
+        HeadstartError: the file is missing, damaged, or holds anything but a head.
+    """
+    skops = _skops()
+    try:
+        content = path.read_bytes()
+        untrusted = skops.get_untrusted_types(data=content)
+        if untrusted:
+            raise HeadstartError(f"{path} holds {', '.join(untrusted)}, which no head needs; it is refused, run `dvc repro`")
+        estimator = skops.loads(content, trusted=[])
+    except FileNotFoundError:
+        raise HeadstartError(f"{path} does not exist; run `dvc repro train_head`") from None
+    except (ValueError, KeyError, TypeError, AttributeError, ImportError, zipfile.BadZipFile) as error:
+        raise HeadstartError(f"{path} is not a head that skops can read ({error}); run `dvc repro train_head`") from None
+    if not isinstance(estimator, ESTIMATORS):
+        raise HeadstartError(f"{path} holds a {type(estimator).__name__}, not a head; run `dvc repro train_head`")
+    return Head(estimator, labels, temperature)
+
+
+def _estimator(value: float, settings: TrainHeadParams) -> Any:
+    """`C` means the same in every kind: the weight of the rows against half the squared norm of the coefficients."""
+    weight = settings.class_weight
+    match settings.kind:
+        case "logistic":
+            return LogisticRegression(C=value, class_weight=weight, max_iter=1_000)
+        case "linear_svm":
+            return LinearSVC(C=value, class_weight=weight, max_iter=10_000, random_state=0)
+        case "ridge":
+            return RidgeClassifier(alpha=1 / (2 * value), class_weight=weight)
+        case "knn":
+            return KNeighborsClassifier(n_neighbors=int(value), algorithm="brute")
+        case "mlp":
+            return MLPClassifier((100,), alpha=1 / value, solver="lbfgs", max_iter=500, random_state=0)
+
+
+def _cross_validate(
+    X: Matrix, y: np.ndarray, folds: int, candidates: tuple[float, ...], settings: TrainHeadParams
+) -> np.ndarray:
+    """Out-of-fold scores of each candidate: (candidates, rows, labels)."""
+    out = np.empty((len(candidates), len(y), int(y.max()) + 1))
+
+    def run(job: tuple[int, float, np.ndarray, np.ndarray]) -> None:
+        index, value, training, held_out = job
+        out[index, held_out] = _scores(_estimator(value, settings).fit(X[training], y[training]), X[held_out])
+
+    splits = list(StratifiedKFold(folds, shuffle=True, random_state=0).split(np.empty(len(y)), y))
+    jobs = [(index, value, *split) for index, value in enumerate(candidates) for split in splits]
+    with ThreadPoolExecutor(os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()) as pool:
+        list(pool.map(run, jobs))
+    return out
+
+
+def _scores(estimator: Any, X: Matrix) -> np.ndarray:
+    """Scores whose softmax gives the probabilities, up to the temperature: (rows, labels) float64."""
+    if isinstance(estimator, KNeighborsClassifier):
+        # One imagined vote for each label (Laplace): k votes prove no probability of 0.
+        votes = estimator.predict_proba(X) * estimator.n_neighbors
+        return np.log((votes + 1) / (estimator.n_neighbors + votes.shape[1]))
+    if isinstance(estimator, MLPClassifier):
+        return np.log(np.maximum(estimator.predict_proba(X), np.finfo(np.float64).tiny))
+    decision = np.asarray(estimator.decision_function(X), dtype=np.float64)
+    return np.stack([-decision, decision], axis=1) / 2 if decision.ndim == 1 else decision
+
+
+def _skops() -> ModuleType:
+    """skops.io, trusting the estimators of this module only.
+
+    On import, skops asks scikit-learn for all of its estimators, which imports every one of its modules and, through
+    one of them, torch: 4 s and 600 MB to save a few coefficients.
+    """
+    with _listing(ESTIMATORS):
+        import skops.io
+    return skops.io  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _listing(estimators: tuple[type, ...]) -> Iterator[None]:
+    original = sklearn.utils.all_estimators
+    sklearn.utils.all_estimators = lambda: [(each.__name__, each) for each in estimators]
+    try:
+        yield
+    finally:
+        sklearn.utils.all_estimators = original
+
+
+def _repeatable(archive: bytes) -> bytes:
+    """A skops archive without what differs between runs: memory addresses as object ids, and dates."""
+    numbers: dict[str, str] = {}
+
+    def renumber(found: re.Match[str]) -> str:
+        return numbers.setdefault(found[0], str(len(numbers) + 1))
+
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(archive)) as source, zipfile.ZipFile(out, "w") as target:
+        schema = json.loads(source.read("schema.json"))
+        text = json.dumps(schema, indent=2)
+        text = re.sub(r'(?<="__id__": )\d+|(?<=")\d+(?=\.npy")', renumber, text)
+        contents = {f"{numbers[Path(name).stem]}.npy": source.read(name) for name in source.namelist() if name.endswith(".npy")}
+        for name, content in [("schema.json", text.encode()), *sorted(contents.items())]:
+            target.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
+    return out.getvalue()

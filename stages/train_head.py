@@ -1,0 +1,70 @@
+"""Train head: features in, the best scikit-learn classifier on them out. Imports no torch: a change costs seconds.
+
+    python -m stages.train_head data/features data/head
+
+Reads `budget` and `train_head` from params.yaml. Writes head.skops and model.json (labels in order, backbone and its
+fingerprint, chosen hyper-parameters, versions: all that predict needs).
+"""
+
+import shutil
+import time
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from stages import cli, features, heads, model, outputs, params, samples
+from stages.params import BudgetParams, TrainHeadParams
+
+
+def train_head(source: Path, target: Path, budget: BudgetParams, settings: TrainHeadParams) -> None:
+    """Fit a head on the training rows of the feature table `source`, and write it to `target`.
+
+    Raises:
+        HeadstartError: the table is missing or damaged, or a class has too few rows.
+    """
+    start = time.perf_counter()
+    train = features.read(source, "train")
+    train = train.select(samples.within_budget(train.ids, train.labels, budget))
+    head, chosen = heads.fit(train.X, train.labels, settings)
+    with outputs.directory(target) as out:
+        heads.save(head, out / heads.FILE)
+        fitted = source / "train" / features.BACKBONE_FOLDER
+        if fitted.exists():
+            shutil.copytree(fitted, out / features.BACKBONE_FOLDER)
+        model.write(
+            out,
+            model.Model(
+                method="head",
+                labels=head.labels,
+                temperature=head.temperature,
+                chosen={"kind": settings.kind, **asdict(chosen)},
+                training={"rows": len(train.ids), "per_class": dict(sorted(Counter(train.labels).items()))},
+                versions=model.versions("numpy", "scikit-learn", "scipy", "skops"),
+                **train.metadata.model_dump(include={"input", "modality", "fingerprint"}),
+                backbone=train.metadata.backbone,
+                extract=train.metadata.extract,
+            ),
+        )
+    print(f"train_head: {_summary(settings.kind, chosen)} on {len(train.ids):,} rows in {time.perf_counter() - start:.1f} s")
+
+
+def _summary(kind: str, chosen: heads.Chosen) -> str:
+    text = f"{kind}, {chosen.parameter} = {chosen.value:g}"
+    if not chosen.log_losses:
+        return text
+    best: Any = chosen.candidates.index(chosen.value)
+    return (
+        f"{text} of {', '.join(f'{value:g}' for value in chosen.candidates)} by {chosen.folds}-fold cross-validation"
+        f" (accuracy {chosen.accuracies[best]:.3f}, log loss {chosen.log_losses[best]:.3f})"
+    )
+
+
+def main() -> None:
+    args = cli.arguments(__doc__, features="folder that extract wrote", head="folder to write")
+    settings = params.load(args.params)
+    train_head(args.features, args.head, settings.budget, settings.train_head)
+
+
+if __name__ == "__main__":
+    cli.run(main)
