@@ -28,9 +28,7 @@ def arguments(doc: str | None, *, with_params: bool = True, **paths: str) -> arg
     for name, text in paths.items():
         parser.add_argument(name, type=Path, help=text)
     if with_params:
-        parser.add_argument(
-            "--params", type=Path, default=Path("params.yaml"), help="settings (default: %(default)s)"
-        )
+        parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings (default: %(default)s)")
     return parser.parse_args()
 
 

@@ -16,15 +16,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages import cli, features, heads, metrics, model, outputs, params, predictions, samples
+from stages import cli, features, metrics, model, outputs, params, predictions, samples, scoring
 from stages.errors import HeadstartError
 from stages.model import Model
 from stages.params import EvaluateParams, RuntimeParams
 
+PLOTS = ("confusion", "roc", "pr", "per_class")
 DECIMALS = 4  # below the noise of any test set, and short enough to read
 
 
 def evaluate(
+    *,
     prepared: Path,
     source: Path,
     head: Path,
@@ -46,11 +48,11 @@ def evaluate(
     if trained.fingerprint != test.metadata.fingerprint:
         raise HeadstartError(f"{head} was trained on features of another backbone than {source} holds; run `dvc repro`")
     if unknown := sorted(set(test.labels) - set(trained.labels)):
-        raise HeadstartError(f"{source / 'test'} has rows of class {unknown[0]}, which {head} does not know; run `dvc repro`")
+        raise HeadstartError(
+            f"{source / 'test'} has rows of class {unknown[0]}, which {head} does not know; run `dvc repro`"
+        )
     truth = np.array([trained.labels.index(label) for label in test.labels])
-    scored = {
-        "head": heads.load(head / heads.FILE, trained.labels, trained.temperature).probabilities(test.X)
-    }
+    scored = {"head": scoring.probabilities(head, trained, test.X)}
     if (tuned := model.read(finetuned)) is not None:
         if tuned.labels != trained.labels:
             raise HeadstartError(f"{finetuned} and {head} have different labels; run `dvc repro finetune`")
@@ -63,7 +65,8 @@ def evaluate(
     for name in scored:
         low, high = report.get(f"{name}_ci95", {}).get("accuracy", {}).values() or (np.nan, np.nan)
         interval = "" if np.isnan(low) else f" (95 % interval {low:.3f} to {high:.3f})"
-        print(f"evaluate: {name} accuracy {report[name]['accuracy']:.3f}{interval}, macro F1 {report[name]['macro_f1']:.3f}")
+        found = report[name]
+        print(f"evaluate: {name} accuracy {found['accuracy']:.3f}{interval}, macro F1 {found['macro_f1']:.3f}")
     print(f"evaluate: {len(truth):,} test rows in {time.perf_counter() - start:.1f} s")
 
 
@@ -106,7 +109,7 @@ def _predictions(test: features.Features, scored: Mapping[str, np.ndarray], labe
 def _write_plots(folder: Path, truth: np.ndarray, scored: Mapping[str, np.ndarray], labels: tuple[str, ...]) -> None:
     """One file for each model and plot. The fine-tuned model's are empty without one: dvc.yaml names them all."""
     for name in ("head", "finetuned"):
-        plots: dict[str, list[dict[str, Any]]] = dict.fromkeys(("confusion", "roc", "pr", "per_class"), [])
+        plots: dict[str, list[dict[str, Any]]] = {plot: [] for plot in PLOTS}
         if (P := scored.get(name)) is not None:
             predicted = P.argmax(axis=1)
             plots["confusion"] = [
@@ -143,7 +146,13 @@ def main() -> None:
     )
     settings = params.load(args.params)
     evaluate(
-        args.prepared, args.features, args.head, args.finetuned, args.evaluation, settings.evaluate, settings.runtime
+        prepared=args.prepared,
+        source=args.features,
+        head=args.head,
+        finetuned=args.finetuned,
+        target=args.evaluation,
+        settings=settings.evaluate,
+        runtime=settings.runtime,
     )
 
 

@@ -19,7 +19,7 @@ WINDOW = 4_096  # rows in memory at a time; an encoder sorts them by length
 
 
 def extract(
-    prepared: Path, target: Path, spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams
+    *, prepared: Path, target: Path, spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams
 ) -> None:
     """Write the feature table of `prepared` to `target`.
 
@@ -35,7 +35,7 @@ def extract(
         extract=settings,
         fingerprint=backbone.fingerprint,
         dim=backbone.dim,
-        sparse=backbone.sparse,
+        sparse=backbone.is_sparse,
         input=source["input"],
         modality=source["modality"],
     )
@@ -63,7 +63,13 @@ def _texts(folder: Path) -> Iterator[str]:
 def main() -> None:
     args = cli.arguments(__doc__, prepared="folder that prepare wrote", features="folder to write")
     settings = params.load(args.params)
-    extract(args.prepared, args.features, settings.backbone, settings.extract, settings.runtime)
+    extract(
+        prepared=args.prepared,
+        target=args.features,
+        spec=settings.backbone,
+        settings=settings.extract,
+        runtime=settings.runtime,
+    )
 
 
 if __name__ == "__main__":

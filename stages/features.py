@@ -7,6 +7,7 @@ Dense backbones write `feature: fixed_size_list<float16 or float32>[dim]`, spars
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,7 @@ from stages.params import BackboneParams, ExtractParams, Section, validate
 
 BACKBONE_FOLDER = "backbone"  # beside the training shards: what a fitted backbone needs to be restored
 
-Matrix = np.ndarray | sparse.csr_matrix
+Matrix: TypeAlias = "np.ndarray | sparse.csr_matrix"
 
 
 class Metadata(Section):
@@ -55,7 +56,10 @@ class Writer(shards.Writer):
 
     def write_rows(self, ids: Sequence[str], labels: Sequence[str], X: Matrix) -> None:
         """Append rows; `X`: (rows, dim), rounded to the stored type here."""
-        columns: dict[str, pa.Array] = {"id": pa.array(ids, pa.string()), "label": pa.array(labels, pa.string())}
+        columns: dict[str, pa.Array] = {
+            "id": pa.array(ids, pa.string()),
+            "label": pa.array(labels, pa.string()),
+        }
         if isinstance(X, np.ndarray):
             flat = np.ascontiguousarray(X, dtype=self._metadata.extract.dtype).ravel()
             columns["feature"] = pa.FixedSizeListArray.from_arrays(pa.array(flat), self._metadata.dim)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import sklearn.utils
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.model_selection import StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
@@ -33,10 +33,18 @@ from threadpoolctl import threadpool_limits
 from stages.errors import HeadstartError
 from stages.features import Matrix
 from stages.params import TrainHeadParams
+from stages.scoring import softmax
 
 FILE = "head.skops"
 # All that a head.skops may hold; anything else in it is refused.
-ESTIMATORS = (LogisticRegression, RidgeClassifier, LinearSVC, KNeighborsClassifier, MLPClassifier, LabelBinarizer)
+ESTIMATORS = (
+    LogisticRegression,
+    RidgeClassifier,
+    LinearSVC,
+    KNeighborsClassifier,
+    MLPClassifier,
+    LabelBinarizer,
+)
 NEEDS_CALIBRATION = ("linear_svm", "ridge")
 
 
@@ -51,7 +59,7 @@ class Head:
     def probabilities(self, X: Matrix) -> np.ndarray:
         """Probability of each label: (rows, labels) float64, rows sum to 1. `X`: (rows, dim)."""
         with threadpool_limits(1):
-            return softmax(_scores(self.estimator, X) / self.temperature, axis=1)
+            return softmax(_scores(self.estimator, X) / self.temperature)
 
 
 @dataclass(frozen=True)
@@ -109,13 +117,13 @@ def fit(X: Matrix, labels: np.ndarray, settings: TrainHeadParams) -> tuple[Head,
     return Head(estimator, tuple(names.tolist()), temperature), chosen
 
 
-def linear_layer(head: Head, X: Matrix, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The head as a linear layer: weight (labels, dim) and bias (labels,) with softmax(X·weightᵀ + bias) = its output.
+def linear_layer(head: Head) -> tuple[np.ndarray, np.ndarray] | None:
+    """The head as weight (labels, dim) and bias (labels,) with softmax(X·weightᵀ + bias) = its output.
 
-    A head that is not linear (knn, mlp) is stood in for by a logistic head on the same rows `X`, `labels`.
+    None where the head is not linear (knn, mlp).
     """
     if not hasattr(head.estimator, "coef_"):
-        head, _ = fit(X, labels, TrainHeadParams(kind="logistic"))
+        return None
     weight = np.asarray(head.estimator.coef_, dtype=np.float64) / head.temperature
     bias = np.broadcast_to(head.estimator.intercept_, len(weight)) / head.temperature
     if len(head.labels) == 2:
@@ -150,12 +158,16 @@ def load(path: Path, labels: tuple[str, ...], temperature: float) -> Head:
         content = path.read_bytes()
         untrusted = skops.get_untrusted_types(data=content)
         if untrusted:
-            raise HeadstartError(f"{path} holds {', '.join(untrusted)}, which no head needs; it is refused, run `dvc repro`")
+            raise HeadstartError(
+                f"{path} holds {', '.join(untrusted)}, which no head needs; it is refused, run `dvc repro`"
+            )
         estimator = skops.loads(content, trusted=[])
     except FileNotFoundError:
         raise HeadstartError(f"{path} does not exist; run `dvc repro train_head`") from None
     except (ValueError, KeyError, TypeError, AttributeError, ImportError, zipfile.BadZipFile) as error:
-        raise HeadstartError(f"{path} is not a head that skops can read ({error}); run `dvc repro train_head`") from None
+        raise HeadstartError(
+            f"{path} is not a head that skops can read ({error}); run `dvc repro train_head`"
+        ) from None
     if not isinstance(estimator, ESTIMATORS):
         raise HeadstartError(f"{path} holds a {type(estimator).__name__}, not a head; run `dvc repro train_head`")
     return Head(estimator, labels, temperature)
@@ -198,10 +210,11 @@ def _scores(estimator: Any, X: Matrix) -> np.ndarray:
     """Scores whose softmax gives the probabilities, up to the temperature: (rows, labels) float64."""
     if isinstance(estimator, KNeighborsClassifier):
         # One imagined vote for each label (Laplace): k votes prove no probability of 0.
-        votes = estimator.predict_proba(X) * estimator.n_neighbors
+        votes: np.ndarray = estimator.predict_proba(X) * estimator.n_neighbors
         return np.log((votes + 1) / (estimator.n_neighbors + votes.shape[1]))
     if isinstance(estimator, MLPClassifier):
-        return np.log(np.maximum(estimator.predict_proba(X), np.finfo(np.float64).tiny))
+        probabilities: np.ndarray = estimator.predict_proba(X)
+        return np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
     decision = np.asarray(estimator.decision_function(X), dtype=np.float64)
     return np.stack([-decision, decision], axis=1) / 2 if decision.ndim == 1 else decision
 
@@ -239,7 +252,9 @@ def _repeatable(archive: bytes) -> bytes:
         schema = json.loads(source.read("schema.json"))
         text = json.dumps(schema, indent=2)
         text = re.sub(r'(?<="__id__": )\d+|(?<=")\d+(?=\.npy")', renumber, text)
-        contents = {f"{numbers[Path(name).stem]}.npy": source.read(name) for name in source.namelist() if name.endswith(".npy")}
+        contents = {
+            f"{numbers[Path(name).stem]}.npy": source.read(name) for name in source.namelist() if name.endswith(".npy")
+        }
         for name, content in [("schema.json", text.encode()), *sorted(contents.items())]:
             target.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
     return out.getvalue()

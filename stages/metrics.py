@@ -45,7 +45,11 @@ def intervals(truth: np.ndarray, P: np.ndarray, *, resamples: int, seed: int) ->
 def per_class(truth: np.ndarray, P: np.ndarray, labels: Sequence[str]) -> list[dict[str, float | int | str]]:
     """Precision, recall, F1 and support of each label; 0 where nothing was predicted or nothing is there."""
     hits, predicted, support = _counts(truth, P, np.ones((1, len(truth))))
-    precision, recall, f1 = (_ratio(hits, predicted), _ratio(hits, support), _ratio(2 * hits, predicted + support))
+    precision, recall, f1 = (
+        _ratio(hits, predicted),
+        _ratio(hits, support),
+        _ratio(2 * hits, predicted + support),
+    )
     return [
         {
             "label": label,
@@ -112,7 +116,7 @@ def _ranking(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> d
 
 
 def _counts(truth: np.ndarray, P: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weighted hits, predictions and true rows of each label: 3 × (samples, labels)."""
+    """Weighted hits, predictions and true rows of each label: three of (samples, labels)."""
     eye = np.eye(P.shape[1])
     true, guess = eye[truth], eye[P.argmax(axis=1)]  # (rows, labels)
     return weights @ (true * guess), weights @ guess, weights @ true

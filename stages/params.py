@@ -103,7 +103,9 @@ class TrainHeadParams(Section):
     @model_validator(mode="after")
     def _can_weigh(self) -> Self:
         if self.class_weight and self.kind in ("knn", "mlp"):
-            raise ValueError(f"class_weight is balanced, which {self.kind} cannot do; use logistic, linear_svm or ridge")
+            raise ValueError(
+                f"class_weight is balanced, which {self.kind} cannot do; use logistic, linear_svm or ridge"
+            )
         return self
 
 
@@ -203,7 +205,7 @@ def _sentence(model: type[BaseModel], raw: Any, error: ValidationError, source: 
         allowed = problem["msg"].replace("Input should", "must").replace("a valid dictionary or instance", "a mapping")
     value: Any = raw
     for step in problem["loc"]:
-        value = value[step] if isinstance(value, list) or step in value else value
+        value = value[step]
     return f"{source}: {key} is {_show(value)}, but {allowed}"
 
 

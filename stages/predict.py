@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages import backbones, cli, features, heads, model, outputs, predictions, sources
+from stages import backbones, cli, features, model, outputs, predictions, scoring, sources
 from stages.errors import HeadstartError
 from stages.model import Model
 from stages.params import RuntimeParams
@@ -24,7 +24,7 @@ from stages.params import RuntimeParams
 WINDOW = 4_096
 
 
-def predict(folder: Path, new: Path, target: Path, runtime: RuntimeParams) -> None:
+def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) -> None:
     """Classify the rows of the table `new` with the model in `folder`, and write Parquet to `target`.
 
     Raises:
@@ -72,12 +72,7 @@ def _load(folder: Path, trained: Model, runtime: RuntimeParams) -> Callable[[Seq
         raise HeadstartError(
             f"{folder} was trained on another version of {trained.backbone.name} than is found here; run `dvc repro`"
         )
-    head = heads.load(folder / heads.FILE, trained.labels, trained.temperature)
-
-    def probabilities(texts: Sequence[str]) -> np.ndarray:
-        return head.probabilities(backbone.encode(texts))
-
-    return probabilities
+    return lambda texts: scoring.probabilities(folder, trained, backbone.encode(texts))
 
 
 def main() -> None:
@@ -88,7 +83,7 @@ def main() -> None:
         new="table to classify",
         out="Parquet file to write",
     )
-    predict(args.model, args.new, args.out, RuntimeParams())
+    predict(folder=args.model, new=args.new, target=args.out, runtime=RuntimeParams())
 
 
 if __name__ == "__main__":

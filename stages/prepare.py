@@ -130,8 +130,7 @@ def _second_pass(out: Path, plan: _Plan, settings: PrepareParams) -> _Counts:
     progress = tqdm(_rows(settings), total=plan.rows, desc="prepare", unit=" rows", disable=None)
     with ExitStack() as stack:
         writers = {
-            split: stack.enter_context(shards.Writer(out / split, samples.SCHEMA, metadata))
-            for split in samples.SPLITS
+            split: stack.enter_context(shards.Writer(out / split, samples.SCHEMA, metadata)) for split in samples.SPLITS
         }
         rejected = stack.enter_context(pq.ParquetWriter(out / "rejected.parquet", REJECTED, compression="zstd"))
         left_out: list[dict[str, str]] = []
@@ -145,9 +144,7 @@ def _second_pass(out: Path, plan: _Plan, settings: PrepareParams) -> _Counts:
             split = _split(row, row_id, plan.given, settings)
             counts.classes[split][row.label] += 1
             batch = batches[split]
-            batch.append(
-                {"id": row_id, "text": row.text, "label": row.label, "group": row.group, "source": row.source}
-            )
+            batch.append({"id": row_id, "text": row.text, "label": row.label, "group": row.group, "source": row.source})
             if len(batch) == BATCH:
                 writers[split].write(pa.Table.from_pylist(batch, samples.SCHEMA))
                 batch.clear()

@@ -45,7 +45,9 @@ def split_of(key: str, *, validation: float, test: float, seed: int) -> str:
     return "validation" if position < test + validation else "train"
 
 
-def within_budget(ids: Sequence[str], labels: Sequence[str], budget: BudgetParams) -> np.ndarray:
+def within_budget(
+    ids: Sequence[str] | np.ndarray, labels: Sequence[str] | np.ndarray, budget: BudgetParams
+) -> np.ndarray:
     """Which training rows may be used: for each class the `per_class` rows with the lowest hash of their id.
 
     A larger budget contains every smaller one with the same seed.

@@ -44,9 +44,9 @@ class Writer:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            if self._pending_rows or not self._shards:  # an empty table still is one shard: it carries the schema
-                self._flush(self._pending_rows)
+        # A table without rows still is one shard: it carries the schema.
+        if kind is None and (self._pending_rows or not self._shards):
+            self._flush(self._pending_rows)
         if self._shard:
             self._shard.close()
 
@@ -70,9 +70,7 @@ class Writer:
             self._write_group(group.slice(0, half).combine_chunks())
             self._write_group(group.slice(half).combine_chunks())
             return
-        if self._shard and (
-            self._rows + group.num_rows > SHARD_ROWS or self._bytes + group.nbytes > SHARD_BYTES
-        ):
+        if self._shard and (self._rows + group.num_rows > SHARD_ROWS or self._bytes + group.nbytes > SHARD_BYTES):
             self._shard.close()
             self._shard = None
         if self._shard is None:

@@ -137,7 +137,11 @@ def _records(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]
     if suffix == ".parquet":
         yield from _parquet(path, columns)
     else:
-        read = _jsonl(path, columns) if suffix == ".jsonl" else _delimited(path, columns, "," if suffix == ".csv" else "\t")
+        read = (
+            _jsonl(path, columns)
+            if suffix == ".jsonl"
+            else _delimited(path, columns, "," if suffix == ".csv" else "\t")
+        )
         try:
             yield from read
         except UnicodeDecodeError:

@@ -2,8 +2,8 @@
 
     python -m stages.train_head data/features data/head
 
-Reads `budget` and `train_head` from params.yaml. Writes head.skops and model.json (labels in order, backbone and its
-fingerprint, chosen hyper-parameters, versions: all that predict needs).
+Reads `budget` and `train_head` from params.yaml. Writes head.skops, linear.safetensors where the head is linear, and
+model.json (labels in order, backbone and its fingerprint, chosen hyper-parameters, versions: all that predict needs).
 """
 
 import shutil
@@ -13,11 +13,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stages import cli, features, heads, model, outputs, params, samples
+from stages import cli, features, heads, model, outputs, params, samples, scoring
 from stages.params import BudgetParams, TrainHeadParams
 
 
-def train_head(source: Path, target: Path, budget: BudgetParams, settings: TrainHeadParams) -> None:
+def train_head(*, source: Path, target: Path, budget: BudgetParams, settings: TrainHeadParams) -> None:
     """Fit a head on the training rows of the feature table `source`, and write it to `target`.
 
     Raises:
@@ -29,6 +29,8 @@ def train_head(source: Path, target: Path, budget: BudgetParams, settings: Train
     head, chosen = heads.fit(train.X, train.labels, settings)
     with outputs.directory(target) as out:
         heads.save(head, out / heads.FILE)
+        if layer := heads.linear_layer(head):
+            scoring.write_linear(out, *layer)
         fitted = source / "train" / features.BACKBONE_FOLDER
         if fitted.exists():
             shutil.copytree(fitted, out / features.BACKBONE_FOLDER)
@@ -46,7 +48,8 @@ def train_head(source: Path, target: Path, budget: BudgetParams, settings: Train
                 extract=train.metadata.extract,
             ),
         )
-    print(f"train_head: {_summary(settings.kind, chosen)} on {len(train.ids):,} rows in {time.perf_counter() - start:.1f} s")
+    seconds = time.perf_counter() - start
+    print(f"train_head: {_summary(settings.kind, chosen)} on {len(train.ids):,} rows in {seconds:.1f} s")
 
 
 def _summary(kind: str, chosen: heads.Chosen) -> str:
@@ -63,7 +66,7 @@ def _summary(kind: str, chosen: heads.Chosen) -> str:
 def main() -> None:
     args = cli.arguments(__doc__, features="folder that extract wrote", head="folder to write")
     settings = params.load(args.params)
-    train_head(args.features, args.head, settings.budget, settings.train_head)
+    train_head(source=args.features, target=args.head, budget=settings.budget, settings=settings.train_head)
 
 
 if __name__ == "__main__":

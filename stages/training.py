@@ -70,12 +70,16 @@ def train(classifier: Classifier, texts: Sequence[str], y: np.ndarray, settings:
 
 
 def _optimizer(classifier: Classifier, settings: FinetuneParams) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov and Hutter 2019): body and classifier layer at rates of their own, no decay on biases and norms."""
+    """AdamW (Loshchilov and Hutter 2019): encoder and classifier layer at rates of their own, no decay on biases."""
 
     def groups(module: nn.Module, rate: float) -> list[dict[str, Any]]:
         parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         return [
-            {"params": [each for each in parameters if each.ndim > 1], "lr": rate, "weight_decay": settings.weight_decay},
+            {
+                "params": [each for each in parameters if each.ndim > 1],
+                "lr": rate,
+                "weight_decay": settings.weight_decay,
+            },
             {"params": [each for each in parameters if each.ndim <= 1], "lr": rate, "weight_decay": 0.0},
         ]
 

@@ -17,7 +17,7 @@ class Backbone(Protocol):
 
     fingerprint: str  # SHA-256 over all that decides a vector
     dim: int
-    sparse: bool
+    is_sparse: bool
 
     def encode(self, inputs: Sequence[str]) -> Matrix:
         """Vectors of `inputs`, in their order: (inputs, dim) float32."""
@@ -53,4 +53,6 @@ def load(
         from stages.backbones import transformers
 
         return transformers.load(spec, settings, runtime)
-    raise HeadstartError("backbone.family torchvision needs images, which are not supported yet; use transformers or tfidf")
+    raise HeadstartError(
+        "backbone.family torchvision needs images, which are not supported yet; use transformers or tfidf"
+    )

@@ -53,6 +53,20 @@ class Classifier(nn.Module):
         transformers.save_finetuned(folder, self.encoder, self.classifier)
 
 
+def pretrained(head: Model, runtime: RuntimeParams) -> Classifier:
+    """The backbone of a trained head with a classifier layer of no training; `head` is its model.json.
+
+    Raises:
+        HeadstartError: see `transformers.load`; or the backbone found is not the one that the head was trained on.
+    """
+    encoder = transformers.load(head.backbone, head.extract, runtime)
+    if encoder.fingerprint != head.fingerprint:
+        raise HeadstartError(
+            f"the head was trained on another version of {head.backbone.name}; run `dvc repro extract`"
+        )
+    return Classifier(encoder, head.labels)
+
+
 def load(folder: Path, model: Model, runtime: RuntimeParams) -> Classifier:
     """Load a fine-tuned model; `model` is its model.json."""
     encoder, state = transformers.load_finetuned(folder, model.extract, runtime)
@@ -60,5 +74,7 @@ def load(folder: Path, model: Model, runtime: RuntimeParams) -> Classifier:
     try:
         classifier.classifier.load_state_dict(state)
     except RuntimeError as error:
-        raise HeadstartError(f"{folder} has no classifier layer for its labels ({error}); run `dvc repro finetune`") from None
+        raise HeadstartError(
+            f"{folder} has no classifier layer for its labels ({error}); run `dvc repro finetune`"
+        ) from None
     return classifier

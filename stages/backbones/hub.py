@@ -76,7 +76,7 @@ def _cached(name: str, revision: str | None) -> tuple[Path, str] | None:
         return None
     except HFValidationError:
         raise HeadstartError(
-            f"backbone.name is {name!r}, which is no folder here and no name a hub could have; use owner/model or a path"
+            f"backbone.name is {name!r}, which is no folder here and cannot be a hub's name; use owner/model or a path"
         ) from None
     # An interrupted download leaves a snapshot without its weights.
     return (folder, folder.name) if (folder / "config.json").exists() and any(folder.glob("*.safetensors")) else None
@@ -90,9 +90,7 @@ def _downloaded(name: str, revision: str | None) -> tuple[Path, str]:
     try:
         # One quick question first: without a network it fails at once, where a download would retry for minutes.
         commit = HfApi().model_info(name, revision=revision, timeout=TIMEOUT_SECONDS).sha
-        folder = Path(
-            snapshot_download(name, revision=commit, allow_patterns=PATTERNS, etag_timeout=TIMEOUT_SECONDS)
-        )
+        folder = Path(snapshot_download(name, revision=commit, allow_patterns=PATTERNS, etag_timeout=TIMEOUT_SECONDS))
     except RevisionNotFoundError:
         raise HeadstartError(f"the hub has no revision {revision} of {name}; correct backbone.revision") from None
     except RepositoryNotFoundError:

@@ -25,7 +25,7 @@ VOCABULARY = "vocabulary.parquet"
 class Tfidf:
     """A frozen vectoriser; vectors are sparse."""
 
-    sparse = True
+    is_sparse = True
 
     def __init__(self, spec: BackboneParams, settings: ExtractParams, terms: Sequence[str], idf: np.ndarray) -> None:
         """
@@ -71,9 +71,12 @@ def load(
         except (OSError, KeyError, pa.ArrowException) as error:
             raise HeadstartError(f"{saved / VOCABULARY} cannot be read ({error}); run `dvc repro`") from None
     if spec.weights == "random":
-        raise HeadstartError("backbone.weights is 'random', but tfidf has no weights to draw; use pretrained or a text file")
+        raise HeadstartError(
+            "backbone.weights is 'random', but tfidf has no weights to draw; use pretrained or a text file"
+        )
     if spec.weights != "pretrained":
-        texts, source = _documents(Path(spec.weights)), spec.weights
+        texts: Iterable[str] = _documents(Path(spec.weights))
+        source = spec.weights
     elif training_texts is not None:
         texts, source = training_texts(), "the training rows"
     else:
@@ -82,14 +85,14 @@ def load(
     try:
         vectorizer.fit(texts)
     except ValueError:
-        raise HeadstartError(f"{source} holds no words to fit tfidf on; use a text file with one document a line") from None
+        raise HeadstartError(
+            f"{source} holds no words to fit tfidf on; use a text file with one document a line"
+        ) from None
     return Tfidf(spec, settings, vectorizer.get_feature_names_out().tolist(), vectorizer.idf_)
 
 
 def _vectorizer(spec: BackboneParams, settings: ExtractParams) -> TfidfVectorizer:
-    return TfidfVectorizer(
-        analyzer=spec.name, ngram_range=NGRAMS[spec.name], norm="l2" if settings.normalize else None
-    )
+    return TfidfVectorizer(analyzer=spec.name, ngram_range=NGRAMS[spec.name], norm="l2" if settings.normalize else None)
 
 
 def _documents(path: Path) -> list[str]:

@@ -32,7 +32,7 @@ Batch = dict[str, Tensor]
 class TextEncoder(nn.Module):
     """A tokenizer, an encoder and a pooling: texts in, vectors out."""
 
-    sparse = False
+    is_sparse = False
 
     def __init__(
         self, body: Any, tokenizer: Any, settings: ExtractParams, *, fingerprint: str = "", name: str = ""
@@ -119,7 +119,9 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams) 
     config, tokenizer = _configuration(folder, spec.name)
     limit = _max_length(config, tokenizer)
     if settings.max_length > limit:
-        raise HeadstartError(f"extract.max_length is {settings.max_length}, but {spec.name} takes at most {limit} tokens")
+        raise HeadstartError(
+            f"extract.max_length is {settings.max_length}, but {spec.name} takes at most {limit} tokens"
+        )
     if spec.weights == "random":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -151,7 +153,9 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams) 
     return encoder.to(device(runtime)).eval()
 
 
-def load_finetuned(folder: Path, settings: ExtractParams, runtime: RuntimeParams) -> tuple[TextEncoder, dict[str, Tensor]]:
+def load_finetuned(
+    folder: Path, settings: ExtractParams, runtime: RuntimeParams
+) -> tuple[TextEncoder, dict[str, Tensor]]:
     """Load what `save_finetuned` wrote: the encoder and the state of its classifier layer."""
     config, tokenizer = _configuration(folder, str(folder))
     body = _pretrained(folder, config, str(folder))
@@ -180,7 +184,9 @@ def device(runtime: RuntimeParams) -> torch.device:
     try:
         torch.empty(0, device=wanted)
     except (RuntimeError, AssertionError):
-        raise HeadstartError(f"runtime.device is {runtime.device!r}, which this machine does not have; use auto or cpu") from None
+        raise HeadstartError(
+            f"runtime.device is {runtime.device!r}, which this machine does not have; use auto or cpu"
+        ) from None
     return wanted
 
 
@@ -194,7 +200,9 @@ def _configuration(folder: Path, name: str) -> tuple[Any, Any]:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     if not (folder / "config.json").is_file():
-        raise HeadstartError(f"{folder} holds no config.json; backbone.name must be a folder that save_pretrained wrote")
+        raise HeadstartError(
+            f"{folder} holds no config.json; backbone.name must be a folder that save_pretrained wrote"
+        )
     try:
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
@@ -229,13 +237,16 @@ def _pretrained(folder: Path | None, config: Any, name: str, state: dict[str, Te
     # Vectors are pooled here; a checkpoint trained on masked words has no pooler of its own.
     missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
     if missing:
-        raise HeadstartError(f"the weights of {name} lack {', '.join(missing[:5])}{' …' if missing[5:] else ''}; they do not fit its config.json")
+        listed = ", ".join(missing[:5]) + (" …" if missing[5:] else "")
+        raise HeadstartError(f"the weights of {name} lack {listed}; they do not fit its config.json")
     return body
 
 
 def _state_dict(path: Path) -> dict[str, Tensor]:
     if path.suffix != ".safetensors" or not path.is_file():
-        raise HeadstartError(f"backbone.weights is {str(path)!r}, but must be pretrained, random or a .safetensors file that exists")
+        raise HeadstartError(
+            f"backbone.weights is {str(path)!r}, but must be pretrained, random or a .safetensors file that exists"
+        )
     try:
         state = safetensors.torch.load_file(path)
     except Exception as error:
@@ -246,7 +257,8 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
 def _max_length(config: Any, tokenizer: Any) -> int:
     """The smaller of what tokenizer and position table say; unset ones are absurdly large."""
     positions = getattr(config, "max_position_embeddings", None) or 10**9
-    return int(min(tokenizer.model_max_length, positions))
+    limit: int = min(tokenizer.model_max_length, positions)
+    return limit
 
 
 def _canonical(path: Path) -> str:
