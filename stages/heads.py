@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import sklearn.utils
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.model_selection import StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
@@ -33,7 +33,6 @@ from threadpoolctl import threadpool_limits
 from stages.errors import HeadstartError
 from stages.features import Matrix
 from stages.params import TrainHeadParams
-from stages.scoring import softmax
 
 FILE = "head.skops"
 # All that a head.skops may hold; anything else in it is refused.
@@ -59,7 +58,7 @@ class Head:
     def probabilities(self, X: Matrix) -> np.ndarray:
         """Probability of each label: (rows, labels) float64, rows sum to 1. `X`: (rows, dim)."""
         with threadpool_limits(1):
-            return softmax(_scores(self.estimator, X) / self.temperature)
+            return np.asarray(softmax(_scores(self.estimator, X) / self.temperature, axis=1))
 
 
 @dataclass(frozen=True)
@@ -210,11 +209,10 @@ def _scores(estimator: Any, X: Matrix) -> np.ndarray:
     """Scores whose softmax gives the probabilities, up to the temperature: (rows, labels) float64."""
     if isinstance(estimator, KNeighborsClassifier):
         # One imagined vote for each label (Laplace): k votes prove no probability of 0.
-        votes: np.ndarray = estimator.predict_proba(X) * estimator.n_neighbors
-        return np.log((votes + 1) / (estimator.n_neighbors + votes.shape[1]))
+        votes = estimator.predict_proba(X) * estimator.n_neighbors
+        return np.asarray(np.log((votes + 1) / (estimator.n_neighbors + votes.shape[1])))
     if isinstance(estimator, MLPClassifier):
-        probabilities: np.ndarray = estimator.predict_proba(X)
-        return np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
+        return np.asarray(np.log(np.maximum(estimator.predict_proba(X), np.finfo(np.float64).tiny)))
     decision = np.asarray(estimator.decision_function(X), dtype=np.float64)
     return np.stack([-decision, decision], axis=1) / 2 if decision.ndim == 1 else decision
 

@@ -192,7 +192,7 @@ def device(runtime: RuntimeParams) -> torch.device:
 
 def padded_length(tokens: int, max_length: int) -> int:
     """Tokens rounded up to a step that grows with them: exact below 32, at most 1/16 of padding above."""
-    step = max(1, 2 ** (tokens.bit_length() - 5))
+    step = 1 << max(tokens.bit_length() - 5, 0)
     return min(-(-tokens // step) * step, max_length)
 
 
@@ -256,9 +256,8 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
 
 def _max_length(config: Any, tokenizer: Any) -> int:
     """The smaller of what tokenizer and position table say; unset ones are absurdly large."""
-    positions = getattr(config, "max_position_embeddings", None) or 10**9
-    limit: int = min(tokenizer.model_max_length, positions)
-    return limit
+    positions: Any = getattr(config, "max_position_embeddings", None) or 10**9
+    return int(min(tokenizer.model_max_length, positions))
 
 
 def _canonical(path: Path) -> str:

@@ -1,0 +1,33 @@
+"""The import closure of a stage's script: the .py files of this project that running it can import."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def closure(verb: str) -> set[str]:
+    """Paths, relative to the project, of the script and all it imports, inside functions too."""
+    found: set[str] = set()
+    waiting = [f"stages.{verb}"]
+    while waiting:
+        path = _path(waiting.pop())
+        if path is None or path in found:
+            continue
+        found.add(path)
+        for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                waiting += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        # Importing a module runs the packages above it.
+        waiting += [".".join(Path(path).parts[:depth]) for depth in range(1, len(Path(path).parts))]
+    return found
+
+
+def _path(module: str) -> str | None:
+    base = module.replace(".", "/")
+    for candidate in (f"{base}.py", f"{base}/__init__.py"):
+        if base.split("/")[0] == "stages" and (ROOT / candidate).is_file():
+            return candidate
+    return None

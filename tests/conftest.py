@@ -1,0 +1,106 @@
+"""A small project to run stages in, and a tiny encoder that needs no download."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test depends on what a hub cache on this machine holds."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+
+
+def make_project(folder: Path) -> Path:
+    """Copy what a clone holds, without outputs, and make it a Git and DVC repository of its own."""
+    folder.mkdir(parents=True)
+    for name in ("stages", "data/pretrained", ".dvc/config", ".dvcignore", ".gitignore", "dvc.yaml", "params.yaml"):
+        source, target = ROOT / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    shutil.copy(ROOT / "data/reviews.csv", folder / "data/reviews.csv")
+    (folder / ".dvc/.gitignore").write_text("/tmp\n/cache\n")
+    for command in (["git", "init", "-q"], ["git", "add", "-A"]):
+        subprocess.run(command, cwd=folder, check=True)
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", *identity, "commit", "-qm", "start"], cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return make_project(tmp_path / "project")
+
+
+def set_params(project: Path, **changes: object) -> None:
+    """Set `section__key=value` in the project's params.yaml."""
+    path = project / "params.yaml"
+    content = yaml.safe_load(path.read_text())
+    for name, value in changes.items():
+        section, key = name.split("__")
+        content[section][key] = value
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def run(project: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a command of this environment in the project."""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, cwd=project, text=True, capture_output=True, env=environment)
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture
+def verb(project: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `python -m stages.NAME` with the usual paths."""
+    paths = {
+        "prepare": ["data/prepared"],
+        "extract": ["data/prepared", "data/features"],
+        "train_head": ["data/features", "data/head"],
+        "finetune": ["data/prepared", "data/features", "data/head", "data/finetuned"],
+        "evaluate": ["data/prepared", "data/features", "data/head", "data/finetuned", "data/evaluation"],
+    }
+
+    def call(name: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        given = arguments or paths[name]
+        return run(project, sys.executable, "-m", f"stages.{name}", *given, check=check)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of two layers with random weights, saved as save_pretrained does."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    folder = tmp_path_factory.mktemp("tiny")
+    words = "i love hate this product is terrible great awful the a best movie bad good".split()
+    vocabulary = {token: index for index, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words])}
+    tokenizer = BertTokenizer(vocab=vocabulary, do_lower_case=True)
+    tokenizer.model_max_length = 64
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder

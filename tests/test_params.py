@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages import params
+from stages.errors import HeadstartError
+from tests.conftest import ROOT
+
+DEFAULT = (ROOT / "params.yaml").read_text()
+
+
+def load(tmp_path: Path, **changes: object) -> params.Params:
+    content = yaml.safe_load(DEFAULT)
+    for name, value in changes.items():
+        section, key = name.split("__")
+        content[section][key] = value
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return params.load(path)
+
+
+def test_the_shipped_file_holds_every_setting_and_a_comment_on_each() -> None:
+    loaded = params.load(ROOT / "params.yaml")
+    raw = yaml.safe_load(DEFAULT)
+    assert {section: set(keys) for section, keys in raw.items()} == {
+        section: set(keys) for section, keys in loaded.model_dump().items()
+    }
+    for line in DEFAULT.splitlines():
+        if line.startswith("  "):
+            assert "# " in line, f"no comment: {line}"
+
+
+def test_numbers_in_scientific_notation_are_numbers(tmp_path: Path) -> None:
+    assert load(tmp_path, finetune__learning_rate="1e-3").finetune.learning_rate == 0.001
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"extract__poolin": "mean"}, ["extract.poolin is not a setting", "did you mean extract.pooling?"]),
+        ({"extract__pooling": "men"}, ["extract.pooling is 'men'", "'mean', 'cls' or 'max'"]),
+        ({"backbone__family": "bert"}, ["backbone.family is 'bert'", "'tfidf'"]),
+        ({"prepare__test": 1.5}, ["prepare.test is 1.5", "less than 1"]),
+        ({"prepare__test": "half"}, ["prepare.test is 'half'", "must be a valid number"]),
+        ({"prepare__test": 0.6, "prepare__validation": 0.5}, ["no training rows"]),
+        ({"train_head__folds": 2.5}, ["train_head.folds is 2.5", "integer"]),
+        ({"train_head__folds": True}, ["train_head.folds is True"]),
+        ({"train_head__C": []}, ["train_head.C is ()", "at least 1"]),
+        ({"train_head__C": [1, -1]}, ["train_head.C.1 is -1", "greater than 0"]),
+        ({"train_head__kind": "knn", "train_head__class_weight": "balanced"}, ["knn cannot do"]),
+        ({"budget__per_class": 0}, ["budget.per_class is 0"]),
+        ({"runtime__device": "gpu"}, ["runtime.device is 'gpu'", "'cuda:N'"]),
+        ({"evaluate__bootstrap": float("inf")}, ["evaluate.bootstrap is inf"]),
+    ],
+)
+def test_bad_values_are_refused_in_one_sentence(tmp_path: Path, change: dict[str, object], words: list[str]) -> None:
+    with pytest.raises(HeadstartError) as error:
+        load(tmp_path, **change)
+    for word in [*words, "params.yaml"]:
+        assert word in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"a: [1", "not valid YAML"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"- 1", "must be a mapping"),
+        (b"", "is empty"),
+        (b"prepare: {data: x, input: t, label: l}\nbackbone: 3", "backbone is 3"),
+        (b"prepare: {input: t, label: l}\nbackbone: {family: tfidf, name: word}", "prepare.data is missing"),
+        (b"prepare: {data: x, input: t, label: l}\nbackbone: {family: tfidf, name: word}\nextra: 1", "extra is not a"),
+        (b"prepare: !!python/object/apply:os.system [ls]", "not valid YAML"),
+    ],
+)
+def test_bad_files_are_refused(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    with pytest.raises(HeadstartError, match=words):
+        params.load(path)
+
+
+def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(HeadstartError, match="--params"):
+        params.load(tmp_path / "params.yaml")
