@@ -46,7 +46,7 @@ def test_numbers_in_scientific_notation_are_numbers(tmp_path: Path) -> None:
         ({"prepare__test": 0.6, "prepare__validation": 0.5}, ["no training rows"]),
         ({"train_head__folds": 2.5}, ["train_head.folds is 2.5", "integer"]),
         ({"train_head__folds": True}, ["train_head.folds is True"]),
-        ({"train_head__C": []}, ["train_head.C is ()", "at least 1"]),
+        ({"train_head__C": []}, ["train_head.C is []", "at least 1"]),
         ({"train_head__C": [1, -1]}, ["train_head.C.1 is -1", "greater than 0"]),
         ({"train_head__kind": "knn", "train_head__class_weight": "balanced"}, ["knn cannot do"]),
         ({"budget__per_class": 0}, ["budget.per_class is 0"]),
