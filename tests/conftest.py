@@ -93,7 +93,7 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = BertTokenizer(vocab=vocabulary, do_lower_case=True)
     tokenizer.model_max_length = 64
     tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
+    torch.manual_seed(7)
     config = BertConfig(
         vocab_size=len(vocabulary),
         hidden_size=32,

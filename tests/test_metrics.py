@@ -1,0 +1,104 @@
+import warnings
+
+import numpy as np
+import pytest
+import sklearn.metrics as sk
+
+from stages import metrics
+
+
+def sample(rows: int, classes: int, seed: int, *, ties: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    truth = generator.integers(0, classes, rows)
+    P = generator.dirichlet(np.ones(classes), rows) + 0.6 * np.eye(classes)[truth]
+    P = P / P.sum(axis=1, keepdims=True)
+    if ties:
+        P = P.round(1)
+        P = P / P.sum(axis=1, keepdims=True)
+    return truth, P
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7])
+@pytest.mark.parametrize("ties", [False, True])
+def test_headline_metrics_are_those_of_scikit_learn(classes: int, ties: bool) -> None:
+    truth, P = sample(300, classes, 0, ties=ties)
+    guess = P.argmax(axis=1)
+    wanted = {
+        "accuracy": sk.accuracy_score(truth, guess),
+        "balanced_accuracy": sk.balanced_accuracy_score(truth, guess),
+        "macro_f1": sk.f1_score(truth, guess, average="macro"),
+        "weighted_f1": sk.f1_score(truth, guess, average="weighted"),
+        "log_loss": sk.log_loss(truth, P, labels=range(classes)),
+    }
+    if classes == 2:
+        wanted["roc_auc"] = sk.roc_auc_score(truth, P[:, 1])
+        wanted["average_precision"] = sk.average_precision_score(truth, P[:, 1])
+    assert metrics.headline(truth, P) == pytest.approx(wanted)
+
+
+def test_classes_absent_from_the_test_break_nothing() -> None:
+    truth, P = sample(40, 4, 1)
+    P, truth = P[truth < 2], truth[truth < 2]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert metrics.headline(truth, P)["macro_f1"] == pytest.approx(
+            sk.f1_score(truth, P.argmax(axis=1), average="macro")
+        )
+        wanted = sk.balanced_accuracy_score(truth, P.argmax(axis=1))
+    assert metrics.headline(truth, P)["balanced_accuracy"] == pytest.approx(wanted)
+
+
+def test_a_single_row_and_a_single_class() -> None:
+    found = metrics.headline(np.array([1]), np.array([[0.2, 0.8]]))
+    assert found["accuracy"] == 1 and "roc_auc" not in found
+    assert found["log_loss"] == pytest.approx(-np.log(0.8))
+    low, high = metrics.intervals(np.array([1]), np.array([[0.2, 0.8]]), resamples=10, seed=0)["accuracy"]
+    assert low == high == 1
+
+
+def test_per_class_metrics_are_those_of_scikit_learn() -> None:
+    truth, P = sample(200, 3, 2)
+    rows = metrics.per_class(truth, P, ["a", "b", "c"])
+    wanted = sk.precision_recall_fscore_support(truth, P.argmax(axis=1))
+    for name, values in zip(("precision", "recall", "f1", "support"), wanted, strict=True):
+        assert [row[name] for row in rows] == pytest.approx(values)
+    assert metrics.per_class(np.array([0]), np.array([[1.0, 0.0]]), ["a", "b"])[1]["f1"] == 0
+
+
+def test_curves_enclose_the_areas_of_scikit_learn() -> None:
+    truth, P = sample(300, 2, 3)
+    roc, _ = metrics.curves(truth, P)
+    area = sk.auc([point["fpr"] for point in roc], [point["tpr"] for point in roc])
+    assert area == pytest.approx(sk.roc_auc_score(truth, P[:, 1]), abs=1e-9)
+    truth, P = sample(2000, 5, 3)
+    roc, pr = metrics.curves(truth, P)
+    assert len(roc) == len(pr) == metrics.CURVE_POINTS
+    micro = sk.roc_auc_score((np.arange(5) == truth[:, None]).ravel(), P.ravel())
+    assert sk.auc([point["fpr"] for point in roc], [point["tpr"] for point in roc]) == pytest.approx(micro, abs=1e-3)
+    assert pr[0] == {"recall": 0.0, "precision": 1.0} and pr[-1]["recall"] == 1
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
+    covered = 0
+    for seed in range(1000):
+        generator = np.random.default_rng(seed)
+        truth = np.arange(200) % 2
+        right = generator.random(200) < 0.8
+        P = np.where((truth == right)[:, None], [0.1, 0.9], [0.9, 0.1])  # column 1 is right for truth 1
+        low, high = metrics.intervals(truth, P, resamples=300, seed=seed)["accuracy"]
+        covered += low <= 0.8 <= high
+    assert 0.93 <= covered / 1000 <= 0.97
+
+
+def test_intervals_are_repeatable_and_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth, P = sample(100, 3, 4)
+    first = metrics.intervals(truth, P, resamples=200, seed=1)
+    assert first == metrics.intervals(truth, P, resamples=200, seed=1)
+    assert first != metrics.intervals(truth, P, resamples=200, seed=2)
+    assert metrics.intervals(truth, P, resamples=0, seed=1) == {}
+    point = metrics.headline(truth, P)
+    assert all(low <= point[name] <= high for name, (low, high) in first.items())
+    monkeypatch.setattr(metrics, "BLOCK", 100 * 7)
+    narrow = metrics.intervals(truth, P, resamples=200, seed=1)
+    for name, interval in first.items():
+        assert narrow[name] == pytest.approx(interval, abs=0.05)
