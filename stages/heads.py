@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ import numpy as np
 import sklearn.utils
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.model_selection import StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
@@ -44,6 +46,7 @@ ESTIMATORS = (
     MLPClassifier,
     LabelBinarizer,
 )
+TRUSTED = "scipy.sparse._csr.csr_matrix"  # what knn keeps of sparse features; numbers only, read without pickle
 NEEDS_CALIBRATION = ("linear_svm", "ridge")
 
 
@@ -95,7 +98,9 @@ def fit(X: Matrix, labels: np.ndarray, settings: TrainHeadParams) -> tuple[Head,
     chosen = Chosen(parameter, candidates[0], candidates, folds=0)
     temperature = 1.0
     # One BLAS thread per fit: on small matrices, threads that wait for each other cost ten times the arithmetic.
-    with threadpool_limits(1):
+    with threadpool_limits(1), warnings.catch_warnings():
+        # The step limit of mlp is its early stopping, and no reason for a warning.
+        warnings.simplefilter("ignore", ConvergenceWarning)
         if len(candidates) > 1 or settings.kind in NEEDS_CALIBRATION:
             if folds < 2:
                 raise HeadstartError(
@@ -123,7 +128,7 @@ def linear_layer(head: Head) -> tuple[np.ndarray, np.ndarray] | None:
     """
     if not hasattr(head.estimator, "coef_"):
         return None
-    weight = np.asarray(head.estimator.coef_, dtype=np.float64) / head.temperature
+    weight = np.atleast_2d(np.asarray(head.estimator.coef_, dtype=np.float64)) / head.temperature
     bias = np.broadcast_to(head.estimator.intercept_, len(weight)) / head.temperature
     if len(head.labels) == 2:
         weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
@@ -155,12 +160,12 @@ def load(path: Path, labels: tuple[str, ...], temperature: float) -> Head:
     skops = _skops()
     try:
         content = path.read_bytes()
-        untrusted = skops.get_untrusted_types(data=content)
+        untrusted = sorted(set(skops.get_untrusted_types(data=content)) - {TRUSTED})
         if untrusted:
             raise HeadstartError(
                 f"{path} holds {', '.join(untrusted)}, which no head needs; it is refused, run `dvc repro`"
             )
-        estimator = skops.loads(content, trusted=[])
+        estimator = skops.loads(content, trusted=[TRUSTED])
     except FileNotFoundError:
         raise HeadstartError(f"{path} does not exist; run `dvc repro train_head`") from None
     except (ValueError, KeyError, TypeError, AttributeError, ImportError, zipfile.BadZipFile) as error:
@@ -249,9 +254,11 @@ def _repeatable(archive: bytes) -> bytes:
     with zipfile.ZipFile(io.BytesIO(archive)) as source, zipfile.ZipFile(out, "w") as target:
         schema = json.loads(source.read("schema.json"))
         text = json.dumps(schema, indent=2)
-        text = re.sub(r'(?<="__id__": )\d+|(?<=")\d+(?=\.npy")', renumber, text)
+        text = re.sub(r'(?<="__id__": )\d+|(?<=")\d+(?=\.np[yz]")', renumber, text)
         contents = {
-            f"{numbers[Path(name).stem]}.npy": source.read(name) for name in source.namelist() if name.endswith(".npy")
+            numbers[path.stem] + path.suffix: source.read(str(path))
+            for path in map(Path, source.namelist())
+            if path.suffix in (".npy", ".npz")
         }
         for name, content in [("schema.json", text.encode()), *sorted(contents.items())]:
             target.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)

@@ -24,7 +24,16 @@ def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def make_project(folder: Path) -> Path:
     """Copy what a clone holds, without outputs, and make it a Git and DVC repository of its own."""
     folder.mkdir(parents=True)
-    for name in ("stages", "data/pretrained", ".dvc/config", ".dvcignore", ".gitignore", "dvc.yaml", "params.yaml"):
+    for name in (
+        "stages",
+        "data/pretrained",
+        ".dvc/config",
+        ".dvc/.gitignore",
+        ".dvcignore",
+        ".gitignore",
+        "dvc.yaml",
+        "params.yaml",
+    ):
         source, target = ROOT / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
@@ -32,7 +41,6 @@ def make_project(folder: Path) -> Path:
         else:
             shutil.copy(source, target)
     shutil.copy(ROOT / "data/reviews.csv", folder / "data/reviews.csv")
-    (folder / ".dvc/.gitignore").write_text("/tmp\n/cache\n")
     for command in (["git", "init", "-q"], ["git", "add", "-A"]):
         subprocess.run(command, cwd=folder, check=True)
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]

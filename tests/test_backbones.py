@@ -153,9 +153,7 @@ def test_a_model_is_downloaded_from_the_hub(
                 if "/tree/" in self.path:
                     files = [n for n in names if (tiny_encoder / n).exists()]
                     sizes = {n: (tiny_encoder / n).stat().st_size for n in files}
-                    body = json.dumps(
-                        [{"type": "file", "path": n, "size": sizes[n], "oid": n} for n in files]
-                    ).encode()
+                    body = json.dumps([{"type": "file", "path": n, "size": sizes[n], "oid": n} for n in files]).encode()
                 else:
                     siblings = [{"rfilename": each} for each in names]
                     body = json.dumps({"id": "me/tiny", "sha": commit, "siblings": siblings}).encode()

@@ -56,12 +56,13 @@ def test_every_head_learns_gives_probabilities_and_survives_saving(
         np.testing.assert_allclose(scoring.softmax(np.asarray(form(X) @ weight.T) + bias), P, atol=1e-6)
 
 
-def test_the_same_head_gives_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+def test_the_same_head_gives_the_same_bytes(tmp_path: Path, form: Any) -> None:
     X, labels = data(3)
     for kind in KINDS:
         contents = []
         for _ in range(2):
-            heads.save(heads.fit(X, labels, settings(kind))[0], tmp_path / "head.skops")
+            heads.save(heads.fit(form(X), labels, settings(kind))[0], tmp_path / "head.skops")
             contents.append((tmp_path / "head.skops").read_bytes())
         assert contents[0] == contents[1], kind
 

@@ -154,7 +154,9 @@ BAD: list[tuple[str, bytes, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("name", "content", "changes", "message"), BAD)
-def test_bad_tables_are_refused(tmp_path: Path, name: str, content: bytes, changes: dict[str, Any], message: str) -> None:
+def test_bad_tables_are_refused(
+    tmp_path: Path, name: str, content: bytes, changes: dict[str, Any], message: str
+) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(HeadstartError, match=message) as error:
         prepare(tmp_path / "out", settings(tmp_path / name, **changes))

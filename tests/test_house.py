@@ -1,0 +1,97 @@
+"""The layout and the promises around it: imports, dependencies, documentation."""
+
+import hashlib
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.closure import ROOT, closure
+
+VERBS = ("prepare", "extract", "train_head", "finetune", "evaluate", "predict")
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("stage", PIPELINE)
+def test_the_dependencies_of_a_stage_are_its_import_closure(stage: str) -> None:
+    deps = PIPELINE[stage]["deps"]
+    assert {dep for dep in deps if dep.startswith("stages")} == closure(stage)
+    assert len(deps) == len(set(deps))
+    assert PIPELINE[stage]["cmd"].startswith(f"exec python -m stages.{stage} data/")
+
+
+def test_the_closure_follows_imports_inside_functions_and_packages() -> None:
+    found = closure("extract")
+    assert {
+        "stages/__init__.py",
+        "stages/backbones/__init__.py",
+        "stages/backbones/hub.py",
+        "stages/errors.py",
+    } <= found
+    assert "stages/heads.py" not in found and "stages/predict.py" not in closure("evaluate")
+
+
+def test_import_rules() -> None:
+    done = subprocess.run([Path(sys.executable).parent / "lint-imports"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("verb", ["prepare", "train_head", "evaluate", "finetune"])
+def test_light_verbs_import_no_torch(verb: str) -> None:
+    code = f"import sys, stages.{verb}; from stages import heads; heads._skops(); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_and_a_place_in_the_readme(verb: str) -> None:
+    command = [sys.executable, "-m", f"stages.{verb}", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert f"python -m stages.{verb}" in done.stdout
+    assert f"python -m stages.{verb}" in README
+
+
+def test_every_parameter_is_tracked_by_a_stage_except_runtime() -> None:
+    tracked = {param for stage in PIPELINE.values() for param in stage["params"]}
+    assert tracked == set(yaml.safe_load((ROOT / "params.yaml").read_text())) - {"runtime"}
+
+
+def test_the_top_level_is_the_one_of_the_design() -> None:
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    top = {name.split("/")[0] for name in files if not name.startswith(".")}
+    folders = {"stages", "data", "tests"}
+    assert top == folders | {
+        "dvc.yaml", "dvc.lock", "params.yaml", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"
+    }  # fmt: skip
+
+
+def test_files_stay_short() -> None:
+    for path in (ROOT / "stages").rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 300, path
+
+
+def test_dvc_lock_was_made_by_this_code() -> None:
+    lock = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
+    for name, stage in lock.items():
+        for dep in stage["deps"]:
+            if dep["path"].startswith("stages/") or dep["path"].endswith(".csv"):
+                found = hashlib.md5((ROOT / dep["path"]).read_bytes()).hexdigest()
+                assert found == dep["md5"], f"{name}: {dep['path']} changed; run `dvc repro` and commit dvc.lock"
+
+
+def test_the_readme_has_two_commands_and_no_gaps() -> None:
+    assert "pip install -e '.[offline]' && dvc repro" in README
+    assert "pip install -e '.[test]' && pytest" in README
+    assert "@@" not in README
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_stages_is_not_shadowed_by_an_installed_copy() -> None:
+    spec = importlib.util.find_spec("stages")
+    assert spec and spec.origin and Path(spec.origin).parent == ROOT / "stages"
