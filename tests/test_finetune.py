@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -27,7 +26,7 @@ CPU = RuntimeParams(device="cpu")
 @pytest.fixture
 def trained(project: Path, verb: Verb, tiny_encoder: Path) -> Path:
     """A project on the tiny encoder, up to the head; two classes that one word tells apart."""
-    words = "i this product is the a movie".split()
+    words = ["i", "this", "product", "is", "the", "a", "movie"]
     generator = np.random.default_rng(0)
     lines = ["text,category"]
     for n in range(160):
@@ -160,7 +159,8 @@ def test_a_stage_ends_with_dvc(trained: Path, tiny_encoder: Path) -> None:
     """Kill the parent of a stage that DVC started: the stage must not live on and write."""
     set_params(trained, finetune__method="full", finetune__epochs=10_000)
     stage = f"exec {sys.executable} -m stages.finetune data/prepared data/features data/head data/finetuned"
-    code = f"import subprocess; child = subprocess.Popen({stage!r}, shell=True); print(child.pid, flush=True); child.wait()"
+    code = f"import subprocess; child = subprocess.Popen({stage!r}, shell=True)"
+    code += "; print(child.pid, flush=True); child.wait()"
     parent = subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=trained,

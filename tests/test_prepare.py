@@ -76,7 +76,7 @@ def test_given_splits_are_kept_and_a_missing_one_is_cut_from_train(tmp_path: Pat
     prepare(tmp_path / "out", settings(folder))
     table = samples.read(tmp_path / "out", "test")
     assert table["text"].to_pylist() == [row["text"] for row in ROWS[150:]]
-    assert set(s.split(":")[0] for s in table["source"].to_pylist()) == {"test.csv"}
+    assert {s.split(":")[0] for s in table["source"].to_pylist()} == {"test.csv"}
     assert 5 < len(split_ids(tmp_path / "out")["validation"]) < 50
     column = [{**row, "part": ["train", "dev", "test"][n % 3]} for n, row in enumerate(ROWS)]
     prepare(tmp_path / "column", settings(csv_of(column, tmp_path / "column.csv"), split="part"))
