@@ -11,12 +11,15 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
+NO_HUB = "http://127.0.0.1:9"  # a port that nothing listens on
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test depends on what a hub cache on this machine holds."""
+    """No test depends on what a hub cache on this machine holds, or reaches the internet."""
+    monkeypatch.setenv("HF_ENDPOINT", NO_HUB)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", NO_HUB)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
 
@@ -65,7 +68,7 @@ def set_params(project: Path, **changes: object) -> None:
 
 def run(project: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a command of this environment in the project."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HF_ENDPOINT": NO_HUB}
     done = subprocess.run(command, check=False, cwd=project, text=True, capture_output=True, env=environment)
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done
@@ -96,23 +99,8 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import BertConfig, BertModel, BertTokenizer
 
     folder = tmp_path_factory.mktemp("tiny")
-    words = [
-        "i",
-        "love",
-        "hate",
-        "this",
-        "product",
-        "is",
-        "terrible",
-        "great",
-        "awful",
-        "the",
-        "a",
-        "best",
-        "movie",
-        "bad",
-        "good",
-    ]
+    words = ["i", "love", "hate", "this", "product", "is", "terrible", "great", "awful"]
+    words += ["the", "a", "best", "movie", "bad", "good"]
     vocabulary = {token: index for index, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words])}
     tokenizer = BertTokenizer(vocab=vocabulary, do_lower_case=True)
     tokenizer.model_max_length = 64

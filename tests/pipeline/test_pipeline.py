@@ -130,9 +130,26 @@ def test_a_change_reruns_only_what_it_affects(light: Path, change: dict[str, Any
     assert (light / "dvc.lock").read_text() == lock
 
 
-def test_fine_tuning_settings_reach_evaluate_when_they_matter(light: Path) -> None:
-    graph = run(light, "dvc", "dag", "--dot", "finetune").stdout + run(light, "dvc", "dag", "--dot", "evaluate").stdout
-    assert '"finetune" -> "evaluate"' in graph and '"head" -> "evaluate"' not in graph
+def test_a_change_of_fine_tuning_reruns_it_and_evaluate(tmp_path: Path, tiny_encoder: Path) -> None:
+    project = make_project(tmp_path / "project")
+    set_params(
+        project,
+        backbone__name=str(tiny_encoder),
+        backbone__revision=None,
+        extract__max_length=8,
+        finetune__method="full",
+        finetune__epochs=1,
+    )
+    assert ran(run(project, "dvc", "repro")) == STAGES
+    set_params(project, finetune__seed=1)
+    assert ran(run(project, "dvc", "repro")) == ["finetune", "evaluate"]
+    assert "finetuned" in json.loads((project / "data/evaluation/metrics.json").read_text())
+    # Without fine-tuning there are no plots of it, and no intervals without a bootstrap: DVC still draws what there is.
+    set_params(project, finetune__method="none", evaluate__bootstrap=0)
+    run(project, "dvc", "repro")
+    report = json.loads((project / "data/evaluation/metrics.json").read_text())
+    assert set(report) == {"test_rows", "classes", "head"}
+    assert not json.loads(run(project, "dvc", "plots", "show", "--json").stdout).get("errors")
 
 
 def test_the_founding_example(tmp_path: Path) -> None:
