@@ -74,11 +74,13 @@ def _finetuned(prepared: Path, folder: Path, tuned: Model, ids: np.ndarray, runt
     """Probabilities of the fine-tuned model for the rows `ids`, joined by id: (rows, labels)."""
     from stages.backbones import classifier
 
-    table = samples.read(prepared, "test")
-    texts = dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
-    if missing := [each for each in ids if each not in texts]:
+    loaded = classifier.load(folder, tuned, runtime)
+    found: dict[str, np.ndarray] = {}
+    for window in samples.windows(prepared, "test", tuned.modality):
+        found |= zip(window.ids, loaded.probabilities(window.inputs), strict=True)
+    if missing := [each for each in ids if each not in found]:
         raise HeadstartError(f"{prepared / 'test'} lacks the row {missing[0]} of the feature table; run `dvc repro`")
-    return classifier.load(folder, tuned, runtime).probabilities([texts[each] for each in ids])
+    return np.stack([found[each] for each in ids])
 
 
 def _metrics(truth: np.ndarray, scored: Mapping[str, np.ndarray], settings: EvaluateParams) -> dict[str, Any]:

@@ -15,8 +15,6 @@ from tqdm import tqdm
 from stages import backbones, cli, features, outputs, params, samples, shards
 from stages.params import BackboneParams, ExtractParams, RuntimeParams
 
-WINDOW = 4_096  # rows in memory at a time; an encoder sorts them by length
-
 
 def extract(
     *, prepared: Path, target: Path, spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams
@@ -27,26 +25,26 @@ def extract(
         HeadstartError: the prepared table is missing or damaged, or the backbone cannot be loaded.
     """
     start = time.perf_counter()
-    source = samples.metadata(prepared)
+    source = samples.source(prepared)
     rows = {split: shards.count(prepared / split) for split in samples.SPLITS}
-    backbone = backbones.load(spec, settings, runtime, training_texts=lambda: _texts(prepared / "train"))
+    backbone = backbones.load(
+        spec, settings, runtime, modality=source.modality, training_texts=lambda: _training_texts(prepared)
+    )
     metadata = features.Metadata(
         backbone=spec,
         extract=settings,
         fingerprint=backbone.fingerprint,
         dim=backbone.dim,
         sparse=backbone.is_sparse,
-        input=source["input"],
-        modality=source["modality"],
+        **source.model_dump(),
     )
     progress = tqdm(total=sum(rows.values()), desc="extract", unit=" rows", disable=None)
     with outputs.directory(target) as out, progress:
         for split in samples.SPLITS:
             with features.Writer(out / split, metadata) as writer:
-                for batch in shards.read(prepared / split, ["id", "text", "label"], rows=WINDOW):
-                    ids, texts, labels = (column.to_pylist() for column in batch.columns)
-                    writer.write_rows(ids, labels, backbone.encode(texts))
-                    progress.update(len(ids))
+                for window in samples.windows(prepared, split, source.modality):
+                    writer.write_rows(window.ids, window.labels, backbone.encode(window.inputs))
+                    progress.update(len(window.ids))
         backbone.save(out / "train" / features.BACKBONE_FOLDER)
     seconds = time.perf_counter() - start
     print(
@@ -55,9 +53,9 @@ def extract(
     )
 
 
-def _texts(folder: Path) -> Iterator[str]:
-    for batch in shards.read(folder, ["text"]):
-        yield from batch.column("text").to_pylist()
+def _training_texts(prepared: Path) -> Iterator[str]:
+    for window in samples.windows(prepared, "train", "text"):
+        yield from window.inputs
 
 
 def main() -> None:

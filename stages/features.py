@@ -14,7 +14,7 @@ import pyarrow as pa
 from scipy import sparse
 
 from stages import shards
-from stages.params import BackboneParams, ExtractParams, Section, validate
+from stages.params import BackboneParams, ExtractParams, Modality, Section, validate
 
 BACKBONE_FOLDER = "backbone"  # beside the training shards: what a fitted backbone needs to be restored
 
@@ -30,7 +30,8 @@ class Metadata(Section):
     dim: int
     sparse: bool
     input: str
-    modality: str
+    modality: Modality
+    max_side: int | None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict
 
 from stages.errors import HeadstartError
-from stages.params import BackboneParams, ExtractParams, Section, validate
+from stages.params import BackboneParams, ExtractParams, Modality, Section, validate
 
 FILE = "model.json"
 
@@ -23,7 +23,8 @@ class Model(Section):
     method: Literal["head", "full"]
     labels: tuple[str, ...]
     input: str
-    modality: str
+    modality: Modality
+    max_side: int | None
     backbone: BackboneParams
     extract: ExtractParams
     fingerprint: str

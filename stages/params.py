@@ -34,6 +34,7 @@ Positive = Annotated[Number, Field(gt=0)]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(min_length=1)]
+Modality = Literal["text", "image"]
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -49,13 +50,14 @@ class PrepareParams(Section):
     data: Name
     input: Name
     label: Name
-    modality: Literal["auto", "text"] = "auto"
+    modality: Literal["auto", "text", "image"] = "auto"
     split: Name | None = None
     group: Name | None = None
     validation: Fraction = 0.15
     test: Fraction = 0.2
     seed: int = 0
     max_rejected: Annotated[Number, Field(ge=0, le=1)] = 0.01
+    max_side: Annotated[int, Field(ge=8)] | None = 512
 
     @model_validator(mode="after")
     def _leaves_training_rows(self) -> Self:
@@ -69,7 +71,7 @@ class PrepareParams(Section):
 class BackboneParams(Section):
     """The pretrained model."""
 
-    family: Literal["transformers", "torchvision", "tfidf"]
+    family: Literal["transformers", "torchvision", "tfidf", "pixels"]
     name: Name
     revision: Name | None = None
     weights: Name = "pretrained"
@@ -80,6 +82,7 @@ class ExtractParams(Section):
 
     pooling: Literal["mean", "cls", "max"] = "mean"
     max_length: Annotated[int, Field(ge=2)] = 256
+    image_size: Annotated[int, Field(ge=8)] | None = None
     normalize: bool = True
     dtype: Literal["float16", "float32"] = "float16"
 
@@ -119,6 +122,9 @@ class FinetuneParams(Section):
     head_learning_rate: Positive = 1e-3
     weight_decay: Annotated[Number, Field(ge=0)] = 0.01
     warmup: Fraction = 0.1
+    random_resized_crop: bool = True
+    horizontal_flip: bool = True
+    batch_norm: Literal["auto", "frozen", "train"] = "auto"
     seed: int = 0
 
 

@@ -1,31 +1,50 @@
 """Predict: classify new rows with a trained head or a fine-tuned model. Needs no params.yaml.
 
     python -m stages.predict data/head NEW.csv OUT.parquet
-    python -m stages.predict data/finetuned NEW.csv OUT.parquet
+    python -m stages.predict data/finetuned PHOTOS OUT.parquet
 
-NEW is a table (.csv .tsv .jsonl .parquet) with the input column that the model was trained on; labels are not needed.
-OUT gets one row for each row of NEW, in order: source, the input, predicted, confidence, one p_LABEL for each label,
-and rejected: why a row could not be classified, or null.
+NEW is a table (.csv .tsv .jsonl .parquet) with the input column that the model was trained on, or a folder of images;
+labels are not needed. OUT gets one row for each row of NEW, in order: source, the input (of an image its path),
+predicted, confidence, one p_LABEL for each label, and rejected: why a row could not be classified, or null.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tqdm import tqdm
 
-from stages import backbones, cli, features, model, outputs, predictions, scoring, sources
+from stages import (
+    backbones,
+    cli,
+    features,
+    images,
+    model,
+    outputs,
+    parallel,
+    predictions,
+    samples,
+    scoring,
+    sources,
+)
 from stages.errors import HeadstartError
 from stages.model import Model
 from stages.params import RuntimeParams
+from stages.sources import Row
 
-WINDOW = 4_096
+Probabilities: TypeAlias = Callable[[Sequence[Any]], np.ndarray]
 
 
 def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) -> None:
-    """Classify the rows of the table `new` with the model in `folder`, and write Parquet to `target`.
+    """Classify the rows of the table or image folder `new` with the model in `folder`, and write Parquet to `target`.
 
     Raises:
         HeadstartError: no model, no readable table with the model's input column, or another backbone than it needs.
@@ -36,43 +55,76 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
         raise HeadstartError(f"{folder} holds no model, since finetune.method was none; use the head's folder")
     if target.suffix != ".parquet":
         raise HeadstartError(f"{target} must end in .parquet, the format that is written")
-    rows = list(sources.rows(new, sources.Columns(trained.input)))
-    usable = [number for number, row in enumerate(rows) if not row.problem]
-    P = np.full((len(rows), len(trained.labels)), np.nan)
-    if usable:
-        probabilities = _load(folder, trained, runtime)
-        for first in range(0, len(usable), WINDOW):
-            window = usable[first : first + WINDOW]
-            P[window] = probabilities([rows[number].text for number in window])
-    table = pa.table(
-        {
-            "source": pa.array([row.source for row in rows], pa.string()),
-            trained.input: pa.array([None if row.problem else row.text for row in rows], pa.large_string()),
-            **predictions.columns(P, trained.labels),
-            "rejected": pa.array([row.problem for row in rows], pa.string()),
-        }
-    )
-    with outputs.file(target) as out:
-        pq.write_table(table, out, compression="zstd")
+    rows = sources.rows(new, sources.Columns(trained.input), trained.modality)
+    ready = parallel.ordered(lambda row: _ready(row, trained), rows, workers=parallel.cores())
+    counts: Counter[bool] = Counter()
+    probabilities: Probabilities | None = None
+    writer: pq.ParquetWriter | None = None
+    with ExitStack() as stack:
+        out = stack.enter_context(outputs.file(target))
+        progress = stack.enter_context(tqdm(desc="predict", unit=" rows", disable=None))
+        while window := list(islice(ready, samples.WINDOW_ROWS[trained.modality])):
+            usable = [number for number, row in enumerate(window) if not row.problem]
+            P = np.full((len(window), len(trained.labels)), np.nan)
+            if usable:
+                probabilities = probabilities or _load(folder, trained, runtime)
+                P[usable] = probabilities([window[number].content for number in usable])
+            table = _table(window, P, trained)
+            writer = writer or stack.enter_context(pq.ParquetWriter(out, table.schema, compression="zstd"))
+            writer.write_table(table)
+            counts.update(bool(row.problem) for row in window)
+            progress.update(len(window))
+        if writer is None:
+            raise HeadstartError(f"{new} has no rows to classify")
     print(
-        f"predict: {len(usable):,} rows classified, {len(rows) - len(usable):,} rejected -> {target}"
+        f"predict: {counts[False]:,} rows classified, {counts[True]:,} rejected -> {target}"
         f" in {time.perf_counter() - start:.1f} s"
     )
 
 
-def _load(folder: Path, trained: Model, runtime: RuntimeParams) -> Callable[[Sequence[str]], np.ndarray]:
-    """The model as a function from texts to probabilities (texts, labels)."""
+def _ready(row: Row, trained: Model) -> Row:
+    """The row as prepare would have stored it; one that cannot be used gets a problem."""
+    if row.problem or isinstance(row.content, str):
+        return row
+    try:
+        images.decode(row.content, name=row.name)
+        return replace(row, content=images.pack(row.content, trained.max_side))
+    except images.UnreadableImageError as error:
+        return replace(row, content=b"", problem=f"{row.name or 'the image'} {error}")
+
+
+def _table(rows: Sequence[Row], P: np.ndarray, trained: Model) -> pa.Table:
+    """One row for each of `rows`; `P`: (rows, labels), NaN where a row cannot be used."""
+    given = [row.name if isinstance(row.content, bytes) else None if row.problem else row.content for row in rows]
+    return pa.table(
+        {
+            "source": pa.array([row.source for row in rows], pa.string()),
+            trained.input: pa.array(given, pa.large_string()),
+            **predictions.columns(P, trained.labels),
+            "rejected": pa.array([row.problem for row in rows], pa.string()),
+        }
+    )
+
+
+def _load(folder: Path, trained: Model, runtime: RuntimeParams) -> Probabilities:
+    """The model as a function from inputs to probabilities (inputs, labels)."""
     if trained.method != "head":
         from stages.backbones import classifier
 
         return classifier.load(folder, trained, runtime).probabilities
     saved = folder / features.BACKBONE_FOLDER
-    backbone = backbones.load(trained.backbone, trained.extract, runtime, saved=saved if saved.exists() else None)
+    backbone = backbones.load(
+        trained.backbone,
+        trained.extract,
+        runtime,
+        modality=trained.modality,
+        saved=saved if saved.exists() else None,
+    )
     if backbone.fingerprint != trained.fingerprint:
         raise HeadstartError(
             f"{folder} was trained on another version of {trained.backbone.name} than is found here; run `dvc repro`"
         )
-    return lambda texts: scoring.probabilities(folder, trained, backbone.encode(texts))
+    return lambda inputs: scoring.probabilities(folder, trained, backbone.encode(inputs))
 
 
 def main() -> None:
@@ -80,7 +132,7 @@ def main() -> None:
         __doc__,
         with_params=False,
         model="folder that train_head or finetune wrote",
-        new="table to classify",
+        new="table or folder of images to classify",
         out="Parquet file to write",
     )
     predict(folder=args.model, new=args.new, target=args.out, runtime=RuntimeParams())

@@ -2,26 +2,31 @@
 
     python -m stages.prepare data/prepared
 
-Reads `prepare` from params.yaml. Writes train/, validation/ and test/ as Parquet shards, rejected.parquet (source and
-reason of each row left out) and summary.json (counts per split and class).
+Reads `prepare` from params.yaml. Writes train/, validation/ and test/ as Parquet shards, images packed in,
+rejected.parquet (source and reason of each row left out) and summary.json (counts per split and class).
 """
 
 import json
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain, count
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from stages import cli, outputs, params, samples, shards, sources
+from stages import cli, images, outputs, parallel, params, samples, sources
 from stages.errors import HeadstartError
 from stages.params import PrepareParams
+from stages.sources import Row
 
-BATCH = 4_096
+Result = TypeVar("Result")
+
 REJECTED = pa.schema([("source", pa.string()), ("reason", pa.string())])
 
 
@@ -40,7 +45,8 @@ class _Plan:
     """What the first pass over the rows learns."""
 
     rows: int = 0
-    unreadable: int = 0
+    names_files: bool = False
+    unreadable: dict[int, str] = field(default_factory=dict)  # number of the row: why
     examples: list[str] = field(default_factory=list)
     given: set[str] = field(default_factory=set)
     contents: dict[str, _Content] = field(default_factory=dict)
@@ -70,9 +76,23 @@ def prepare(prepared: Path, settings: PrepareParams) -> None:
         HeadstartError: the source cannot be read, too many rows are unreadable, there is one class only, a class has
             no training row, or no test row is left.
     """
-    plan = _first_pass(settings)
+    start = time.perf_counter()
+    columns = sources.Columns(settings.input, settings.label, settings.group, settings.split)
+    data = Path(settings.data)
+    source = samples.Source(
+        input="image" if sources.is_image_folder(data) else settings.input,
+        modality=sources.modality(data, columns, settings.modality),
+        max_side=None,
+    )
+    if source.modality == "image":
+        source = source.model_copy(update={"max_side": settings.max_side})
+
+    def rows() -> Iterator[Row]:
+        return sources.rows(data, columns, source.modality)
+
+    plan = _first_pass(rows(), settings)
     with outputs.directory(prepared) as out:
-        counts = _second_pass(out, plan, settings)
+        counts = _second_pass(out, rows(), plan, source, settings)
         _check_classes(counts, settings)
         summary = {
             "rows": plan.rows,
@@ -87,15 +107,23 @@ def prepare(prepared: Path, settings: PrepareParams) -> None:
     print(
         f"prepare: {plan.rows:,} rows in {len(counts.labels())} classes -> {kept};"
         f" {counts.left_out.total():,} left out ({prepared / 'rejected.parquet'})"
+        f" in {time.perf_counter() - start:.1f} s"
     )
+    if plan.names_files and data.is_file():
+        print(
+            f"prepare: DVC watches {data}, not the images that it names; to have both watched, name the table"
+            f" train{data.suffix.lower()} and set prepare.data to its folder"
+        )
 
 
-def _first_pass(settings: PrepareParams) -> _Plan:
+def _first_pass(rows: Iterator[Row], settings: PrepareParams) -> _Plan:
     plan = _Plan()
-    for number, row in enumerate(_rows(settings)):
+    progress = tqdm(_over_cores(_checked, rows), desc="prepare: reading", unit=" rows", disable=None)
+    for number, row, row_id in progress:
         plan.rows += 1
+        plan.names_files |= row.name is not None
         if row.problem:
-            plan.unreadable += 1
+            plan.unreadable[number] = row.problem
             if len(plan.examples) < 3:
                 plan.examples.append(f"{row.source}: {row.problem}")
             continue
@@ -104,39 +132,44 @@ def _first_pass(settings: PrepareParams) -> _Plan:
             plan.given.add(row.split)
         # Of the copies in several given splits the one in the later split stays: a published test file keeps its rows.
         rank = samples.SPLITS.index(row.split) if row.split else 0
-        content = plan.contents.setdefault(
-            samples.content_id(row.text.encode()), _Content(number, rank, row.source, (row.label,))
-        )
+        content = plan.contents.setdefault(row_id, _Content(number, rank, row.source, (row.label,)))
         if row.label not in content.labels:
             content.labels = (*content.labels, row.label)
         if rank > content.rank:
             content.keeper, content.rank, content.source = number, rank, row.source
     if not plan.rows:
         raise HeadstartError(f"{settings.data} has no rows; it needs labelled rows below its header")
-    if plan.unreadable / plan.rows > settings.max_rejected:
+    if len(plan.unreadable) / plan.rows > settings.max_rejected:
         raise HeadstartError(
-            f"{settings.data}: {plan.unreadable:,} of {plan.rows:,} rows cannot be used ({'; '.join(plan.examples)}"
-            f"{'; …' if plan.unreadable > len(plan.examples) else ''}), more than prepare.max_rejected ="
-            f" {settings.max_rejected:g} allows; correct them or raise it"
+            f"{settings.data}: {len(plan.unreadable):,} of {plan.rows:,} rows cannot be used"
+            f" ({'; '.join(plan.examples)}{'; …' if len(plan.unreadable) > len(plan.examples) else ''}), more than"
+            f" prepare.max_rejected = {settings.max_rejected:g} allows; correct them or raise it"
         )
     return plan
 
 
-def _second_pass(out: Path, plan: _Plan, settings: PrepareParams) -> _Counts:
+def _second_pass(
+    out: Path, rows: Iterator[Row], plan: _Plan, source: samples.Source, settings: PrepareParams
+) -> _Counts:
     """Write each row to the table of its split, or to rejected.parquet."""
+
+    def finished(numbered: tuple[int, Row]) -> tuple[Row, str, tuple[str, str] | None, str | bytes]:
+        number, row = numbered
+        row_id = _id(row)
+        reason = _reason(plan, number, row, row_id)
+        return row, row_id, reason, row.content if reason else _packed(row, settings.max_side)
+
     counts = _Counts()
-    metadata = {"input": settings.input, "modality": "text"}
-    batches: dict[str, list[dict[str, str | None]]] = {split: [] for split in samples.SPLITS}
-    progress = tqdm(_rows(settings), total=plan.rows, desc="prepare", unit=" rows", disable=None)
+    batches: dict[str, list[dict[str, Any]]] = {split: [] for split in samples.SPLITS}
     with ExitStack() as stack:
-        writers = {
-            split: stack.enter_context(shards.Writer(out / split, samples.SCHEMA, metadata)) for split in samples.SPLITS
-        }
+        writers = {split: stack.enter_context(samples.writer(out / split, source)) for split in samples.SPLITS}
         rejected = stack.enter_context(pq.ParquetWriter(out / "rejected.parquet", REJECTED, compression="zstd"))
         left_out: list[dict[str, str]] = []
-        for number, row in enumerate(progress):
-            row_id = samples.content_id(row.text.encode())
-            if reason := _reason(plan, number, row, row_id):
+        done = _over_cores(finished, rows)
+        for row, row_id, reason, content in tqdm(
+            done, total=plan.rows, desc="prepare: writing", unit=" rows", disable=None
+        ):
+            if reason:
                 counts.left_out[reason[0]] += 1
                 left_out.append({"source": row.source, "reason": reason[1]})
                 continue
@@ -144,26 +177,58 @@ def _second_pass(out: Path, plan: _Plan, settings: PrepareParams) -> _Counts:
             split = _split(row, row_id, plan.given, settings)
             counts.classes[split][row.label] += 1
             batch = batches[split]
-            batch.append({"id": row_id, "text": row.text, "label": row.label, "group": row.group, "source": row.source})
-            if len(batch) == BATCH:
-                writers[split].write(pa.Table.from_pylist(batch, samples.SCHEMA))
+            shown = {"label": row.label, "group": row.group, "source": row.source}
+            batch.append({"id": row_id, source.modality: content, **shown})
+            if len(batch) == samples.WINDOW_ROWS[source.modality]:
+                writers[split].write(pa.Table.from_pylist(batch, writers[split].schema))
                 batch.clear()
         for split, batch in batches.items():
-            writers[split].write(pa.Table.from_pylist(batch, samples.SCHEMA))
+            writers[split].write(pa.Table.from_pylist(batch, writers[split].schema))
         rejected.write_table(pa.Table.from_pylist(left_out, REJECTED))
     return counts
 
 
-def _rows(settings: PrepareParams) -> Iterator[sources.Row]:
-    columns = sources.Columns(settings.input, settings.label, settings.group, settings.split)
-    return sources.rows(Path(settings.data), columns)
+def _over_cores(function: Callable[[tuple[int, Row]], Result], rows: Iterator[Row]) -> Iterator[Result]:
+    """`function` over the numbered rows; images on all cores, texts, which take no time, right here."""
+    numbered = zip(count(), rows, strict=False)
+    first = next(numbered, None)
+    if first is None:
+        return iter(())
+    items = chain([first], numbered)
+    if isinstance(first[1].content, str):
+        return map(function, items)
+    return parallel.ordered(function, items, workers=parallel.cores())
 
 
-def _reason(plan: _Plan, number: int, row: sources.Row, row_id: str) -> tuple[str, str] | None:
-    """(kind, explanation) of why a row is left out, or None."""
+def _checked(numbered: tuple[int, Row]) -> tuple[int, Row, str]:
+    """The row with its id, without its content, and with a problem if its image cannot be decoded."""
+    number, row = numbered
     if row.problem:
-        return "unreadable", row.problem
-    content = plan.contents[row_id]
+        return number, row, ""
+    row_id = _id(row)
+    if isinstance(row.content, bytes):
+        try:
+            images.decode(row.content, name=row.name)
+        except images.UnreadableImageError as error:
+            return number, replace(row, problem=f"{row.name or 'the image'} {error}", content=b""), row_id
+    return number, replace(row, content=""), row_id
+
+
+def _id(row: Row) -> str:
+    return samples.content_id(row.content if isinstance(row.content, bytes) else row.content.encode())
+
+
+def _packed(row: Row, max_side: int | None) -> str | bytes:
+    return images.pack(row.content, max_side) if isinstance(row.content, bytes) else row.content
+
+
+def _reason(plan: _Plan, number: int, row: Row, row_id: str) -> tuple[str, str] | None:
+    """(kind, explanation) of why a row is left out, or None."""
+    if number in plan.unreadable:
+        return "unreadable", plan.unreadable[number]
+    content = plan.contents.get(row_id)
+    if content is None:
+        raise HeadstartError(f"{row.source} changed while it was read; run `dvc repro prepare` again")
     if len(content.labels) > 1:
         return "conflict", f"the same content is labelled {' and '.join(sorted(content.labels))}"
     if content.keeper != number:
@@ -171,7 +236,7 @@ def _reason(plan: _Plan, number: int, row: sources.Row, row_id: str) -> tuple[st
     return None
 
 
-def _split(row: sources.Row, row_id: str, given: set[str], settings: PrepareParams) -> str:
+def _split(row: Row, row_id: str, given: set[str], settings: PrepareParams) -> str:
     """The given split where there is one; a split that nobody gave is cut from the training rows."""
     if row.split in ("validation", "test"):
         return row.split

@@ -5,7 +5,8 @@ from one split to another, and identical content never straddles two.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +14,45 @@ import numpy as np
 import pyarrow as pa
 
 from stages import shards
-from stages.errors import HeadstartError
-from stages.params import BudgetParams
+from stages.params import BudgetParams, Modality, Section, validate
 
 SPLITS = ("train", "validation", "test")
 
-SCHEMA = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("text", pa.large_string(), nullable=False),
-        pa.field("label", pa.string(), nullable=False),
-        pa.field("group", pa.string()),
-        pa.field("source", pa.string(), nullable=False),
-    ]
-)
+# The column that holds the content, its type, and how many rows go into memory and into a row group at a time.
+_CONTENT = {"text": pa.large_string(), "image": pa.binary()}
+_GROUP_ROWS = {"text": None, "image": 256}
+WINDOW_ROWS = {"text": 4_096, "image": 256}
+
+
+class Source(Section):
+    """What prepare knows of the table: the raw column's name, `text` or `image`, and the size images were shrunk to."""
+
+    input: str
+    modality: Modality
+    max_side: int | None
+
+
+@dataclass(frozen=True)
+class Window:
+    """Some rows of a split."""
+
+    ids: list[str]
+    inputs: list[Any]  # str, or encoded bytes
+    labels: list[str]
+
+
+def writer(folder: Path, source: Source) -> shards.Writer:
+    """Writes one split: id, text or image, label, group, source."""
+    schema = pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field(source.modality, _CONTENT[source.modality], nullable=False),
+            pa.field("label", pa.string(), nullable=False),
+            pa.field("group", pa.string()),
+            pa.field("source", pa.string(), nullable=False),
+        ]
+    )
+    return shards.Writer(folder, schema, source.model_dump(), group_rows=_GROUP_ROWS[source.modality])
 
 
 def content_id(content: bytes) -> str:
@@ -71,16 +97,21 @@ def within_budget(
 
 
 def read(prepared: Path, split: str) -> pa.Table:
-    """One split of the prepared table: id, text, label, group, source."""
+    """One split of the prepared table, whole: id, text or image, label, group, source."""
     return shards.read_all(prepared / split)
 
 
-def metadata(prepared: Path) -> dict[str, Any]:
-    """What prepare knows of the table: `input` (the raw column's name) and `modality`."""
-    content = shards.metadata(prepared / "train")
-    if not {"input", "modality"} <= content.keys():
-        raise HeadstartError(f"{prepared / 'train'} was not written by prepare; run `dvc repro prepare`")
-    return content
+def windows(prepared: Path, split: str, modality: Modality) -> Iterator[Window]:
+    """One split in order, a bounded number of rows at a time."""
+    columns = ["id", modality, "label"]
+    for batch in shards.read(prepared / split, columns, rows=WINDOW_ROWS[modality]):
+        ids, inputs, labels = (batch.column(name).to_pylist() for name in columns)
+        yield Window(ids, inputs, labels)
+
+
+def source(prepared: Path) -> Source:
+    """What prepare wrote down of the table."""
+    return validate(Source, shards.metadata(prepared / "train"), source=str(prepared / "train"))
 
 
 def _uniform(key: str) -> float:

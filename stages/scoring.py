@@ -1,19 +1,13 @@
-"""Probabilities from a trained head: by its linear layer where it has one, else by scikit-learn.
-
-Most heads are softmax(X·weightᵀ + bias), which needs no scikit-learn: importing that takes longer than scoring a
-hundred thousand rows. The same layer is what fine-tuning starts from.
-"""
+"""Probabilities from a trained head: by its linear layer where it has one, else by scikit-learn."""
 
 from pathlib import Path
 
 import numpy as np
-import safetensors.numpy
 
+from stages import linear
 from stages.errors import HeadstartError
 from stages.features import Matrix
 from stages.model import Model
-
-LINEAR_FILE = "linear.safetensors"
 
 
 def probabilities(folder: Path, head: Model, X: Matrix) -> np.ndarray:
@@ -26,7 +20,7 @@ def probabilities(folder: Path, head: Model, X: Matrix) -> np.ndarray:
     Raises:
         HeadstartError: the files of the head are missing, damaged, or made for other features.
     """
-    layer = read_linear(folder)
+    layer = linear.read(folder)
     if layer is None:
         from stages import heads
 
@@ -34,28 +28,10 @@ def probabilities(folder: Path, head: Model, X: Matrix) -> np.ndarray:
     weight, bias = layer
     if weight.shape != (len(head.labels), X.shape[1]):
         raise HeadstartError(
-            f"{folder / LINEAR_FILE} is a layer of {weight.shape}, but labels and features are"
+            f"{folder / linear.FILE} is a layer of {weight.shape}, but labels and features are"
             f" {(len(head.labels), X.shape[1])}; run `dvc repro train_head`"
         )
     return softmax(np.asarray(X @ weight.T) + bias)
-
-
-def read_linear(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """The head in `folder` as weight (labels, dim) and bias (labels,); None for a head that is not linear."""
-    path = folder / LINEAR_FILE
-    if not path.exists():
-        return None
-    try:
-        tensors = safetensors.numpy.load_file(path)
-        return tensors["weight"], tensors["bias"]
-    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
-        raise HeadstartError(f"{path} cannot be read ({error}); run `dvc repro train_head`") from None
-
-
-def write_linear(folder: Path, weight: np.ndarray, bias: np.ndarray) -> None:
-    """Write what `read_linear` reads."""
-    tensors = {"weight": np.ascontiguousarray(weight), "bias": np.ascontiguousarray(bias)}
-    (folder / LINEAR_FILE).write_bytes(safetensors.numpy.save(tensors))
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:

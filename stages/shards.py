@@ -23,16 +23,23 @@ METADATA_KEY = b"headstart"
 class Writer:
     """Writes one table as shards into an existing folder. Use as a context manager."""
 
-    def __init__(self, folder: Path, schema: pa.Schema, metadata: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, schema: pa.Schema, metadata: dict[str, Any], *, group_rows: int | None = None
+    ) -> None:
         """
         Args:
             folder: where the shards go; created when missing.
             schema: columns of every batch.
             metadata: written into each shard as JSON, read back by `metadata()`.
+            group_rows: rows of a row group, the least that a reader holds in memory.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self.schema = schema
         self._schema = schema.with_metadata({METADATA_KEY: json.dumps(metadata, sort_keys=True)})
+        # Bytes never repeat: a dictionary of them would only be built to be thrown away.
+        self._dictionary = [field.name for field in schema if not pa.types.is_binary(field.type)]
+        self._group_rows = group_rows or GROUP_ROWS
         self._pending: list[pa.Table] = []
         self._pending_rows = 0
         self._shard: pq.ParquetWriter | None = None
@@ -54,8 +61,8 @@ class Writer:
         """Append rows. Columns are matched by name and must have the schema's types."""
         self._pending.append(table.select(self._schema.names))
         self._pending_rows += table.num_rows
-        while self._pending_rows >= GROUP_ROWS:
-            self._flush(GROUP_ROWS)
+        while self._pending_rows >= self._group_rows:
+            self._flush(self._group_rows)
 
     def _flush(self, rows: int) -> None:
         pending = pa.concat_tables(self._pending) if self._pending else self._schema.empty_table()
@@ -75,7 +82,7 @@ class Writer:
             self._shard = None
         if self._shard is None:
             path = self._folder / f"part-{self._shards:05d}.parquet"
-            self._shard = pq.ParquetWriter(path, self._schema, compression="zstd")
+            self._shard = pq.ParquetWriter(path, self._schema, compression="zstd", use_dictionary=self._dictionary)
             self._shards += 1
             self._rows = self._bytes = 0
         self._shard.write_table(group.cast(self._schema), row_group_size=max(group.num_rows, 1))

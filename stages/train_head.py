@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stages import cli, features, heads, model, outputs, params, samples, scoring
+from stages import cli, features, heads, linear, model, outputs, params, samples
 from stages.params import BudgetParams, TrainHeadParams
 
 
@@ -30,7 +30,7 @@ def train_head(*, source: Path, target: Path, budget: BudgetParams, settings: Tr
     with outputs.directory(target) as out:
         heads.save(head, out / heads.FILE)
         if layer := heads.linear_layer(head):
-            scoring.write_linear(out, *layer)
+            linear.write(out, *layer)
         fitted = source / "train" / features.BACKBONE_FOLDER
         if fitted.exists():
             shutil.copytree(fitted, out / features.BACKBONE_FOLDER)
@@ -43,7 +43,7 @@ def train_head(*, source: Path, target: Path, budget: BudgetParams, settings: Tr
                 chosen={"kind": settings.kind, **asdict(chosen)},
                 training={"rows": len(train.ids), "per_class": dict(sorted(Counter(train.labels).items()))},
                 versions=model.versions("numpy", "scikit-learn", "scipy", "skops"),
-                **train.metadata.model_dump(include={"input", "modality", "fingerprint"}),
+                **train.metadata.model_dump(include={"input", "modality", "max_side", "fingerprint"}),
                 backbone=train.metadata.backbone,
                 extract=train.metadata.extract,
             ),

@@ -19,8 +19,13 @@ from stages.errors import HeadstartError
 from stages.params import FinetuneParams
 
 
-def train(classifier: Classifier, texts: Sequence[str], y: np.ndarray, settings: FinetuneParams) -> int:
-    """Train `classifier` in place on `texts` and their label indices `y`, both (rows,).
+def train(
+    classifier: Classifier, inputs: Sequence[Any], y: np.ndarray, settings: FinetuneParams, *, from_random: bool
+) -> int:
+    """Train `classifier` in place on `inputs` and their label indices `y`, both (rows,).
+
+    Args:
+        from_random: the weights that training starts from are not pretrained.
 
     Returns:
         The number of optimiser steps.
@@ -29,11 +34,12 @@ def train(classifier: Classifier, texts: Sequence[str], y: np.ndarray, settings:
         HeadstartError: the weights are no longer numbers at the end.
     """
     encoder = classifier.encoder
-    rows = [{"tokens": tokens, "y": int(each)} for tokens, each in zip(encoder.tokenize(texts), y, strict=True)]
+    encoder.prepare_training(settings, from_random=from_random)
+    rows = [{"input": row, "y": int(each)} for row, each in zip(encoder.training_rows(inputs), y, strict=True)]
 
     def collate(batch: list[dict[str, Any]]) -> dict[str, Any]:
         labels = torch.tensor([row["y"] for row in batch], device=encoder.device)
-        return {"batch": encoder.collate([row["tokens"] for row in batch]), "labels": labels}
+        return {"batch": encoder.training_batch([row["input"] for row in batch]), "labels": labels}
 
     with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
         arguments = transformers.TrainingArguments(
@@ -47,6 +53,8 @@ def train(classifier: Classifier, texts: Sequence[str], y: np.ndarray, settings:
             use_cpu=encoder.device.type == "cpu",
             dataloader_pin_memory=False,  # the collator already puts the batch on the device
             remove_unused_columns=False,
+            # Batch normalisation cannot learn from a single row.
+            dataloader_drop_last=len(rows) > 1 == len(rows) % settings.batch_size,
             save_strategy="no",
             logging_strategy="no",
             report_to="none",

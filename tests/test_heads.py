@@ -13,7 +13,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from stages import heads, scoring
+from stages import heads, linear, scoring
 from stages.errors import HeadstartError
 from stages.params import TrainHeadParams
 
@@ -51,8 +51,8 @@ def test_every_head_learns_gives_probabilities_and_survives_saving(
     layer = heads.linear_layer(head)
     assert (layer is None) == (kind in ("knn", "mlp"))
     if layer:
-        scoring.write_linear(tmp_path, *layer)
-        weight, bias = scoring.read_linear(tmp_path) or (None, None)
+        linear.write(tmp_path, *layer)
+        weight, bias = linear.read(tmp_path) or (None, None)
         np.testing.assert_allclose(scoring.softmax(np.asarray(form(X) @ weight.T) + bias), P, atol=1e-6)
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from tests.closure import ROOT, closure
 
-VERBS = ("prepare", "extract", "train_head", "finetune", "evaluate", "predict")
+VERBS = ("prepare", "extract", "train_head", "finetune", "evaluate", "predict", "fetch")
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 README = (ROOT / "README.md").read_text()
 

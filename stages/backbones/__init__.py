@@ -5,11 +5,22 @@ A backbone turns inputs into vectors. Heavy libraries are imported with the fami
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from stages.errors import HeadstartError
 from stages.features import Matrix
-from stages.params import BackboneParams, ExtractParams, RuntimeParams
+from stages.params import BackboneParams, ExtractParams, Modality, RuntimeParams
+
+if TYPE_CHECKING:
+    from stages.backbones.encoder import Encoder
+
+FAMILIES: dict[str, tuple[Modality, ...]] = {
+    "transformers": ("text", "image"),
+    "torchvision": ("image",),
+    "tfidf": ("text",),
+    "pixels": ("image",),
+}
+TRAINABLE = ("transformers", "torchvision")
 
 
 class Backbone(Protocol):
@@ -19,8 +30,8 @@ class Backbone(Protocol):
     dim: int
     is_sparse: bool
 
-    def encode(self, inputs: Sequence[str]) -> Matrix:
-        """Vectors of `inputs`, in their order: (inputs, dim) float32."""
+    def encode(self, inputs: Sequence[Any]) -> Matrix:
+        """Vectors of `inputs` (str, or encoded images), in their order: (inputs, dim) float32."""
         ...
 
     def save(self, folder: Path) -> None:
@@ -33,6 +44,7 @@ def load(
     settings: ExtractParams,
     runtime: RuntimeParams,
     *,
+    modality: Modality,
     training_texts: Callable[[], Iterable[str]] | None = None,
     saved: Path | None = None,
 ) -> Backbone:
@@ -45,14 +57,45 @@ def load(
     Raises:
         HeadstartError: unknown name, weights that are missing, refused or do not fit, or no network to get them.
     """
-    if spec.family == "tfidf":
-        from stages.backbones import tfidf
+    if modality not in FAMILIES[spec.family]:
+        able = " or ".join(family for family, modalities in FAMILIES.items() if modality in modalities)
+        raise HeadstartError(
+            f"backbone.family {spec.family} does not encode {modality}, which the prepared rows hold; use {able}"
+        )
+    match spec.family:
+        case "tfidf":
+            from stages.backbones import tfidf
 
-        return tfidf.load(spec, settings, training_texts=training_texts, saved=saved)
+            return tfidf.load(spec, settings, training_texts=training_texts, saved=saved)
+        case "pixels":
+            from stages.backbones import pixels
+
+            return pixels.load(spec, settings)
+        case _:
+            return load_encoder(spec, settings, runtime, modality)
+
+
+def load_encoder(
+    spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams, modality: Modality
+) -> "Encoder":
+    """Load a backbone that can be trained on. Raises as `load`."""
     if spec.family == "transformers":
         from stages.backbones import transformers
 
-        return transformers.load(spec, settings, runtime)
-    raise HeadstartError(
-        "backbone.family torchvision needs images, which are not supported yet; use transformers or tfidf"
-    )
+        return transformers.load(spec, settings, runtime, modality)
+    from stages.backbones import torchvision
+
+    return torchvision.load(spec, settings, runtime)
+
+
+def load_finetuned(
+    folder: Path, spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams, modality: Modality
+) -> "Encoder":
+    """Load what `Encoder.export` wrote into `folder`; `spec` is the backbone that it came from."""
+    if spec.family == "transformers":
+        from stages.backbones import transformers
+
+        return transformers.load_finetuned(folder, settings, runtime, modality)
+    from stages.backbones import torchvision
+
+    return torchvision.load_finetuned(folder, spec.name, settings, runtime)

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stages.backbones import transformers
-from stages.backbones.transformers import Batch, TextEncoder
+from stages import backbones, linear
+from stages.backbones.encoder import Encoder
 from stages.errors import HeadstartError
 from stages.model import Model
 from stages.params import RuntimeParams
@@ -17,7 +18,7 @@ from stages.params import RuntimeParams
 class Classifier(nn.Module):
     """softmax(linear(encoder(input)) / temperature)."""
 
-    def __init__(self, encoder: TextEncoder, labels: Sequence[str], temperature: float = 1.0) -> None:
+    def __init__(self, encoder: Encoder, labels: Sequence[str], temperature: float = 1.0) -> None:
         super().__init__()
         self.encoder = encoder
         self.classifier = nn.Linear(encoder.dim, len(labels))
@@ -31,35 +32,37 @@ class Classifier(nn.Module):
             self.classifier.weight.copy_(torch.from_numpy(weight))
             self.classifier.bias.copy_(torch.from_numpy(bias))
 
-    def forward(self, batch: Batch, labels: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(self, batch: Any, labels: Tensor | None = None) -> dict[str, Tensor]:
         """Logits (rows, labels), and with `labels` (rows,) the mean cross-entropy as `loss`."""
         logits = self.classifier(self.encoder(batch))
         if labels is None:
             return {"logits": logits}
         return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
 
-    def probabilities(self, inputs: Sequence[str]) -> np.ndarray:
+    def probabilities(self, inputs: Sequence[Any]) -> np.ndarray:
         """Probability of each label: (inputs, labels) float64."""
         out = np.empty((len(inputs), len(self.labels)))
         self.eval()
         with torch.inference_mode():
             for positions, batch in self.encoder.batches(inputs):
-                logits = self(batch)["logits"].double() / self.temperature
+                logits = self(batch)["logits"][: len(positions)].double() / self.temperature
                 out[positions] = torch.softmax(logits, dim=1).cpu().numpy()
         return out
 
     def save(self, folder: Path) -> None:
-        """Write weights, config and tokenizer."""
-        transformers.save_finetuned(folder, self.encoder, self.classifier)
+        """Write the encoder, and the classifier layer in the format of a head's."""
+        self.encoder.export(folder)
+        layer = self.classifier
+        linear.write(folder, layer.weight.detach().cpu().numpy(), layer.bias.detach().cpu().numpy())
 
 
 def pretrained(head: Model, runtime: RuntimeParams) -> Classifier:
     """The backbone of a trained head with a classifier layer of no training; `head` is its model.json.
 
     Raises:
-        HeadstartError: see `transformers.load`; or the backbone found is not the one that the head was trained on.
+        HeadstartError: see `backbones.load`; or the backbone found is not the one that the head was trained on.
     """
-    encoder = transformers.load(head.backbone, head.extract, runtime)
+    encoder = backbones.load_encoder(head.backbone, head.extract, runtime, head.modality)
     if encoder.fingerprint != head.fingerprint:
         raise HeadstartError(
             f"the head was trained on another version of {head.backbone.name}; run `dvc repro extract`"
@@ -69,12 +72,13 @@ def pretrained(head: Model, runtime: RuntimeParams) -> Classifier:
 
 def load(folder: Path, model: Model, runtime: RuntimeParams) -> Classifier:
     """Load a fine-tuned model; `model` is its model.json."""
-    encoder, state = transformers.load_finetuned(folder, model.extract, runtime)
+    encoder = backbones.load_finetuned(folder, model.backbone, model.extract, runtime, model.modality)
     classifier = Classifier(encoder, model.labels, model.temperature)
-    try:
-        classifier.classifier.load_state_dict(state)
-    except RuntimeError as error:
+    layer = linear.read(folder)
+    if layer is None or layer[0].shape != tuple(classifier.classifier.weight.shape):
         raise HeadstartError(
-            f"{folder} has no classifier layer for its labels ({error}); run `dvc repro finetune`"
-        ) from None
+            f"{folder / linear.FILE} does not hold a classifier layer for {len(model.labels)} labels;"
+            " run `dvc repro finetune`"
+        )
+    classifier.start_from(*layer)
     return classifier

@@ -15,7 +15,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from stages import backbones
 from stages.backbones import hub
-from stages.backbones.transformers import TextEncoder, padded_length
+from stages.backbones.text import TextEncoder, padded_length
 from stages.errors import HeadstartError
 from stages.params import BackboneParams, ExtractParams, RuntimeParams
 from tests.conftest import MINILM, ROOT
@@ -23,6 +23,7 @@ from tests.conftest import MINILM, ROOT
 TEXTS = ["i love this product", "this is terrible", "awful", "the best movie is a great good bad product i hate"]
 REVISION = next(revision for name, revision in hub.PACKAGED if name == MINILM)
 CPU = RuntimeParams(device="cpu")
+load = functools.partial(backbones.load, modality="text")
 
 
 def settings(**changes: Any) -> ExtractParams:
@@ -36,7 +37,7 @@ def spec(folder: Path | str, **changes: Any) -> BackboneParams:
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
 @pytest.mark.parametrize("normalize", [True, False])
 def test_vectors_are_those_of_the_model_alone(tiny_encoder: Path, pooling: str, normalize: bool) -> None:
-    backbone = backbones.load(spec(tiny_encoder), settings(pooling=pooling, normalize=normalize), CPU)
+    backbone = load(spec(tiny_encoder), settings(pooling=pooling, normalize=normalize), CPU)
     assert isinstance(backbone, TextEncoder)
     found = backbone.encode(TEXTS)
     assert found.shape == (4, 32) == (4, backbone.dim) and found.dtype == np.float32
@@ -50,10 +51,10 @@ def test_vectors_are_those_of_the_model_alone(tiny_encoder: Path, pooling: str, 
 
 
 def test_long_texts_are_cut_and_a_limit_beyond_the_model_is_refused(tiny_encoder: Path) -> None:
-    backbone = backbones.load(spec(tiny_encoder), settings(max_length=6), CPU)
+    backbone = load(spec(tiny_encoder), settings(max_length=6), CPU)
     np.testing.assert_allclose(*backbone.encode(["i love this product a", "i love this product"]), atol=1e-6)
     with pytest.raises(HeadstartError, match=r"max_length is 65, but .* at most 64 tokens"):
-        backbones.load(spec(tiny_encoder), settings(max_length=65), CPU)
+        load(spec(tiny_encoder), settings(max_length=65), CPU)
 
 
 def test_padded_lengths_are_exact_when_short_and_waste_little_when_long() -> None:
@@ -67,34 +68,37 @@ def test_the_fingerprint_changes_with_all_that_decides_a_vector_and_nothing_else
     tiny_encoder: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(tiny_encoder, tmp_path / "model")
-    load = functools.partial(lambda **k: backbones.load(spec(tmp_path / "model"), settings(**k), CPU).fingerprint)
-    base = load()
-    assert base == load()
+
+    def digest(**changes: Any) -> str:
+        return load(spec(tmp_path / "model"), settings(**changes), CPU).fingerprint
+
+    base = digest()
+    assert base == digest()
     config = tmp_path / "model/config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "transformers_version": "9"}))
-    assert load() == base
-    found = {base, load(pooling="cls"), load(max_length=8), load(normalize=False), load(dtype="float32")}
+    assert digest() == base
+    found = {base, digest(pooling="cls"), digest(max_length=8), digest(normalize=False), digest(dtype="float32")}
     weights = tmp_path / "model/model.safetensors"
     state = safetensors.torch.load_file(weights)
     state["embeddings.word_embeddings.weight"][0, 0] += 1
     safetensors.torch.save_file(state, weights, metadata={"format": "pt"})
-    assert len(found | {load()}) == 6
+    assert len(found | {digest()}) == 6
 
 
 def test_weights_from_a_file_and_random_weights(tiny_encoder: Path, tmp_path: Path) -> None:
-    pretrained = backbones.load(spec(tiny_encoder), settings(), CPU)
+    pretrained = load(spec(tiny_encoder), settings(), CPU)
     state = safetensors.torch.load_file(tiny_encoder / "model.safetensors")
     good, bad = tmp_path / "good.safetensors", tmp_path / "bad.safetensors"
     safetensors.torch.save_file({**state, "classifier.weight": torch.ones(2, 32)}, good, metadata={"format": "pt"})
     del state["encoder.layer.1.output.dense.weight"]
     safetensors.torch.save_file(state, bad, metadata={"format": "pt"})
-    loaded = backbones.load(spec(tiny_encoder, weights=str(good)), settings(), CPU)
+    loaded = load(spec(tiny_encoder, weights=str(good)), settings(), CPU)
     np.testing.assert_array_equal(loaded.encode(TEXTS), pretrained.encode(TEXTS))
     with pytest.raises(HeadstartError, match=r"bad\.safetensors lack encoder\.layer\.1\.output\.dense\.weight"):
-        backbones.load(spec(tiny_encoder, weights=str(bad)), settings(), CPU)
+        load(spec(tiny_encoder, weights=str(bad)), settings(), CPU)
     with pytest.raises(HeadstartError, match=r"must be pretrained, random or a \.safetensors file"):
-        backbones.load(spec(tiny_encoder, weights="absent.pt"), settings(), CPU)
-    random = [backbones.load(spec(tiny_encoder, weights="random"), settings(), CPU).encode(TEXTS) for _ in range(2)]
+        load(spec(tiny_encoder, weights="absent.pt"), settings(), CPU)
+    random = [load(spec(tiny_encoder, weights="random"), settings(), CPU).encode(TEXTS) for _ in range(2)]
     np.testing.assert_array_equal(*random)
     assert np.abs(random[0] - pretrained.encode(TEXTS)).max() > 0.01
 
@@ -197,24 +201,24 @@ def test_a_model_is_downloaded_from_the_hub(
 
 def test_folders_that_hold_no_encoder_are_refused(tiny_encoder: Path, tmp_path: Path) -> None:
     with pytest.raises(HeadstartError, match=r"no config\.json"):
-        backbones.load(spec(tmp_path), settings(), CPU)
+        load(spec(tmp_path), settings(), CPU)
     with pytest.raises(HeadstartError, match="cannot be a hub's name"):
-        backbones.load(spec("no/such/folder"), settings(), CPU)
+        load(spec("no/such/folder"), settings(), CPU)
     pickled = tmp_path / "pickled"
     shutil.copytree(tiny_encoder, pickled)
     (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
     with pytest.raises(HeadstartError, match="no pickled weights"):
-        backbones.load(spec(pickled), settings(), CPU)
-    with pytest.raises(HeadstartError, match="images, which are not supported yet"):
-        backbones.load(spec("vgg16", family="torchvision"), settings(), CPU)
+        load(spec(pickled), settings(), CPU)
+    with pytest.raises(HeadstartError, match=r"torchvision does not encode text.*use transformers or tfidf"):
+        load(spec("vgg16", family="torchvision"), settings(), CPU)
     if not torch.cuda.is_available():
         with pytest.raises(HeadstartError, match="which this machine does not have"):
-            backbones.load(spec(tiny_encoder), settings(), RuntimeParams(device="cuda"))
+            load(spec(tiny_encoder), settings(), RuntimeParams(device="cuda"))
 
 
 def test_the_default_backbone_gives_the_vectors_of_minilm() -> None:
     """Similar sentences are near, and the vectors do not depend on what they are encoded with."""
-    backbone = backbones.load(spec(MINILM, revision=REVISION), ExtractParams(), CPU)
+    backbone = load(spec(MINILM, revision=REVISION), ExtractParams(), CPU)
     texts = ["A cat sits on the mat.", "A kitten rests on the rug.", "Interest rates rose again this quarter."]
     X = backbone.encode(texts)
     assert X.shape == (3, 384)
@@ -225,14 +229,14 @@ def test_the_default_backbone_gives_the_vectors_of_minilm() -> None:
 
 def test_tfidf_is_that_of_scikit_learn_and_survives_saving(tmp_path: Path) -> None:
     words = BackboneParams(family="tfidf", name="word")
-    backbone = backbones.load(words, settings(), CPU, training_texts=lambda: TEXTS)
+    backbone = load(words, settings(), CPU, training_texts=lambda: TEXTS)
     wanted = TfidfVectorizer().fit(TEXTS)
     np.testing.assert_allclose(backbone.encode(TEXTS).toarray(), wanted.transform(TEXTS).toarray(), atol=1e-6)
     backbone.save(tmp_path)
-    again = backbones.load(words, settings(), CPU, saved=tmp_path)
+    again = load(words, settings(), CPU, saved=tmp_path)
     assert again.fingerprint == backbone.fingerprint
     assert (again.encode(TEXTS) != backbone.encode(TEXTS)).nnz == 0
-    other = backbones.load(words, settings(), CPU, training_texts=lambda: [*TEXTS, "more words"])
+    other = load(words, settings(), CPU, training_texts=lambda: [*TEXTS, "more words"])
     assert other.fingerprint != backbone.fingerprint
 
 
@@ -251,4 +255,4 @@ def test_tfidf_that_cannot_be_fitted_is_refused(tmp_path: Path, changes: dict[st
         (tmp_path / "empty.txt").write_text("\n")
         changes = {"weights": str(tmp_path / "empty.txt")}
     with pytest.raises(HeadstartError, match=message):
-        backbones.load(BackboneParams(**{"family": "tfidf", "name": "word", **changes}), settings(), CPU)
+        load(BackboneParams(**{"family": "tfidf", "name": "word", **changes}), settings(), CPU)

@@ -1,68 +1,43 @@
-"""Where raw rows come from: tables (.csv .tsv .jsonl .parquet), one file or a folder with one per split.
+"""Tables of texts, image paths or image bytes (.csv .tsv .jsonl .parquet): one file, or a folder with one per split.
 
-A row that cannot be used comes out with the reason, so that it can be listed. A file whose rows cannot be told apart
-(ragged lines, wrong encoding, damaged) is refused whole, with the line.
+A file whose rows cannot be told apart (ragged lines, wrong encoding, damaged) is refused whole, with the line.
 """
 
 import csv
 import difflib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stages import images
 from stages.errors import HeadstartError
+from stages.sources.row import SPLIT_NAMES, Columns, Row
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
-}
+PEEK = 100  # values that tell paths of images from texts
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One raw row. `problem` says why it cannot be used; `text` is empty then."""
-
-    source: str
-    text: str
-    label: str | None = None
-    group: str | None = None
-    split: str | None = None
-    problem: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Names of the columns to read; `input` and `label` hold text and class."""
-
-    input: str
-    label: str | None = None
-    group: str | None = None
-    split: str | None = None
-
-    def names(self) -> list[str]:
-        return [name for name in (self.input, self.label, self.group, self.split) if name is not None]
-
-
-def rows(data: Path, columns: Columns) -> Iterator[Row]:
-    """Yield every row of a table, or of a folder of tables named train, validation and test, in order.
-
-    Raises:
-        HeadstartError: `data` is missing, has an unknown format, lacks a column, or is damaged.
-    """
+def rows(data: Path, columns: Columns, modality: str) -> Iterator[Row]:
+    """Yield every row of a table, or of a folder of tables named train, validation and test, in order."""
     for path, split in tables(data).items():
+        folder = path.parent.resolve()
         for number, values in _records(path, columns):
-            yield _row(f"{path.name}:{number}", values, columns, split)
+            yield _row(f"{path.name}:{number}", values, columns, split, folder if modality == "image" else None)
+
+
+def holds_images(data: Path, column: str) -> bool:
+    """Whether the column holds images: bytes, or paths that all end like an image."""
+    first = next(iter(tables(data)))
+    values = [values[column] for _, values in islice(_records(first, Columns(column)), PEEK)]
+    given = [value for value in values if value not in (None, "")]
+    return bool(given) and all(
+        isinstance(value, bytes | dict) or (isinstance(value, str) and images.is_image_name(value)) for value in given
+    )
 
 
 def tables(data: Path) -> dict[Path, str | None]:
@@ -94,18 +69,17 @@ def _split_tables(folder: Path) -> dict[Path, str | None]:
     return {found[split]: split for split in ("train", "validation", "test") if split in found}
 
 
-def _row(source: str, values: dict[str, Any], columns: Columns, split: str | None) -> Row:
-    text = values[columns.input]
+def _row(source: str, values: dict[str, Any], columns: Columns, split: str | None, images_in: Path | None) -> Row:
+    """`images_in`: the folder that image paths are relative to; None for text."""
     label = values[columns.label] if columns.label else None
     group = values[columns.group] if columns.group else None
-    problem = None
-    if text is None or (isinstance(text, str) and not text.strip()):
-        problem = f"{columns.input} is empty"
-    elif not isinstance(text, str):
-        problem = f"{columns.input} is {type(text).__name__}, not text"
-    elif not _encodes(text):
-        problem = f"{columns.input} holds half a surrogate pair, which is not valid Unicode"
-    elif columns.label and (label is None or not str(label).strip()):
+    content: str | bytes
+    if images_in is None:
+        content, problem = _text(values[columns.input], columns.input)
+        name = None
+    else:
+        content, name, problem = _image(values[columns.input], columns.input, source, images_in)
+    if not problem and columns.label and (label is None or not str(label).strip()):
         problem = f"{columns.label} is empty"
     if columns.split:
         named = values[columns.split]
@@ -114,12 +88,51 @@ def _row(source: str, values: dict[str, Any], columns: Columns, split: str | Non
             problem = problem or f"{columns.split} is {named!r}, not train, validation or test"
     return Row(
         source=source,
-        text="" if problem else text,
+        content=type(content)() if problem else content,
+        name=name,
         label=None if label is None else str(label).strip(),
         group=None if group is None or not str(group).strip() else str(group),
         split=split,
         problem=problem,
     )
+
+
+def _text(value: Any, column: str) -> tuple[str, str | None]:
+    """(text, problem)"""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return "", f"{column} is empty"
+    if not isinstance(value, str):
+        return "", f"{column} is {type(value).__name__}, not text"
+    if not _encodes(value):
+        return "", f"{column} holds half a surrogate pair, which is not valid Unicode"
+    return value, None
+
+
+def _image(value: Any, column: str, source: str, folder: Path) -> tuple[bytes, str | None, str | None]:
+    """(bytes, path as given, problem); `value` is bytes, a path, or a mapping of both as on the hub."""
+    if isinstance(value, dict):
+        value = value.get("bytes") or value.get("path")
+    if value is None or value == "":
+        return b"", None, f"{column} is empty"
+    if isinstance(value, bytes):
+        return value, None, None
+    if not isinstance(value, str):
+        return b"", None, f"{column} is {type(value).__name__}, not a path or the bytes of an image"
+    if "\0" in value or not _encodes(value):
+        return b"", None, f"{column} is {value!r}, which is no path"
+    path = folder / value
+    try:
+        # Links are followed before the check: a table from elsewhere must not reach the files of this machine.
+        inside = not Path(value).is_absolute() and ".." not in Path(value).parts
+        inside = inside and path.resolve().is_relative_to(folder)
+    except (OSError, RuntimeError) as error:  # links in a circle
+        return b"", value, f"{value} cannot be read ({error})"
+    if not inside:
+        raise HeadstartError(
+            f"{source}: {column} is {value!r}, which leaves the table's folder; use paths relative to it and inside it"
+        )
+    content, problem = images.read(path)
+    return content, value, problem and f"{value} {problem}"
 
 
 def _encodes(text: str) -> bool:
@@ -198,7 +211,7 @@ def _parquet(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]
         with pq.ParquetFile(path) as table:
             _require(path, columns, table.schema_arrow.names)
             number = 0
-            for batch in table.iter_batches(batch_size=8_192, columns=columns.names()):
+            for batch in table.iter_batches(batch_size=256, columns=columns.names()):
                 for record in batch.to_pylist():
                     number += 1
                     yield number, record

@@ -1,0 +1,48 @@
+"""Raw pixels: the picture scaled down and flattened. No knowledge at all: the baseline for every image backbone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from stages import images, parallel
+from stages.backbones import fingerprint
+from stages.errors import HeadstartError
+from stages.params import BackboneParams, ExtractParams
+
+SIZE = 32
+
+
+class Pixels:
+    """`extract.image_size` x `extract.image_size` RGB values between 0 and 1; 32 x 32 where it is null."""
+
+    is_sparse = False
+
+    def __init__(self, spec: BackboneParams, settings: ExtractParams) -> None:
+        self._size = settings.image_size or SIZE
+        self._normalize = settings.normalize
+        self.dim = 3 * self._size * self._size
+        self.fingerprint = fingerprint.of_parts(
+            family=spec.family, size=self._size, normalize=settings.normalize, dtype=settings.dtype
+        )
+
+    def encode(self, inputs: Sequence[bytes]) -> np.ndarray:
+        """(inputs, dim) float32, rows of length 1 with `extract.normalize`."""
+        X = np.stack(list(parallel.ordered(self._values, inputs, workers=parallel.cores())))
+        norm = np.linalg.norm(X, axis=1, keepdims=True)
+        return X / np.where(norm > 0, norm, 1) if self._normalize else X
+
+    def save(self, folder: Path) -> None:
+        """Nothing to keep."""
+
+    def _values(self, content: bytes) -> np.ndarray:
+        picture = images.decode(content).resize((self._size, self._size), Image.Resampling.BILINEAR)
+        return np.asarray(picture, dtype=np.float32).ravel() / 255
+
+
+def load(spec: BackboneParams, settings: ExtractParams) -> Pixels:
+    """Build the family's only member."""
+    if spec.name != "rgb":
+        raise HeadstartError(f"backbone.name is {spec.name!r}, but family pixels knows rgb only")
+    return Pixels(spec, settings)

@@ -1,0 +1,95 @@
+"""Text encoders: a tokenizer, a transformer and a pooling.
+
+A text becomes one vector by pooling the last layer's token vectors (Reimers and Gurevych 2019, Sentence-BERT, for
+mean pooling).
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stages.backbones.encoder import Encoder, write_weights
+from stages.params import ExtractParams
+
+# Padded tokens: few enough for a CPU's caches, enough to keep the cores of an accelerator busy.
+TOKENS_PER_BATCH_CPU = 1_024
+TOKENS_PER_BATCH_ACCELERATOR = 32_768
+
+Batch = dict[str, Tensor]
+
+
+class TextEncoder(Encoder):
+    """Texts in, vectors out."""
+
+    def __init__(
+        self, body: Any, tokenizer: Any, settings: ExtractParams, *, fingerprint: str = "", name: str = ""
+    ) -> None:
+        super().__init__(settings, fingerprint=fingerprint, name=name)
+        self.body = body
+        self.tokenizer = tokenizer
+        self.dim = body.config.hidden_size
+
+    def training_rows(self, inputs: Sequence[str]) -> list[dict[str, list[int]]]:
+        """Token ids of each text, cut at `extract.max_length`, not padded."""
+        tokens = self.tokenizer(list(inputs), truncation=True, max_length=self.settings.max_length)
+        return [{name: values[row] for name, values in tokens.items()} for row in range(len(inputs))]
+
+    def training_batch(self, rows: Sequence[dict[str, list[int]]]) -> Batch:
+        """Pad rows to the longest of them: tensors of (rows, length)."""
+        return self._padded(rows, None)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Vectors of a padded batch: (rows, dim)."""
+        hidden = self.body(**batch).last_hidden_state  # (rows, length, dim)
+        mask = batch["attention_mask"].unsqueeze(-1).bool()  # (rows, length, 1)
+        if self.settings.pooling == "cls":
+            vectors = hidden[:, 0]
+        elif self.settings.pooling == "max":
+            vectors = hidden.masked_fill(~mask, -torch.inf).amax(dim=1)
+        else:
+            vectors = hidden.masked_fill(~mask, 0).sum(dim=1) / mask.sum(dim=1)
+        return self._scaled(vectors)
+
+    def batches(self, inputs: Sequence[str]) -> Iterator[tuple[list[int], Batch]]:
+        """Cut texts into batches of one padded length each.
+
+        A vector depends on the padded length (float32 round-off), not on the rows beside it. So that length is a
+        function of the row's own tokens, and a row gets the same vector in every table.
+        """
+        rows = self.training_rows(inputs)
+        lengths = [padded_length(len(row["input_ids"]), self.settings.max_length) for row in rows]
+        tokens = TOKENS_PER_BATCH_CPU if self.device.type == "cpu" else TOKENS_PER_BATCH_ACCELERATOR
+        order = sorted(range(len(rows)), key=lengths.__getitem__)
+        start = 0
+        while start < len(order):
+            length = lengths[order[start]]
+            end = start
+            while end < len(order) and lengths[order[end]] == length and end - start < max(tokens // length, 1):
+                end += 1
+            yield order[start:end], self._padded([rows[row] for row in order[start:end]], length)
+            start = end
+
+    def export(self, folder: Path) -> None:
+        """Write weights, config and tokenizer, so that AutoModel can load the folder too."""
+        self.body.config.name_or_path = self.name
+        self.body.config.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        write_weights(self.body, folder)
+
+    def _padded(self, rows: Sequence[dict[str, list[int]]], length: int | None) -> Batch:
+        padded = self.tokenizer.pad(
+            {name: [row[name] for row in rows] for name in rows[0]},
+            padding="max_length" if length else "longest",
+            max_length=length,
+            return_tensors="pt",
+        )
+        return {name: tensor.to(self.device, non_blocking=True) for name, tensor in padded.items()}
+
+
+def padded_length(tokens: int, max_length: int) -> int:
+    """Tokens rounded up to a step that grows with them: exact below 32, at most 1/16 of padding above."""
+    step = 1 << max(tokens.bit_length() - 5, 0)
+    return min(-(-tokens // step) * step, max_length)

@@ -1,0 +1,144 @@
+"""Encoded images in, RGB pictures out: one way of decoding for prepare, backbones and predict.
+
+JPEG, PNG, WebP, GIF (first frame), BMP and TIFF. Greyscale, palette, CMYK and 16-bit become 8-bit RGB, transparency is
+laid on white, and the orientation that a camera noted (EXIF) is applied.
+"""
+
+import io
+from pathlib import Path, PurePath
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+SUFFIXES = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".gif": "GIF",
+    ".bmp": "BMP",
+    ".dib": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
+# Phones write JPEGs with a second picture inside, and name them .jpg; Pillow calls these MPO.
+ALIASES = {"MPO": "JPEG", "DIB": "BMP"}
+LOSSY = ("JPEG", "WEBP")
+JPEG_QUALITY = 95
+
+
+class UnreadableImageError(Exception):
+    """Why an image cannot be used, in a few words; the caller knows which one it is."""
+
+
+def decode(content: bytes, *, name: str | None = None) -> Image.Image:
+    """Decode an image whole, to 8-bit RGB with its orientation applied.
+
+    Args:
+        content: the encoded bytes.
+        name: file name, whose suffix has to fit the content.
+
+    Raises:
+        UnreadableImageError: empty, truncated, no image, of another format than its name says, or larger than Pillow's
+            limit against decompression bombs.
+    """
+    image = _open(content, name)
+    try:
+        return _rgb(ImageOps.exif_transpose(image))
+    except (UnreadableImageError, MemoryError):
+        raise
+    except Exception as error:  # decoders of damaged files raise whatever they stumble over
+        raise UnreadableImageError(f"cannot be decoded ({_reason(error)})") from None
+
+
+def pack(content: bytes, max_side: int | None) -> bytes:
+    """The bytes as they are, or re-encoded where a side exceeds `max_side` pixels.
+
+    Lossy formats become JPEG of quality 95 without chroma subsampling, the others PNG.
+
+    Raises:
+        UnreadableImageError: see `decode`.
+    """
+    image = _open(content, None)
+    if max_side is None or max(image.size) <= max_side:
+        return content
+    kind = ALIASES.get(image.format or "", image.format)
+    picture = decode(content)
+    picture.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=None)
+    out = io.BytesIO()
+    if kind in LOSSY:
+        picture.save(out, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    else:
+        picture.save(out, "PNG")
+    return out.getvalue()
+
+
+def read(path: Path) -> tuple[bytes, str | None]:
+    """The bytes of an image file, or why they cannot be read."""
+    try:
+        # Opening a pipe or a device would wait for ever.
+        if not path.is_file():
+            return b"", "is a folder" if path.is_dir() else "does not exist"
+        return path.read_bytes(), None
+    except (OSError, ValueError) as error:
+        return b"", f"cannot be read ({getattr(error, 'strerror', None) or error})"
+
+
+def is_image_name(name: str) -> bool:
+    """Whether the suffix is that of a format which can be read."""
+    return PurePath(name).suffix.lower() in SUFFIXES
+
+
+def _open(content: bytes, name: str | None) -> Image.Image:
+    """Read the header; the pixels are decoded later."""
+    if not content:
+        raise UnreadableImageError("is empty (0 bytes)")
+    try:
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except UnidentifiedImageError:
+        raise UnreadableImageError(f"is no image in one of the formats {', '.join(FORMATS)}") from None
+    except Image.DecompressionBombError:
+        raise _bomb() from None
+    except Exception as error:
+        raise UnreadableImageError(f"cannot be read ({_reason(error)})") from None
+    # Pillow only warns of images between its limit and twice that.
+    if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+        raise _bomb()
+    found = ALIASES.get(image.format or "", image.format)
+    named = SUFFIXES.get(PurePath(name).suffix.lower()) if name else found
+    if found != named:
+        suffix = PurePath(name or "").suffix or "no suffix"
+        raise UnreadableImageError(f"is {found} inside but named {suffix}; rename it")
+    return image
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        image = _eight_bit(image)
+    # Palettes can hold transparency in three ways, all of which RGBA knows.
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        paper = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(paper, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """16-bit greyscale by its full range; Pillow's own conversion would cut everything above 255."""
+    values = np.asarray(image)
+    if image.mode == "F" or values.min() < 0 or values.max() > 65_535:
+        raise UnreadableImageError(
+            f"holds {'floating-point' if image.mode == 'F' else '32-bit'} values; save it as 16-bit"
+        )
+    return Image.fromarray(np.round(values / 257).astype(np.uint8))
+
+
+def _bomb() -> UnreadableImageError:
+    return UnreadableImageError(f"has more pixels than the {Image.MAX_IMAGE_PIXELS:,} that are safe to decode")
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

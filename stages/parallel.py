@@ -1,0 +1,31 @@
+"""Work spread over threads, with results in order and only a few of them waiting: memory does not grow with the rows.
+
+Threads suffice for images: Pillow decodes, scales and encodes without holding Python's lock.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def ordered(function: Callable[[Item], Result], items: Iterable[Item], *, workers: int) -> Iterator[Result]:
+    """Yield `function(item)` for each item in order, working at most twice `workers` items ahead."""
+    waiting: deque[Future[Result]] = deque()
+    rest = iter(items)
+    with ThreadPoolExecutor(workers) as pool:
+        waiting.extend(pool.submit(function, item) for item in islice(rest, 2 * workers))
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(pool.submit(function, item) for item in islice(rest, 1))
+            yield result
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,40 @@
+"""One raw row, and the columns it is made of."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One raw row. `problem` says why it cannot be used; `content` is empty then."""
+
+    source: str  # file and line, or the file of an image
+    content: str | bytes  # text, or the encoded bytes of an image
+    name: str | None = None  # of an image file, as the source has it
+    label: str | None = None
+    group: str | None = None
+    split: str | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Names of the columns to read; `input` and `label` hold content and class. Without `label`, none is looked for."""
+
+    input: str
+    label: str | None = None
+    group: str | None = None
+    split: str | None = None
+
+    def names(self) -> list[str]:
+        return [name for name in (self.input, self.label, self.group, self.split) if name is not None]
+
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+}

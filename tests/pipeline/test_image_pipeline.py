@@ -1,0 +1,212 @@
+"""Photos and digits through all five stages."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from stages import features, model, scoring
+from stages.backbones import classifier as classifiers
+from stages.params import RuntimeParams
+from tests.conftest import ROOT, make_project, run, set_params
+from tests.test_image_backbones import VISION, vision  # noqa: F401 (a fixture)
+from tests.test_image_sources import png
+
+Verb = Callable[..., subprocess.CompletedProcess[str]]
+CPU = RuntimeParams(device="cpu")
+SHARED = Path(os.environ.get("HEADSTART_SHARED", ROOT.parent / "shared"))
+
+
+@pytest.fixture
+def digits(project: Path, verb: Verb) -> Path:
+    """A project on zeros and ones, for a tiny backbone."""
+    verb("fetch", "digits", "data/digits")
+    for label in "23456789":
+        shutil.rmtree(project / "data/digits" / label)
+    set_params(
+        project,
+        prepare__data="data/digits",
+        backbone__family="torchvision",
+        backbone__name="squeezenet1_1",
+        backbone__revision=None,
+        backbone__weights="random",
+        extract__image_size=32,
+        extract__dtype="float32",
+        runtime__device="cpu",
+        budget__per_class=20,
+        finetune__epochs=2,
+        finetune__horizontal_flip=False,
+    )
+    return project
+
+
+def use(project: Path, folder: Path) -> None:
+    """Take a backbone of transformers instead."""
+    set_params(project, backbone__family="transformers", backbone__name=str(folder), backbone__weights="pretrained")
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vit"])
+def test_step_0_equals_the_head_and_fine_tuning_is_repeatable(
+    digits: Path,
+    verb: Verb,
+    vision: dict[str, Path],  # noqa: F811
+    name: str,
+) -> None:
+    if name in VISION:
+        use(digits, vision[name])
+    else:
+        set_params(digits, backbone__name=name)
+    for stage in ("prepare", "extract", "train_head"):
+        verb(stage)
+    head = digits / "data/head"
+    described = model.read(head)
+    layer = scoring.linear.read(head)
+    assert described and layer and described.modality == "image"
+    test = features.read(digits / "data/features", "test")
+    contents = pq.read_table(digits / "data/prepared/test")["image"].to_pylist()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(digits)
+        classifier = classifiers.pretrained(described, CPU)
+        classifier.start_from(*layer)
+        found = classifier.probabilities(contents)
+    np.testing.assert_allclose(found, scoring.probabilities(head, described, test.X), atol=1e-3)
+
+    set_params(digits, finetune__method="full")
+    verb("finetune")
+    files = {path.name: path.read_bytes() for path in (digits / "data/finetuned").iterdir()}
+    assert {"model.safetensors", "linear.safetensors", "model.json"} <= files.keys()
+    assert {"preprocessing.json", "preprocessor_config.json"} & files.keys()
+    validation = json.loads(files["model.json"])["training"]["validation"]
+    assert validation["start"] != validation["end"]
+    verb("finetune")
+    assert files == {path.name: path.read_bytes() for path in (digits / "data/finetuned").iterdir()}
+
+    verb("evaluate")
+    rows = pq.read_table(digits / "data/evaluation/predictions.parquet").to_pylist()
+    verb("predict", "data/finetuned", "data/digits", "out.parquet")
+    predicted = {row["source"]: row["p_1"] for row in pq.read_table(digits / "out.parquet").to_pylist()}
+    sources = {row["id"]: row["source"] for row in pq.read_table(digits / "data/prepared/test").to_pylist()}
+    tuned = [row for row in rows if row["model"] == "finetuned"]
+    assert len(tuned) == len(sources) > 0
+    for row in tuned:
+        assert predicted[sources[row["id"]]] == pytest.approx(row["p_1"], abs=1e-5)
+
+
+def test_predict_takes_a_folder_or_a_table_and_lists_what_it_cannot_read(digits: Path, verb: Verb) -> None:
+    for stage in ("prepare", "extract", "train_head"):
+        verb(stage)
+    new = digits / "new"
+    new.mkdir()
+    for label in "01":
+        shutil.copy(digits / f"data/digits/{label}/{'0000' if label == '0' else '0001'}.png", new / f"{label}.png")
+    (new / "broken.png").write_bytes(png(1)[:60])
+    (digits / "params.yaml").unlink()
+    done = verb("predict", "data/head", "new", "out.parquet")
+    assert "2 rows classified, 1 rejected" in done.stdout
+    rows = {row["source"]: row for row in pq.read_table(digits / "out.parquet").to_pylist()}
+    assert rows.keys() == {"0.png", "1.png", "broken.png"}
+    assert [rows[f"{label}.png"]["predicted"] for label in "01"] == ["0", "1"]
+    assert rows["broken.png"]["predicted"] is None and "cannot be decoded" in rows["broken.png"]["rejected"]
+    (new / "list.csv").write_text("image\n1.png\n0.png\n")
+    verb("predict", "data/head", "new/list.csv", "table.parquet")
+    table = pq.read_table(digits / "table.parquet").to_pylist()
+    assert [(row["source"], row["image"], row["predicted"]) for row in table] == [
+        ("list.csv:2", "1.png", "1"),
+        ("list.csv:3", "0.png", "0"),
+    ]
+    (digits / "empty").mkdir()
+    assert "empty holds no train" in verb("predict", "data/head", "empty", "o.parquet", check=False).stderr
+
+
+def test_predict_shrinks_as_prepare_did(digits: Path, verb: Verb) -> None:
+    """A large photo gets the same probabilities from predict as from the pipeline."""
+    for label in "01":
+        for path in sorted((digits / "data/digits" / label).iterdir())[:30]:
+            path.write_bytes(png(int(path.stem), (90, 70)))
+    set_params(digits, prepare__max_side=40)
+    for stage in ("prepare", "extract", "train_head", "finetune", "evaluate"):
+        verb(stage)
+    verb("predict", "data/head", "data/digits", "out.parquet")
+    predicted = {row["source"]: row["p_1"] for row in pq.read_table(digits / "out.parquet").to_pylist()}
+    rows = pq.read_table(digits / "data/evaluation/predictions.parquet").to_pylist()
+    sources = {row["id"]: row["source"] for row in pq.read_table(digits / "data/prepared/test").to_pylist()}
+    for row in rows:
+        assert predicted[sources[row["id"]]] == pytest.approx(row["p_1"], abs=2e-3)  # features are stored in float16
+
+
+def test_a_fine_tuned_backbone_is_the_start_of_the_next_task(digits: Path, verb: Verb) -> None:
+    """Chain transfer: and the pipeline sees when the weights behind the name change."""
+    set_params(digits, finetune__method="full")
+    run(digits, "dvc", "repro")
+    before = json.loads((digits / "data/head/model.json").read_text())["fingerprint"]
+    target = digits / "data/pretrained/zero-one.safetensors"
+    shutil.copy(digits / "data/finetuned/model.safetensors", target)
+    set_params(digits, backbone__weights="data/pretrained/zero-one.safetensors", finetune__method="none")
+    run(digits, "dvc", "repro")
+    first = json.loads((digits / "data/head/model.json").read_text())["fingerprint"]
+    assert first != before
+    assert "didn't change, skipping" in run(digits, "dvc", "repro", "extract").stdout
+    shutil.copy(target, target.with_name("x.safetensors"))
+    assert "didn't change, skipping" not in run(digits, "dvc", "repro", "extract").stdout.replace(
+        "Stage 'prepare' didn't change, skipping", ""
+    )
+
+
+def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
+    """Peak memory of prepare and extract at 20,000 images, against 2,000."""
+    peaks: dict[str, list[int]] = {"prepare": [], "extract": []}
+    for rows in (2_000, 20_000):
+        project = make_project(tmp_path / str(rows))
+        contents = [png(number, (8, 8)) for number in range(rows)]
+        table = pa.table({"image": contents, "label": [str(number % 2) for number in range(rows)]})
+        pq.write_table(table, project / "data/rows.parquet", row_group_size=1_000)
+        set_params(
+            project,
+            prepare__data="data/rows.parquet",
+            prepare__input="image",
+            prepare__label="label",
+            backbone__family="torchvision",
+            backbone__name="squeezenet1_1",
+            backbone__weights="random",
+            extract__image_size=24,
+            runtime__device="cpu",
+        )
+        for verb, paths in (("prepare", "data/prepared"), ("extract", "data/prepared data/features")):
+            code = (
+                f"import resource, runpy, sys; sys.argv = ['x', *{paths!r}.split()];"
+                f"runpy.run_module('stages.{verb}', run_name='__main__');"
+                "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+            )
+            peaks[verb].append(int(run(project, sys.executable, "-c", code).stderr.split()[-1]))
+    for verb, (small, large) in peaks.items():
+        assert large < 1.2 * small, f"{verb}: {small} -> {large} KiB"
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the photos and weights beside the project")
+def test_ants_and_bees_on_real_weights(project: Path) -> None:
+    """SqueezeNet pretrained on ImageNet, 245 photos to train on: at least 0.90 frozen, 0.92 fine-tuned on 153."""
+    photos = project / "data/photos"
+    for given, split in (("train", "train"), ("val", "test")):
+        shutil.copytree(SHARED / "data/hymenoptera" / given, photos / split)
+    shutil.copy(SHARED / "weights/squeezenet1_1-imagenet.safetensors", project / "data/pretrained/imagenet.safetensors")
+    content = yaml.safe_load((project / "params.yaml").read_text())
+    content["prepare"] |= {"data": "data/photos", "validation": 0}
+    content["backbone"] |= {"family": "torchvision", "name": "squeezenet1_1", "revision": None}
+    content["backbone"]["weights"] = "data/pretrained/imagenet.safetensors"
+    content["finetune"]["method"] = "full"
+    (project / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    run(project, "dvc", "repro")
+    report = json.loads((project / "data/evaluation/metrics.json").read_text())
+    assert report["test_rows"] == 153
+    assert report["head"]["accuracy"] >= 0.90
+    assert report["finetuned"]["accuracy"] >= 0.92

@@ -1,0 +1,205 @@
+"""Images into the prepared table: folders, tables of paths or bytes, and what is left out."""
+
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from stages import images, samples
+from stages.errors import HeadstartError
+from stages.params import PrepareParams
+from stages.prepare import prepare
+
+
+def png(seed: int, size: tuple[int, int] = (12, 9)) -> bytes:
+    out = io.BytesIO()
+    values = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(values).save(out, "PNG")
+    return out.getvalue()
+
+
+def fill(folder: Path, start: int, count: int) -> None:
+    """`count` different images in each of two classes."""
+    for number in range(count):
+        for label in ("ant", "bee"):
+            (folder / label).mkdir(parents=True, exist_ok=True)
+            (folder / label / f"{number:03d}.png").write_bytes(png(2 * (start + number) + (label == "bee")))
+
+
+def settings(data: Path, **changes: Any) -> PrepareParams:
+    return PrepareParams(**{"data": str(data), "input": "picture", "label": "label", **changes})
+
+
+def rejected(prepared: Path) -> dict[str, str]:
+    return {row["source"]: row["reason"] for row in pq.read_table(prepared / "rejected.parquet").to_pylist()}
+
+
+def rows(prepared: Path, split: str) -> list[dict[str, Any]]:
+    return samples.read(prepared, split).to_pylist()
+
+
+def test_a_folder_with_one_sub_folder_per_class(tmp_path: Path) -> None:
+    fill(tmp_path / "photos", 0, 40)
+    prepare(tmp_path / "out", settings(tmp_path / "photos"))
+    found = [row for split in samples.SPLITS for row in rows(tmp_path / "out", split)]
+    assert len(found) == 80 and {row["label"] for row in found} == {"ant", "bee"}
+    assert all(rows(tmp_path / "out", split) for split in samples.SPLITS)
+    for row in found:
+        content = (tmp_path / "photos" / row["source"]).read_bytes()
+        assert row["image"] == content and row["id"] == samples.content_id(content)
+        assert row["source"].startswith(row["label"])
+    source = samples.source(tmp_path / "out")
+    assert (source.modality, source.input, source.max_side) == ("image", "image", 512)
+    assert samples.read(tmp_path / "out", "train").schema.field("image").type == pa.binary()
+
+
+@pytest.mark.parametrize("name", ["val", "validation", "valid"])
+def test_given_split_folders_are_kept_and_a_missing_one_is_cut_from_train(tmp_path: Path, name: str) -> None:
+    fill(tmp_path / "photos/train", 0, 40)
+    fill(tmp_path / f"photos/{name}", 40, 10)
+    prepare(tmp_path / "out", settings(tmp_path / "photos"))
+    assert len(rows(tmp_path / "out", "validation")) == 20
+    assert all(row["source"].startswith(f"{name}/") for row in rows(tmp_path / "out", "validation"))
+    test = rows(tmp_path / "out", "test")
+    assert 5 < len(test) < 35 and all(row["source"].startswith("train/") for row in test)
+
+
+def test_split_folders_that_make_no_sense_are_refused(tmp_path: Path) -> None:
+    fill(tmp_path / "photos/val", 0, 2)
+    with pytest.raises(HeadstartError, match="holds val but no train"):
+        prepare(tmp_path / "out", settings(tmp_path / "photos"))
+    fill(tmp_path / "photos/train", 2, 2)
+    fill(tmp_path / "photos/dev", 4, 2)
+    with pytest.raises(HeadstartError, match="both hold the validation split"):
+        prepare(tmp_path / "out", settings(tmp_path / "photos"))
+    with pytest.raises(HeadstartError, match="modality is text, but"):
+        prepare(tmp_path / "out", settings(tmp_path / "photos", modality="text"))
+
+
+def test_tables_of_paths_and_of_bytes_give_the_rows_of_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    fill(folder, 0, 30)
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    labels = [name.split("/")[0] for name in names]
+    prepare(tmp_path / "folder", settings(folder))
+    wanted = {split: [row["id"] for row in rows(tmp_path / "folder", split)] for split in samples.SPLITS}
+    contents = [(folder / name).read_bytes() for name in names]
+    columns: dict[str, list[Any]] = {
+        "paths": names,
+        "bytes": contents,
+        "hub": [{"bytes": content, "path": "x"} for content in contents],
+    }
+    for kind, values in columns.items():
+        pq.write_table(pa.table({"picture": values, "label": labels}), folder / f"{kind}.parquet")
+        prepare(tmp_path / kind, settings(folder / f"{kind}.parquet"))
+        found = {split: [row["id"] for row in rows(tmp_path / kind, split)] for split in samples.SPLITS}
+        assert found == wanted
+        assert samples.source(tmp_path / kind).input == "picture"
+
+
+def test_dvc_cannot_see_images_beside_a_table_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(tmp_path / "photos", 0, 20)
+    lines = [f"{path.relative_to(tmp_path / 'photos')},{path.parent.name}" for path in tmp_path.rglob("*.png")]
+    (tmp_path / "photos/list.csv").write_text("\n".join(["picture,label", *sorted(lines)]) + "\n")
+    prepare(tmp_path / "out", settings(tmp_path / "photos/list.csv"))
+    assert "name the table train.csv and set prepare.data to its folder" in capsys.readouterr().out
+    (tmp_path / "photos/list.csv").rename(tmp_path / "photos/train.csv")
+    prepare(tmp_path / "again", settings(tmp_path / "photos"))
+    assert "DVC" not in capsys.readouterr().out
+    assert [row["id"] for row in rows(tmp_path / "out", "train")] == [
+        row["id"] for row in rows(tmp_path / "again", "train")
+    ]
+
+
+def damage(folder: Path) -> dict[str, str]:
+    """Put one of each bad file into class ant: name to the reason."""
+    whole = png(999, (200, 200))
+    bad: dict[str, tuple[bytes, str]] = {
+        "empty.png": (b"", "is empty (0 bytes)"),
+        "half.png": (whole[: len(whole) // 2], "cannot be decoded"),
+        "text.jpg": (b"not an image", "is no image in one of the formats"),
+        "renamed.jpg": (whole, "is PNG inside but named .jpg"),
+        "notes.txt": (b"notes", "ends in .txt"),
+    }
+    for name, (content, _) in bad.items():
+        (folder / "ant" / name).write_bytes(content)
+    return {f"ant/{name}": reason for name, (_, reason) in bad.items()}
+
+
+def test_bad_images_are_listed_and_too_many_fail_the_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path / "photos", 0, 30)
+    wanted = damage(tmp_path / "photos")
+    (tmp_path / "photos/ant/.DS_Store").write_bytes(b"clutter")
+    (tmp_path / "photos/README.md").write_text("about")
+    (tmp_path / "photos/lost.png").write_bytes(png(998))
+    bomb = png(997, (300, 300))
+    (tmp_path / "photos/bee/bomb.png").write_bytes(bomb)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50_000)
+    wanted |= {"lost.png": "is in no class folder", "bee/bomb.png": "more pixels than the 50,000"}
+    prepare(tmp_path / "out", settings(tmp_path / "photos", max_rejected=0.2))
+    found = rejected(tmp_path / "out")
+    assert found.keys() == wanted.keys()
+    for source, reason in wanted.items():
+        assert reason in found[source]
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert summary["left_out"]["unreadable"] == 7 and sum(summary["kept"].values()) == 60
+    with pytest.raises(HeadstartError, match=r"7 of 67 rows cannot be used .*max_rejected = 0\.05"):
+        prepare(tmp_path / "out", settings(tmp_path / "photos", max_rejected=0.05))
+
+
+def test_a_path_that_leaves_the_folder_of_the_table_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    fill(folder, 0, 10)
+    (tmp_path / "secret.png").write_bytes(png(5))
+    (folder / "link.png").symlink_to(tmp_path / "secret.png")
+    (folder / "inside.png").symlink_to(folder / "ant/000.png")
+    good = [f"ant/{number:03d}.png,ant\nbee/{number:03d}.png,bee" for number in range(10)]
+
+    def table(path: str) -> PrepareParams:
+        (folder / "t.csv").write_text("\n".join(["picture,label", *good, f"{path},ant"]) + "\n")
+        return settings(folder / "t.csv", max_rejected=1.0)
+
+    for path in ("../secret.png", str(tmp_path / "secret.png"), "ant/../../secret.png", "link.png"):
+        with pytest.raises(HeadstartError, match=r"t\.csv:22: picture is .* which leaves the table's folder"):
+            prepare(tmp_path / "out", table(path))
+    prepare(tmp_path / "out", table("inside.png"))
+    assert rejected(tmp_path / "out") == {"t.csv:22": "duplicate of t.csv:2"}
+    (folder / "circle.png").symlink_to(folder / "circle.png")
+    os.mkfifo(folder / "pipe.png")
+    for path, reason in (("gone.png", "does not exist"), ("circle.png", "circle.png"), ("pipe.png", "does not exist")):
+        prepare(tmp_path / "out", table(path))
+        assert reason in rejected(tmp_path / "out")["t.csv:22"]
+
+
+def test_large_images_are_shrunk_once_and_keep_their_split(tmp_path: Path) -> None:
+    for label in ("ant", "bee"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(12):
+            content = png(number + 100 * (label == "bee"), (120, 60 + number))
+            (tmp_path / "photos" / label / f"{number}.png").write_bytes(content)
+    prepare(tmp_path / "large", settings(tmp_path / "photos"))
+    prepare(tmp_path / "small", settings(tmp_path / "photos", max_side=50))
+    for split in samples.SPLITS:
+        large, small = rows(tmp_path / "large", split), rows(tmp_path / "small", split)
+        assert [row["id"] for row in large] == [row["id"] for row in small]
+        assert all(max(images.decode(row["image"]).size) == 50 for row in small)
+        assert all(max(images.decode(row["image"]).size) == 120 for row in large)
+
+
+def test_names_that_are_not_utf_8_are_shown_as_well_as_can_be(tmp_path: Path) -> None:
+    fill(tmp_path / "photos", 0, 20)
+    odd = os.fsencode(tmp_path / "photos/ant") + b"/\xff.png"
+    with open(odd, "wb") as file:  # noqa: PTH123 (a name of bytes)
+        file.write(png(4_000))
+    prepare(tmp_path / "out", settings(tmp_path / "photos"))
+    sources = [row["source"] for split in samples.SPLITS for row in rows(tmp_path / "out", split)]
+    assert "ant/\N{REPLACEMENT CHARACTER}.png" in sources
