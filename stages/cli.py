@@ -1,23 +1,34 @@
 """What the command lines of all verbs share: paths as positionals, `--params`, errors as one sentence."""
 
 import argparse
+import errno
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from stages.errors import HeadstartError
 
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-def arguments(doc: str | None, *, with_params: bool = True, **paths: str) -> argparse.Namespace:
+
+def arguments(
+    doc: str | None,
+    *,
+    with_params: bool = True,
+    instead: Mapping[str, tuple[str, Callable[[], None]]] | None = None,
+    **paths: str,
+) -> argparse.Namespace:
     """Parse the command line of a verb.
 
     Args:
         doc: the verb's module docstring, printed by `--help`.
         with_params: whether the verb reads params.yaml.
+        instead: options that do something else and end, each with its help text and what it calls.
         paths: one positional argument each, name to help text, parsed to `Path`.
     """
     parser = argparse.ArgumentParser(
@@ -29,7 +40,15 @@ def arguments(doc: str | None, *, with_params: bool = True, **paths: str) -> arg
         parser.add_argument(name, type=Path, help=text)
     if with_params:
         parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings (default: %(default)s)")
+    for option, (text, function) in (instead or {}).items():
+        parser.add_argument(option, action=_Instead, const=function, nargs=0, help=text)
     return parser.parse_args()
+
+
+class _Instead(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        self.const()
+        parser.exit()
 
 
 def run(main: Callable[[], None]) -> None:
@@ -42,6 +61,12 @@ def run(main: Callable[[], None]) -> None:
         main()
     except HeadstartError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        where = f" at {error.filename}" if error.filename else ""
+        print(f"error: the disk is full{where} ({os.strerror(error.errno)}); free space and run again", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

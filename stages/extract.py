@@ -1,19 +1,34 @@
 """Extract: prepared rows in, one vector per row out, by a frozen pretrained backbone.
 
     python -m stages.extract data/prepared data/features
+    python -m stages.extract --cache-info
+    python -m stages.extract --cache-clear
 
 Reads `backbone`, `extract` and `runtime` from params.yaml. Writes train/, validation/ and test/ as Parquet shards of
 id, label and feature.
+
+Vectors go into the row cache as they are made. So only rows that are new to a backbone are computed, and a run that was
+killed goes on where it stopped.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 from tqdm import tqdm
 
-from stages import backbones, cli, features, outputs, params, samples, shards
+from stages import backbones, cli, features, outputs, params, rowcache, samples, shards
+from stages.features import Matrix
 from stages.params import BackboneParams, ExtractParams, RuntimeParams
+from stages.rowcache import RowCache
+
+if TYPE_CHECKING:
+    from stages.backbones.encoder import Encoder
+
+SECONDS_AT_RISK = 1.0  # of computing, which a kill can cost
 
 
 def extract(
@@ -22,7 +37,8 @@ def extract(
     """Write the feature table of `prepared` to `target`.
 
     Raises:
-        HeadstartError: the prepared table is missing or damaged, or the backbone cannot be loaded.
+        HeadstartError: the prepared table is missing or damaged, the backbone cannot be loaded, or the row cache cannot
+            be written.
     """
     start = time.perf_counter()
     source = samples.source(prepared)
@@ -38,19 +54,76 @@ def extract(
         sparse=backbone.is_sparse,
         **source.model_dump(),
     )
-    progress = tqdm(total=sum(rows.values()), desc="extract", unit=" rows", disable=None)
-    with outputs.directory(target) as out, progress:
+    total = sum(rows.values())
+    cached = 0
+    cache: RowCache | None = None
+    with ExitStack() as stack:
+        progress = stack.enter_context(tqdm(total=total, desc="extract", unit=" rows", disable=None))
+        out = stack.enter_context(outputs.directory(target))
+        # Families that cannot be trained on are as fast as the cache.
+        if spec.family in backbones.TRAINABLE and runtime.row_cache:
+            encoder = cast("Encoder", backbone)
+            cache = stack.enter_context(_cache(encoder, settings, runtime))
         for split in samples.SPLITS:
             with features.Writer(out / split, metadata) as writer:
                 for window in samples.windows(prepared, split, source.modality):
-                    writer.write_rows(window.ids, window.labels, backbone.encode(window.inputs))
-                    progress.update(len(window.ids))
+                    X: Matrix
+                    if cache:
+                        X, known = _with_cache(encoder, cache, window.inputs, progress.update)
+                        cached += known
+                    else:
+                        X = backbone.encode(window.inputs)
+                        progress.update(len(window.inputs))
+                    writer.write_rows(window.ids, window.labels, X)
         backbone.save(out / "train" / features.BACKBONE_FOLDER)
     seconds = time.perf_counter() - start
     print(
-        f"extract: {sum(rows.values()):,} rows -> {backbone.dim:,} dimensions by {spec.name}"
-        f" in {seconds:.1f} s ({sum(rows.values()) / seconds:,.0f} rows/s)"
+        f"extract: {total:,} rows{f' ({cached:,} from the cache)' if cached else ''} -> {backbone.dim:,} dimensions by"
+        f" {spec.name} in {seconds:.1f} s ({total / seconds:,.0f} rows/s)"
     )
+
+
+def _cache(encoder: "Encoder", settings: ExtractParams, runtime: RuntimeParams) -> RowCache:
+    limit = round(runtime.row_cache_gb * 10**9)
+    return RowCache(encoder.cache_name, dim=encoder.dim, dtype=settings.dtype, limit_bytes=limit)
+
+
+def _with_cache(
+    encoder: "Encoder", cache: RowCache, inputs: Sequence[Any], done: Callable[[int], object]
+) -> tuple[np.ndarray, int]:
+    """Vectors of a window, computed where the cache lacks them: (inputs, dim) in the stored type, and how many it had.
+
+    The key is a hash of what the encoder gets. It is not the row's id: that one is over the image as it came, which
+    prepare may have shrunk since.
+    """
+    keys = [samples.content_id(each if isinstance(each, bytes) else each.encode()) for each in inputs]
+    known, X = cache.get(keys)
+    done(int(known.sum()))
+    rows: dict[str, list[int]] = {}  # of each key that is new; identical inputs are computed once
+    for row in np.flatnonzero(~known):
+        rows.setdefault(keys[row], []).append(int(row))
+    first = [same[0] for same in rows.values()]
+    unsaved: list[int] = []
+    since = time.perf_counter()
+
+    def save() -> None:
+        nonlocal since
+        cache.put([keys[row] for row in unsaved], X[unsaved])
+        unsaved.clear()
+        since = time.perf_counter()
+
+    for positions, vectors in encoder.stream([inputs[row] for row in first]):
+        computed = [first[position] for position in positions]
+        X[computed] = vectors
+        unsaved += computed
+        done(len(computed))
+        if time.perf_counter() - since > SECONDS_AT_RISK:
+            save()
+    save()
+    for same in rows.values():
+        X[same] = X[same[0]]
+        done(len(same) - 1)
+    return X, int(known.sum())
 
 
 def _training_texts(prepared: Path) -> Iterator[str]:
@@ -58,8 +131,29 @@ def _training_texts(prepared: Path) -> Iterator[str]:
         yield from window.inputs
 
 
+def _print_cache() -> None:
+    files = rowcache.info()
+    for fingerprint, rows, size, used in files:
+        day = time.strftime("%Y-%m-%d %H:%M", time.localtime(used))
+        print(f"{fingerprint[:16]}  {rows:>11,} rows  {size / 1e6:>9,.1f} MB  last used {day}")
+    print(f"{rowcache.folder()}: {len(files)} backbones, {sum(size for _, _, size, _ in files) / 1e6:,.1f} MB")
+
+
+def _clear_cache() -> None:
+    files, size = rowcache.clear()
+    print(f"{rowcache.folder()}: {files} backbones deleted, {size / 1e6:,.1f} MB")
+
+
 def main() -> None:
-    args = cli.arguments(__doc__, prepared="folder that prepare wrote", features="folder to write")
+    args = cli.arguments(
+        __doc__,
+        instead={
+            "--cache-info": ("list what the row cache holds, and end", _print_cache),
+            "--cache-clear": ("delete what the row cache holds, and end", _clear_cache),
+        },
+        prepared="folder that prepare wrote",
+        features="folder to write",
+    )
     settings = params.load(args.params)
     extract(
         prepared=args.prepared,

@@ -7,7 +7,6 @@ Networks); the others keep temperature 1.
 
 import io
 import json
-import os
 import re
 import warnings
 import zipfile
@@ -30,8 +29,10 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.svm import LinearSVC
+from sklearn.utils.class_weight import compute_sample_weight
 from threadpoolctl import threadpool_limits
 
+from stages import logistic, parallel
 from stages.errors import HeadstartError
 from stages.features import Matrix
 from stages.params import TrainHeadParams
@@ -117,7 +118,7 @@ def fit(X: Matrix, labels: np.ndarray, settings: TrainHeadParams) -> tuple[Head,
             temperature = temperatures[best]
             accuracies = [float((scores.argmax(axis=1) == y).mean()) for scores in out_of_fold]
             chosen = Chosen(parameter, candidates[best], candidates, folds, tuple(losses), tuple(accuracies))
-        estimator = _estimator(chosen.value, settings).fit(X, y)
+        estimator = _fit(X, y, chosen.value, settings)
     return Head(estimator, tuple(names.tolist()), temperature), chosen
 
 
@@ -193,20 +194,37 @@ def _estimator(value: float, settings: TrainHeadParams) -> Any:
             return MLPClassifier((100,), alpha=1 / value, solver="lbfgs", max_iter=500, random_state=0)
 
 
+def _fit(X: Matrix, y: np.ndarray, value: float, settings: TrainHeadParams, near: Any = None) -> Any:
+    """Fit an estimator on rows `X` with label indices `y`; `near` is one for another value, which helps some kinds."""
+    estimator = _estimator(value, settings)
+    labels = int(y.max()) + 1
+    if settings.kind != "logistic" or labels == 2:
+        return estimator.fit(X, y)
+    start = None if near is None else np.vstack([near.coef_.T, near.intercept_])
+    weights = compute_sample_weight(settings.class_weight, y)
+    solution = logistic.fit(X, y, C=value, weights=weights, start=start)
+    estimator.classes_ = np.arange(labels)
+    estimator.coef_, estimator.intercept_ = np.ascontiguousarray(solution[:-1].T), solution[-1]
+    estimator.n_features_in_ = X.shape[1]
+    return estimator
+
+
 def _cross_validate(
     X: Matrix, y: np.ndarray, folds: int, candidates: tuple[float, ...], settings: TrainHeadParams
 ) -> np.ndarray:
     """Out-of-fold scores of each candidate: (candidates, rows, labels)."""
     out = np.empty((len(candidates), len(y), int(y.max()) + 1))
 
-    def run(job: tuple[int, float, np.ndarray, np.ndarray]) -> None:
-        index, value, training, held_out = job
-        out[index, held_out] = _scores(_estimator(value, settings).fit(X[training], y[training]), X[held_out])
+    def run(split: tuple[np.ndarray, np.ndarray]) -> None:
+        training, held_out = split
+        estimator = None
+        for index in np.argsort(candidates):
+            estimator = _fit(X[training], y[training], candidates[index], settings, estimator)
+            out[index, held_out] = _scores(estimator, X[held_out])
 
-    splits = list(StratifiedKFold(folds, shuffle=True, random_state=0).split(np.empty(len(y)), y))
-    jobs = [(index, value, *split) for index, value in enumerate(candidates) for split in splits]
-    with ThreadPoolExecutor(os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()) as pool:
-        list(pool.map(run, jobs))
+    splits = StratifiedKFold(folds, shuffle=True, random_state=0).split(np.empty(len(y)), y)
+    with ThreadPoolExecutor(parallel.cores()) as pool:
+        list(pool.map(run, splits))
     return out
 
 

@@ -14,12 +14,14 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def ordered(function: Callable[[Item], Result], items: Iterable[Item], *, workers: int) -> Iterator[Result]:
-    """Yield `function(item)` for each item in order, working at most twice `workers` items ahead."""
+def ordered(
+    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, ahead: int = 0
+) -> Iterator[Result]:
+    """Yield `function(item)` for each item in order, working `ahead` (at least twice `workers`) items ahead."""
     waiting: deque[Future[Result]] = deque()
     rest = iter(items)
     with ThreadPoolExecutor(workers) as pool:
-        waiting.extend(pool.submit(function, item) for item in islice(rest, 2 * workers))
+        waiting.extend(pool.submit(function, item) for item in islice(rest, max(ahead, 2 * workers)))
         while waiting:
             result = waiting.popleft().result()
             waiting.extend(pool.submit(function, item) for item in islice(rest, 1))

@@ -139,6 +139,8 @@ class RuntimeParams(Section):
     """How to run, not what to compute: no stage depends on it."""
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    row_cache: bool = True
+    row_cache_gb: Positive = 20
 
 
 class Params(Section):

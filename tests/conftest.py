@@ -13,6 +13,13 @@ import yaml
 ROOT = Path(__file__).parents[1]
 NO_HUB = "http://127.0.0.1:9"  # a port that nothing listens on
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test reads or fills the row cache of the user who runs it."""
+    os.environ["HEADSTART_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(autouse=True)
@@ -95,10 +102,14 @@ def verb(project: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT of two layers with random weights, saved as save_pretrained does."""
+    return make_tiny_encoder(tmp_path_factory.mktemp("tiny"))
+
+
+def make_tiny_encoder(folder: Path) -> Path:
+    """Write what `tiny_encoder` is."""
     import torch
     from transformers import BertConfig, BertModel, BertTokenizer
 
-    folder = tmp_path_factory.mktemp("tiny")
     words = ["i", "love", "hate", "this", "product", "is", "terrible", "great", "awful"]
     words += ["the", "a", "best", "movie", "bad", "good"]
     vocabulary = {token: index for index, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words])}

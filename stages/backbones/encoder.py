@@ -1,6 +1,7 @@
 """What encoders of text and of images share: they are torch modules that turn batches into vectors."""
 
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from stages.backbones import inference
 from stages.errors import HeadstartError
 from stages.params import ExtractParams, FinetuneParams, RuntimeParams
 
 WEIGHTS_FILE = "model.safetensors"
+BATCHES_AHEAD = 3  # on an accelerator
 
 
 class Encoder(nn.Module):
@@ -34,8 +37,12 @@ class Encoder(nn.Module):
         return next(self.parameters()).device
 
     @abstractmethod
+    def vectors(self, body: Any, batch: Any) -> Tensor:
+        """Vectors of a batch by `body`, which is this encoder's or one made of it: (rows, dim)."""
+
     def forward(self, batch: Any) -> Tensor:
-        """Vectors of a batch: (rows, dim)."""
+        """Vectors of a batch, for training: (rows, dim)."""
+        return self.vectors(self.body, batch)
 
     @abstractmethod
     def batches(self, inputs: Sequence[Any]) -> Iterator[tuple[list[int], Any]]:
@@ -56,20 +63,54 @@ class Encoder(nn.Module):
     def export(self, folder: Path) -> None:
         """Write the encoder as it is now, for `load_finetuned`; model.safetensors is a valid `backbone.weights`."""
 
+    @property
+    def cache_name(self) -> str:
+        """What vectors are kept under: the fingerprint, and on accelerators, which round otherwise, their type."""
+        kind = self.device.type
+        return self.fingerprint if kind == "cpu" else f"{self.fingerprint}-{kind}"
+
     def encode(self, inputs: Sequence[Any]) -> np.ndarray:
         """Vectors of inputs, in their order: (inputs, dim) float32."""
         out = np.empty((len(inputs), self.dim), dtype=np.float32)
-        self.eval()
-        with torch.inference_mode():
-            for positions, batch in self.batches(inputs):
-                out[positions] = self(batch)[: len(positions)].float().cpu().numpy()
+        for positions, vectors in self.stream(inputs):
+            out[positions] = vectors
         return out
+
+    def stream(self, inputs: Sequence[Any]) -> Iterator[tuple[list[int], np.ndarray]]:
+        """Vectors as they are ready: (positions in `inputs`, vectors (positions, dim) float32)."""
+        self.eval()
+        body = inference.ready(self.body)
+        # An accelerator gets its next batches before the vectors of the last ones are fetched, so it never waits.
+        waiting: deque[tuple[list[int], Tensor, torch.Event | None]] = deque()
+        on_cpu = self.device.type == "cpu"
+        for positions, batch in self.batches(inputs):
+            # Not around the loop: a mode that a generator sets would leak to whoever reads from it.
+            with torch.inference_mode(), self._autocast():
+                vectors = self.vectors(body, batch)[: len(positions)].float().to("cpu", non_blocking=True)
+            waiting.append((positions, vectors, None if on_cpu else torch.Event(self.device)))
+            if copied := waiting[-1][2]:
+                copied.record()
+            if len(waiting) > (0 if on_cpu else BATCHES_AHEAD):
+                yield _arrived(*waiting.popleft())
+        while waiting:
+            yield _arrived(*waiting.popleft())
 
     def save(self, folder: Path) -> None:
         """Nothing to keep: name, revision and weights bring the encoder back."""
 
+    def _autocast(self) -> torch.autocast:
+        """bfloat16 for products where a GPU is made for it; on CPUs it is slower, and bends the vectors."""
+        able = self.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=able)
+
     def _scaled(self, vectors: Tensor) -> Tensor:
         return nn.functional.normalize(vectors, dim=1) if self.settings.normalize else vectors
+
+
+def _arrived(positions: list[int], vectors: Tensor, copied: "torch.Event | None") -> tuple[list[int], np.ndarray]:
+    if copied:
+        copied.synchronize()
+    return positions, vectors.numpy()
 
 
 def write_weights(body: nn.Module, folder: Path) -> None:

@@ -63,17 +63,19 @@ class ImageEncoder(Encoder):
         self._frozen_statistics = False
         self.dim = self._probe()
 
-    def forward(self, batch: Tensor) -> Tensor:
+    def vectors(self, body: Any, batch: Tensor) -> Tensor:
         """Vectors of (rows, 3, size, size): (rows, dim)."""
-        return self._scaled(self._run(self.body, batch).flatten(1))
+        return self._scaled(self._run(body, batch).flatten(1))
 
     def batches(self, inputs: Sequence[bytes]) -> Iterator[tuple[list[int], Tensor]]:
         """Decode images on all cores while the network works; every batch has the same shape."""
         rows = IMAGES_PER_BATCH_CPU if self.device.type == "cpu" else IMAGES_PER_BATCH_ACCELERATOR
-        pixels = parallel.ordered(self._pixels, inputs, workers=parallel.cores())
+        pixels = parallel.ordered(self._pixels, inputs, workers=parallel.cores(), ahead=rows)
+        shape = (rows, 3, self.preprocessing.size, self.preprocessing.size)
         for start in range(0, len(inputs), rows):
             positions = list(range(start, min(start + rows, len(inputs))))
-            batch = torch.zeros(rows, 3, self.preprocessing.size, self.preprocessing.size)
+            # Channels last: convolutions read the values of one position side by side.
+            batch = torch.zeros(shape, pin_memory=self.device.type == "cuda").to(memory_format=torch.channels_last)
             for row in range(len(positions)):
                 batch[row] = next(pixels)
             yield positions, batch.to(self.device, non_blocking=True)

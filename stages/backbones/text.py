@@ -41,9 +41,9 @@ class TextEncoder(Encoder):
         """Pad rows to the longest of them: tensors of (rows, length)."""
         return self._padded(rows, None)
 
-    def forward(self, batch: Batch) -> Tensor:
+    def vectors(self, body: Any, batch: Batch) -> Tensor:
         """Vectors of a padded batch: (rows, dim)."""
-        hidden = self.body(**batch).last_hidden_state  # (rows, length, dim)
+        hidden = body(**batch).last_hidden_state  # (rows, length, dim)
         mask = batch["attention_mask"].unsqueeze(-1).bool()  # (rows, length, 1)
         if self.settings.pooling == "cls":
             vectors = hidden[:, 0]

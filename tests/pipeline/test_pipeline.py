@@ -71,10 +71,14 @@ def test_a_head_change_takes_under_six_seconds(restored: Path) -> None:
     assert min(seconds) < 6
 
 
-def test_forcing_a_run_leaves_dvc_lock_as_it_is(default_run: Path) -> None:
-    before = (default_run / "dvc.lock").read_bytes()
-    assert ran(run(default_run, "dvc", "repro", "--force")) == STAGES
-    assert (default_run / "dvc.lock").read_bytes() == before
+def test_forcing_a_run_leaves_dvc_lock_as_it_is(restored: Path) -> None:
+    before = (restored / "dvc.lock").read_bytes()
+    for row_cache in (False, True):
+        set_params(restored, runtime__row_cache=row_cache)
+        done = run(restored, "dvc", "repro", "--force")
+        assert ran(done) == STAGES
+        assert ("800 rows (800 from the cache)" in done.stdout) == row_cache
+        assert (restored / "dvc.lock").read_bytes() == before
 
 
 def test_dvc_draws_the_plots_and_shows_the_metrics(default_run: Path) -> None:

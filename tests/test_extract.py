@@ -1,0 +1,249 @@
+"""Extraction with the row cache: only what is new is computed, whatever happened to the run before."""
+
+import csv
+import os
+import random
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stages import features, rowcache
+from stages.samples import SPLITS
+from tests.conftest import MINILM, REVISION, ROOT, set_params
+
+Verb = Callable[..., subprocess.CompletedProcess[str]]
+
+# Runs extract with windows of 32 rows, and writes down how many rows were computed, as they are.
+OBSERVED = """
+import pathlib, sys
+from stages import cli, extract, samples
+from stages.backbones.encoder import Encoder
+samples.WINDOW_ROWS["text"] = 32
+log, stream = open(sys.argv.pop(1), "a"), Encoder.stream
+def observed(self, inputs):
+    for positions, vectors in stream(self, inputs):
+        log.write(f"{len(positions)}\\n"); log.flush()
+        yield positions, vectors
+Encoder.stream = observed
+cli.run(extract.main)
+"""
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The row cache of this test."""
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache/rows"
+
+
+@pytest.fixture
+def reviews(project: Path) -> list[list[str]]:
+    """The rows of the demo data, without their header."""
+    with (project / "data/reviews.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))[1:]
+
+
+def use_rows(project: Path, verb: Verb, rows: list[list[str]], backbone: str) -> None:
+    with (project / "data/rows.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["text", "category", "sentiment"], *rows])
+    revision = REVISION if backbone == MINILM else None
+    set_params(
+        project,
+        prepare__data="data/rows.csv",
+        backbone__name=backbone,
+        backbone__revision=revision,
+        extract__max_length=64,
+        runtime__device="cpu",
+    )
+    verb("prepare")
+
+
+def table(project: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(project)): path.read_bytes() for path in (project / "data/features").rglob("*.parquet")
+    }
+
+
+def from_cache(done: subprocess.CompletedProcess[str]) -> tuple[int, int]:
+    """Rows of the table, and those of them that were not computed."""
+    found = re.search(r"extract: ([\d,]+) rows(?: \(([\d,]+) from the cache\))?", done.stdout)
+    assert found, done.stdout
+    total, cached = (int((each or "0").replace(",", "")) for each in found.groups())
+    return total, cached
+
+
+@pytest.mark.parametrize("backbone", [MINILM, "tiny"])
+def test_a_grown_table_equals_a_fresh_one_bit_for_bit(
+    project: Path, verb: Verb, reviews: list[list[str]], tiny_encoder: Path, backbone: str
+) -> None:
+    name = backbone if backbone == MINILM else str(tiny_encoder)
+    use_rows(project, verb, reviews[:250], name)
+    assert from_cache(verb("extract")) == (250, 0)
+    for rows in (251, 270, 300):  # one row alone, a few, and more
+        use_rows(project, verb, reviews[:rows], name)
+        total, cached = from_cache(verb("extract"))
+        assert total == rows and cached == {251: 250, 270: 251, 300: 270}[rows]
+    grown = table(project)
+    set_params(project, runtime__row_cache=False)
+    assert from_cache(verb("extract")) == (300, 0)
+    assert table(project) == grown
+
+
+def test_going_back_to_an_earlier_backbone_computes_nothing(
+    project: Path, verb: Verb, reviews: list[list[str]], tiny_encoder: Path
+) -> None:
+    use_rows(project, verb, reviews[:60], str(tiny_encoder))
+    verb("extract")
+    first = table(project)
+    set_params(project, extract__pooling="cls")
+    assert from_cache(verb("extract")) == (60, 0)
+    assert table(project) != first
+    set_params(project, extract__pooling="mean")
+    assert from_cache(verb("extract")) == (60, 60)
+    assert table(project) == first
+
+
+def test_labels_and_splits_are_not_cached(
+    project: Path, verb: Verb, reviews: list[list[str]], tiny_encoder: Path
+) -> None:
+    use_rows(project, verb, reviews[:60], str(tiny_encoder))
+    verb("extract")
+    set_params(project, prepare__label="sentiment", prepare__seed=3)
+    verb("prepare")
+    assert from_cache(verb("extract")) == (60, 60)
+    labels = {label for split in SPLITS for label in features.read(project / "data/features", split).labels}
+    assert labels == {row[2] for row in reviews[:60]}
+
+
+def test_images_are_kept_by_what_prepare_packed(project: Path, verb: Verb) -> None:
+    verb("fetch", "digits", "data/digits")
+    set_params(
+        project,
+        prepare__data="data/digits",
+        prepare__max_side=None,
+        backbone__family="torchvision",
+        backbone__name="squeezenet1_1",
+        backbone__revision=None,
+        backbone__weights="random",
+        extract__image_size=32,
+        runtime__device="cpu",
+    )
+    verb("prepare")
+    total, cached = from_cache(verb("extract"))
+    assert cached == 0
+    assert from_cache(verb("extract")) == (total, total)
+    set_params(project, prepare__max_side=4)  # shrunk, the same picture is another input
+    verb("prepare")
+    assert from_cache(verb("extract"))[1] == 0
+
+
+def test_the_cache_can_be_switched_off_listed_and_cleared(
+    project: Path, verb: Verb, reviews: list[list[str]], tiny_encoder: Path, store: Path
+) -> None:
+    use_rows(project, verb, reviews[:60], str(tiny_encoder))
+    set_params(project, runtime__row_cache=False)
+    verb("extract")
+    assert not store.exists()
+    set_params(project, runtime__row_cache=True)
+    verb("extract")
+    listed = verb("extract", "--cache-info").stdout.splitlines()
+    assert re.fullmatch(r"[0-9a-f]{16} +60 rows +\d+\.\d MB +last used [-\d]+ [:\d]+", listed[0])
+    assert listed[1].startswith(f"{store}: 1 backbones, ")
+    assert verb("extract", "--cache-clear").stdout.startswith(f"{store}: 1 backbones deleted, ")
+    assert verb("extract", "--cache-info").stdout == f"{store}: 0 backbones, 0.0 MB\n"
+    assert from_cache(verb("extract")) == (60, 0)
+
+
+def test_a_damaged_cache_is_told_and_computed_again(
+    project: Path, verb: Verb, reviews: list[list[str]], tiny_encoder: Path, store: Path
+) -> None:
+    use_rows(project, verb, reviews[:60], str(tiny_encoder))
+    verb("extract")
+    first = table(project)
+    (path,) = store.glob("*.sqlite")
+    content = bytearray(path.read_bytes())
+    for place in range(len(content) // 3, len(content), 300):
+        content[place] ^= 0xFF
+    path.write_bytes(content)
+    done = verb("extract")
+    assert f"warning: the row cache {path} is damaged" in done.stderr
+    assert from_cache(done)[1] < 60
+    assert table(project) == first
+
+
+def test_parallel_runs_share_the_cache(project: Path, verb: Verb, reviews: list[list[str]], tiny_encoder: Path) -> None:
+    use_rows(project, verb, reviews, str(tiny_encoder))
+    command = [sys.executable, "-m", "stages.extract", "data/prepared"]
+    runs = [
+        subprocess.Popen([*command, f"data/run{number}"], cwd=project, stderr=subprocess.PIPE) for number in range(3)
+    ]
+    for process in runs:
+        assert process.wait() == 0 and process.stderr and b"warning" not in process.stderr.read()
+    assert sum(rows for _, rows, _, _ in rowcache.info()) == 800
+    found = [
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.parquet")}
+        for folder in (project / f"data/run{number}" for number in range(3))
+    ]
+    assert found[0] == found[1] == found[2] and len(found[0]) == 3
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
+    project: Path, verb: Verb, reviews: list[list[str]], tiny_encoder: Path
+) -> None:
+    use_rows(project, verb, reviews[:300], str(tiny_encoder))
+    verb("extract")
+    whole = table(project)
+    verb("extract", "--cache-clear")
+
+    def no_space() -> None:  # files stop growing: what a full disk does to a writer, on any machine
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+
+    command = [sys.executable, "-m", "stages.extract", "data/prepared", "data/features"]
+    done = subprocess.run(command, check=False, cwd=project, capture_output=True, text=True, preexec_fn=no_space)
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: the row cache \S+ cannot be used \(.+\); free space on its disk, .+\n", done.stderr)
+    assert table(project) == whole
+    assert from_cache(verb("extract"))[0] == 300
+    assert table(project) == whole
+
+
+def test_a_killed_extraction_goes_on_where_it_stopped(
+    project: Path, verb: Verb, reviews: list[list[str]], store: Path, tmp_path: Path
+) -> None:
+    """Ten kills at random moments: the table is that of a run without them, and each cost at most one window."""
+    rows = reviews[:400]
+    use_rows(project, verb, rows, MINILM)
+    command = [sys.executable, "-c", OBSERVED, str(tmp_path / "log"), "data/prepared", "data/features"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    chance = random.Random(0)
+    kills = 0
+    for _ in range(10):
+        process = subprocess.Popen(command, cwd=project, env=environment, stderr=subprocess.DEVNULL)
+        at_start = _lines(tmp_path / "log")
+        while process.poll() is None and _lines(tmp_path / "log") == at_start:
+            time.sleep(0.01)  # until the first rows of this run are computed
+        time.sleep(chance.uniform(0, 0.3))
+        process.kill()
+        kills += process.wait() == -signal.SIGKILL
+        assert not (project / "data/features").exists()
+    assert kills == 10
+    last = subprocess.run(command, check=True, cwd=project, env=environment, capture_output=True, text=True)
+    assert 0 < from_cache(last)[1] < 400
+    computed = sum(map(int, (tmp_path / "log").read_text().split()))
+    assert computed <= 400 + 10 * 32
+    resumed = table(project)
+    set_params(project, runtime__row_cache=False)
+    verb("extract")
+    assert table(project) == resumed
+
+
+def _lines(path: Path) -> int:
+    return path.read_text().count("\n") if path.exists() else 0
