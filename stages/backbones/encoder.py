@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import safetensors.torch
@@ -31,6 +31,7 @@ class Encoder(nn.Module):
         self.settings = settings
         self.fingerprint = fingerprint
         self.name = name
+        self._ready: tuple[nn.Module, ...] = ()
 
     @property
     def device(self) -> torch.device:
@@ -79,7 +80,7 @@ class Encoder(nn.Module):
     def stream(self, inputs: Sequence[Any]) -> Iterator[tuple[list[int], np.ndarray]]:
         """Vectors as they are ready: (positions in `inputs`, vectors (positions, dim) float32)."""
         self.eval()
-        body = inference.ready(self.body)
+        body = self._ready_body()
         # An accelerator gets its next batches before the vectors of the last ones are fetched, so it never waits.
         waiting: deque[tuple[list[int], Tensor, torch.Event | None]] = deque()
         on_cpu = self.device.type == "cpu"
@@ -97,6 +98,18 @@ class Encoder(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Nothing to keep: name, revision and weights bring the encoder back."""
+
+    def train(self, mode: bool = True) -> Self:
+        """As in torch; what was made ready for inference is made again of the weights that training leaves."""
+        if mode:
+            self._ready = ()
+        return super().train(mode)
+
+    def _ready_body(self) -> nn.Module:
+        if not self._ready:
+            # In a tuple, since a module set as an attribute would count among this one's own.
+            self._ready = (inference.ready(self.body),)
+        return self._ready[0]
 
     def _autocast(self) -> torch.autocast:
         """bfloat16 for products where a GPU is made for it; on CPUs it is slower, and bends the vectors."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from PIL import Image
@@ -100,7 +100,7 @@ class ImageEncoder(Encoder):
         self._is_cropped = settings.random_resized_crop
         self._frozen_statistics = settings.batch_norm == "frozen" or (settings.batch_norm == "auto" and not from_random)
 
-    def train(self, mode: bool = True) -> "ImageEncoder":
+    def train(self, mode: bool = True) -> Self:
         """As in torch, but batch normalisation keeps the running statistics of the pretraining where they are frozen.
 
         Statistics of a few small batches are noisier than those of the million images behind pretrained weights, and

@@ -7,24 +7,27 @@ to 0.9 of the time of torch's default.
 
 import copy
 from itertools import chain
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
+from transformers.activations import GELUActivation
 
 
 class PackedLinear(nn.Linear):
     """A linear layer for inputs on the CPU, sharing weight and bias with the one that it stands for."""
 
-    def __init__(self, linear: nn.Linear) -> None:
+    def __init__(self, linear: nn.Linear, *, then_gelu: bool = False) -> None:
         nn.Module.__init__(self)
+        self._after: tuple[Any, ...] = ("gelu", [], "none") if then_gelu else ("none", [], "")
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.weight, self.bias = linear.weight, linear.bias
         self._packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), None)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (…, in_features) float32; (…, out_features)."""
-        packed: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, "none", [], "")
+        packed: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, *self._after)
         return packed
 
 
@@ -44,6 +47,11 @@ def ready(body: nn.Module) -> nn.Module:
     if any(isinstance(module, nn.Conv2d) for module in fast.modules()):
         fast = fast.to(memory_format=torch.channels_last)
     if next(body.parameters()).device.type == "cpu" and _has_packing():
+        for module in fast.modules():
+            # The block of BERT and its relatives: GELU is a tenth of their time as a step of its own.
+            if isinstance(getattr(module, "intermediate_act_fn", None), GELUActivation):
+                module.dense = PackedLinear(cast(nn.Linear, module.dense), then_gelu=True)
+                module.intermediate_act_fn = nn.Identity()
         for name, module in list(fast.named_modules()):
             # Not its subclasses: attention reads the weights of those without calling them.
             if type(module) is nn.Linear:
