@@ -99,6 +99,8 @@ def _with_cache(
     keys = [samples.content_id(each if isinstance(each, bytes) else each.encode()) for each in inputs]
     known, X = cache.get(keys)
     done(int(known.sum()))
+    if known.all():
+        return X, len(X)
     rows: dict[str, list[int]] = {}  # of each key that is new; identical inputs are computed once
     for row in np.flatnonzero(~known):
         rows.setdefault(keys[row], []).append(int(row))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from stages import features, rowcache
 from stages.samples import SPLITS
@@ -123,10 +124,13 @@ def test_labels_and_splits_are_not_cached(
 
 
 def test_images_are_kept_by_what_prepare_packed(project: Path, verb: Verb) -> None:
-    verb("fetch", "digits", "data/digits")
+    for row in range(40):
+        path = project / f"data/pictures/{row % 2}/{row}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((16, 16), 20 + row).save(path)
     set_params(
         project,
-        prepare__data="data/digits",
+        prepare__data="data/pictures",
         prepare__max_side=None,
         backbone__family="torchvision",
         backbone__name="squeezenet1_1",
@@ -139,7 +143,7 @@ def test_images_are_kept_by_what_prepare_packed(project: Path, verb: Verb) -> No
     total, cached = from_cache(verb("extract"))
     assert cached == 0
     assert from_cache(verb("extract")) == (total, total)
-    set_params(project, prepare__max_side=4)  # shrunk, the same picture is another input
+    set_params(project, prepare__max_side=8)  # shrunk, the same picture is another input
     verb("prepare")
     assert from_cache(verb("extract"))[1] == 0
 
