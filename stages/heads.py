@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import sklearn.utils
+from scipy import sparse
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.exceptions import ConvergenceWarning
@@ -48,6 +49,7 @@ ESTIMATORS = (
     LabelBinarizer,
 )
 TRUSTED = "scipy.sparse._csr.csr_matrix"  # what knn keeps of sparse features; numbers only, read without pickle
+LARGE = 5e7  # values of X times labels: with more, a sweep of logistic takes our solver, which is several times as fast
 NEEDS_CALIBRATION = ("linear_svm", "ridge")
 
 
@@ -198,7 +200,8 @@ def _fit(X: Matrix, y: np.ndarray, value: float, settings: TrainHeadParams, near
     """Fit an estimator on rows `X` with label indices `y`; `near` is one for another value, which helps some kinds."""
     estimator = _estimator(value, settings)
     labels = int(y.max()) + 1
-    if settings.kind != "logistic" or labels == 2:
+    size = (X.nnz if sparse.issparse(X) else X.size) * labels
+    if settings.kind != "logistic" or labels == 2 or size < LARGE:
         return estimator.fit(X, y)
     start = None if near is None else np.vstack([near.coef_.T, near.intercept_])
     weights = compute_sample_weight(settings.class_weight, y)
