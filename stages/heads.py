@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import sklearn.utils
-from scipy import sparse
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.exceptions import ConvergenceWarning
@@ -200,8 +199,8 @@ def _fit(X: Matrix, y: np.ndarray, value: float, settings: TrainHeadParams, near
     """Fit an estimator on rows `X` with label indices `y`; `near` is one for another value, which helps some kinds."""
     estimator = _estimator(value, settings)
     labels = int(y.max()) + 1
-    size = (X.nnz if sparse.issparse(X) else X.size) * labels
-    if settings.kind != "logistic" or labels == 2 or size < LARGE:
+    # Of a sparse matrix, size counts the values that are stored.
+    if settings.kind != "logistic" or labels == 2 or X.size * labels < LARGE:
         return estimator.fit(X, y)
     start = None if near is None else np.vstack([near.coef_.T, near.intercept_])
     weights = compute_sample_weight(settings.class_weight, y)

@@ -28,8 +28,9 @@ def main() -> None:
         set_params(project, prepare__data="data/tables", prepare__label="label", prepare__validation=0)
         run(project, "dvc", "repro", "extract")
         start = time.perf_counter()
-        print(run(project, "dvc", "repro", "train_head").stdout.splitlines()[1])
+        done = run(project, "dvc", "repro", "train_head")
         seconds = time.perf_counter() - start
+        print(*(line for line in done.stdout.splitlines() if line.startswith("train_head:")))
         run(project, "dvc", "repro")
         report = json.loads((project / "data/evaluation/metrics.json").read_text())
         rows = features.read(project / "data/features", "train")
