@@ -123,8 +123,9 @@ def _with_cache(
             save()
     save()
     for same in rows.values():
-        X[same] = X[same[0]]
-        done(len(same) - 1)
+        if len(same) > 1:
+            X[same] = X[same[0]]
+            done(len(same) - 1)
     return X, int(known.sum())
 
 

@@ -219,10 +219,11 @@ def _cross_validate(
 
     def run(split: tuple[np.ndarray, np.ndarray]) -> None:
         training, held_out = split
+        X_training, y_training, X_held_out = X[training], y[training], X[held_out]
         estimator = None
         for index in np.argsort(candidates):
-            estimator = _fit(X[training], y[training], candidates[index], settings, estimator)
-            out[index, held_out] = _scores(estimator, X[held_out])
+            estimator = _fit(X_training, y_training, candidates[index], settings, estimator)
+            out[index, held_out] = _scores(estimator, X_held_out)
 
     splits = StratifiedKFold(folds, shuffle=True, random_state=0).split(np.empty(len(y)), y)
     with ThreadPoolExecutor(parallel.cores()) as pool:

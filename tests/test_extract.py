@@ -17,7 +17,7 @@ from PIL import Image
 
 from stages import features, rowcache
 from stages.samples import SPLITS
-from tests.conftest import MINILM, REVISION, ROOT, set_params
+from tests.conftest import MINILM, RANDOM_SQUEEZENET, REVISION, ROOT, set_params
 
 Verb = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -132,12 +132,8 @@ def test_images_are_kept_by_what_prepare_packed(project: Path, verb: Verb) -> No
         project,
         prepare__data="data/pictures",
         prepare__max_side=None,
-        backbone__family="torchvision",
-        backbone__name="squeezenet1_1",
-        backbone__revision=None,
-        backbone__weights="random",
-        extract__image_size=32,
         runtime__device="cpu",
+        **RANDOM_SQUEEZENET,
     )
     verb("prepare")
     total, cached = from_cache(verb("extract"))

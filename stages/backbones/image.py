@@ -75,9 +75,10 @@ class ImageEncoder(Encoder):
         for start in range(0, len(inputs), rows):
             positions = list(range(start, min(start + rows, len(inputs))))
             # Channels last: convolutions read the values of one position side by side.
-            batch = torch.zeros(shape, pin_memory=self.device.type == "cuda").to(memory_format=torch.channels_last)
+            batch = torch.empty(shape, memory_format=torch.channels_last, pin_memory=self.device.type == "cuda")
             for row in range(len(positions)):
                 batch[row] = next(pixels)
+            batch[len(positions) :] = 0
             yield positions, batch.to(self.device, non_blocking=True)
 
     def training_rows(self, inputs: Sequence[bytes]) -> Sequence[bytes]:

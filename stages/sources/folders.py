@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stages import images
-from stages.errors import HeadstartError
 from stages.sources import tables
-from stages.sources.row import SPLIT_NAMES, Row
+from stages.sources.row import SPLIT_NAMES, Row, by_split
 
 CLUTTER = ("thumbs.db", "desktop.ini")  # what file managers leave behind, beside hidden files
 
@@ -52,15 +51,8 @@ def _splits(folder: Path) -> dict[Path, str | None]:
     inside = [path for path in _visible(folder) if path.is_dir()]
     if not all(path.name.lower() in SPLIT_NAMES for path in inside):
         return {folder: None}
-    found: dict[str, Path] = {}
-    for path in inside:
-        split = SPLIT_NAMES[path.name.lower()]
-        if split in found:
-            raise HeadstartError(f"{found[split]} and {path} both hold the {split} split; keep one of them")
-        found[split] = path
-    if "train" not in found:
-        raise HeadstartError(f"{folder} holds {', '.join(path.name for path in inside)} but no train; add it")
-    return {found[split]: split for split in ("train", "validation", "test") if split in found}
+    named = [(SPLIT_NAMES[path.name.lower()], path) for path in inside]
+    return by_split(named, f"{folder} holds {', '.join(path.name for path in inside)} but no train; add it")
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -1,6 +1,10 @@
-"""One raw row, and the columns it is made of."""
+"""One raw row, the columns it is made of, and the splits that names tell."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+
+from stages.errors import HeadstartError
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +42,15 @@ SPLIT_NAMES = {
     "dev": "validation",
     "test": "test",
 }
+
+
+def by_split(named: Iterable[tuple[str, Path]], without_train: str) -> dict[Path, str | None]:
+    """Each path with its split, training rows first; `without_train` is the error where they are missing."""
+    found: dict[str, Path] = {}
+    for split, path in named:
+        if split in found:
+            raise HeadstartError(f"{found[split]} and {path} both hold the {split} split; keep one of them")
+        found[split] = path
+    if "train" not in found:
+        raise HeadstartError(without_train)
+    return {found[split]: split for split in ("train", "validation", "test") if split in found}

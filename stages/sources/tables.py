@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from stages import images
 from stages.errors import HeadstartError
-from stages.sources.row import SPLIT_NAMES, Columns, Row
+from stages.sources.row import SPLIT_NAMES, Columns, Row, by_split
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 PEEK = 100  # values that tell paths of images from texts
@@ -52,7 +52,7 @@ def tables(data: Path) -> dict[Path, str | None]:
 
 
 def _split_tables(folder: Path) -> dict[Path, str | None]:
-    found: dict[str, Path] = {}
+    named = []
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in FORMATS:
             continue
@@ -61,12 +61,8 @@ def _split_tables(folder: Path) -> dict[Path, str | None]:
             raise HeadstartError(
                 f"{path} is named {path.stem}, but a table in a folder must be named train, validation or test"
             )
-        if split in found:
-            raise HeadstartError(f"{found[split]} and {path} both hold the {split} split; keep one of them")
-        found[split] = path
-    if "train" not in found:
-        raise HeadstartError(f"{folder} holds no train{{{','.join(FORMATS)}}}; add one, or name a table itself")
-    return {found[split]: split for split in ("train", "validation", "test") if split in found}
+        named.append((split, path))
+    return by_split(named, f"{folder} holds no train{{{','.join(FORMATS)}}}; add one, or name a table itself")
 
 
 def _row(source: str, values: dict[str, Any], columns: Columns, split: str | None, images_in: Path | None) -> Row:

@@ -17,7 +17,7 @@ import yaml
 from stages import features, model, scoring
 from stages.backbones import classifier as classifiers
 from stages.params import RuntimeParams
-from tests.conftest import ROOT, make_project, run, set_params
+from tests.conftest import RANDOM_SQUEEZENET, ROOT, make_project, run, set_params
 from tests.test_image_backbones import VISION, vision  # noqa: F401 (a fixture)
 from tests.test_image_sources import png
 
@@ -35,16 +35,12 @@ def digits(project: Path, verb: Verb) -> Path:
     set_params(
         project,
         prepare__data="data/digits",
-        backbone__family="torchvision",
-        backbone__name="squeezenet1_1",
-        backbone__revision=None,
-        backbone__weights="random",
-        extract__image_size=32,
         extract__dtype="float32",
         runtime__device="cpu",
         budget__per_class=20,
         finetune__epochs=2,
         finetune__horizontal_flip=False,
+        **RANDOM_SQUEEZENET,
     )
     return project
 
