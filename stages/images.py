@@ -28,24 +28,32 @@ FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
 ALIASES = {"MPO": "JPEG", "DIB": "BMP"}
 LOSSY = ("JPEG", "WEBP")
 JPEG_QUALITY = 95
+# What is left of a large JPEG when its decoder scales it down, in multiples of what is needed. On 12-megapixel photos,
+# 2 changed ImageNet SqueezeNet's vectors of the packed picture by 1.2 % (median; 2.6 % at most), less than half of what
+# JPEG_QUALITY does to them. Not for what extract decodes: at small image sizes it changed some vectors by 30 %.
+MARGIN = 2
 
 
 class UnreadableImageError(Exception):
     """Why an image cannot be used, in a few words; the caller knows which one it is."""
 
 
-def decode(content: bytes, *, name: str | None = None) -> Image.Image:
+def decode(content: bytes, *, name: str | None = None, side: int | None = None) -> Image.Image:
     """Decode an image whole, to 8-bit RGB with its orientation applied.
 
     Args:
         content: the encoded bytes.
         name: file name, whose suffix has to fit the content.
+        side: pixels that the caller needs of the longer side. JPEGs of at least twice `MARGIN` times as many are
+            scaled down by their decoder, which saves most of the time that decoding takes.
 
     Raises:
         UnreadableImageError: empty, truncated, no image, of another format than its name says, or larger than Pillow's
             limit against decompression bombs.
     """
     image = _open(content, name)
+    if side and (times := max(image.size) // (MARGIN * side)) > 1:
+        image.draft(None, (image.width // times, image.height // times))  # other formats ignore it
     try:
         return _rgb(ImageOps.exif_transpose(image))
     except (UnreadableImageError, MemoryError):
@@ -66,7 +74,7 @@ def pack(content: bytes, max_side: int | None) -> bytes:
     if max_side is None or max(image.size) <= max_side:
         return content
     kind = ALIASES.get(image.format or "", image.format)
-    picture = decode(content)
+    picture = decode(content, side=max_side)
     picture.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=None)
     out = io.BytesIO()
     if kind in LOSSY:

@@ -1,6 +1,6 @@
 """Work spread over threads, with results in order and only a few of them waiting: memory does not grow with the rows.
 
-Threads suffice for images: Pillow decodes, scales and encodes without holding Python's lock.
+Threads suffice: Pillow decodes, scales and encodes without holding Python's lock, and torch computes without it.
 """
 
 import os
@@ -15,12 +15,21 @@ Result = TypeVar("Result")
 
 
 def ordered(
-    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, ahead: int = 0
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    workers: int,
+    ahead: int = 0,
+    prepare_worker: Callable[[], object] | None = None,
 ) -> Iterator[Result]:
-    """Yield `function(item)` for each item in order, working `ahead` (at least twice `workers`) items ahead."""
+    """Yield `function(item)` for each item in order, working `ahead` (at least twice `workers`) items ahead.
+
+    Args:
+        prepare_worker: called first in each thread.
+    """
     waiting: deque[Future[Result]] = deque()
     rest = iter(items)
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers, initializer=prepare_worker) as pool:
         waiting.extend(pool.submit(function, item) for item in islice(rest, max(ahead, 2 * workers)))
         while waiting:
             result = waiting.popleft().result()

@@ -148,3 +148,16 @@ def test_reading_a_file_says_why_it_cannot(tmp_path: Path) -> None:
     assert images.read(tmp_path / "a.png") == (WHOLE, None)
     assert images.read(tmp_path / "b.png") == (b"", "does not exist")
     assert images.read(tmp_path) == (b"", "is a folder")
+
+
+def test_a_large_jpeg_is_scaled_down_by_its_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes = Image.fromarray(np.random.default_rng(1).integers(0, 256, (12, 16, 3), dtype=np.uint8))
+    large = encoded(shapes.resize((1_600, 1_200)), "JPEG", quality=95)
+    assert images.decode(large).size == images.decode(large, side=401).size == (1_600, 1_200)
+    assert images.decode(large, side=400).size == (800, 600), "at least twice of what is needed is left"
+    assert images.decode(large, side=100).size == (200, 150)
+    assert images.decode(encoded(shapes.resize((1_600, 1_200)), "PNG"), side=100).size == (1_600, 1_200)
+    quick = np.asarray(images.decode(images.pack(large, 100)), int)
+    monkeypatch.setattr(images, "MARGIN", 10**6)
+    slow = np.asarray(images.decode(images.pack(large, 100)), int)
+    assert np.abs(quick - slow).mean() < 1

@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from stages import parallel
 from stages.backbones import inference
 from stages.errors import HeadstartError
 from stages.params import ExtractParams, FinetuneParams, RuntimeParams
@@ -23,6 +24,7 @@ class Encoder(nn.Module):
     """A pretrained network without its classifier: inputs in, vectors out."""
 
     is_sparse = False
+    batch_per_core = False  # on a CPU: a batch for each core at a time, or all cores on one batch after the other
     body: Any
     dim: int
 
@@ -80,18 +82,39 @@ class Encoder(nn.Module):
     def stream(self, inputs: Sequence[Any]) -> Iterator[tuple[list[int], np.ndarray]]:
         """Vectors as they are ready: (positions in `inputs`, vectors (positions, dim) float32)."""
         self.eval()
+        return self._on_cpu(inputs) if self.device.type == "cpu" else self._on_accelerator(inputs)
+
+    def _on_cpu(self, inputs: Sequence[Any]) -> Iterator[tuple[list[int], np.ndarray]]:
         body = self._ready_body()
-        # An accelerator gets its next batches before the vectors of the last ones are fetched, so it never waits.
-        waiting: deque[tuple[list[int], Tensor, torch.Event | None]] = deque()
-        on_cpu = self.device.type == "cpu"
+
+        def vectors(numbered: tuple[list[int], Any]) -> tuple[list[int], np.ndarray]:
+            positions, batch = numbered
+            # Not around the loops: a mode that a generator sets would leak to whoever reads from it.
+            with torch.inference_mode():
+                return positions, self.vectors(body, batch)[: len(positions)].numpy()
+
+        if not self.batch_per_core:
+            yield from map(vectors, self.batches(inputs))
+            return
+        threads = torch.get_num_threads()
+        try:
+            yield from parallel.ordered(
+                vectors, self.batches(inputs), workers=threads, prepare_worker=lambda: torch.set_num_threads(1)
+            )
+        finally:
+            torch.set_num_threads(threads)  # some of its libraries count for all threads together
+
+    def _on_accelerator(self, inputs: Sequence[Any]) -> Iterator[tuple[list[int], np.ndarray]]:
+        """The device gets its next batches before the vectors of the last ones are fetched, so it never waits."""
+        body = self._ready_body()
+        waiting: deque[tuple[list[int], Tensor, torch.Event]] = deque()
         for positions, batch in self.batches(inputs):
-            # Not around the loop: a mode that a generator sets would leak to whoever reads from it.
             with torch.inference_mode(), self._autocast():
                 vectors = self.vectors(body, batch)[: len(positions)].float().to("cpu", non_blocking=True)
-            waiting.append((positions, vectors, None if on_cpu else torch.Event(self.device)))
-            if copied := waiting[-1][2]:
-                copied.record()
-            if len(waiting) > (0 if on_cpu else BATCHES_AHEAD):
+            copied = torch.Event(self.device)
+            copied.record()
+            waiting.append((positions, vectors, copied))
+            if len(waiting) > BATCHES_AHEAD:
                 yield _arrived(*waiting.popleft())
         while waiting:
             yield _arrived(*waiting.popleft())
@@ -120,10 +143,22 @@ class Encoder(nn.Module):
         return nn.functional.normalize(vectors, dim=1) if self.settings.normalize else vectors
 
 
-def _arrived(positions: list[int], vectors: Tensor, copied: "torch.Event | None") -> tuple[list[int], np.ndarray]:
-    if copied:
-        copied.synchronize()
+def _arrived(positions: list[int], vectors: Tensor, copied: torch.Event) -> tuple[list[int], np.ndarray]:
+    copied.synchronize()
     return positions, vectors.numpy()
+
+
+def affordable(device: torch.device, *, bytes_each: int, most: int) -> int:
+    """How many tokens or images a batch on an accelerator may have: up to `most`, in a quarter of its free memory.
+
+    A power of two, so that a little more or less of free memory leaves batches, and with them the last bits of the
+    vectors, as they are.
+    """
+    try:
+        free, _ = torch.accelerator.get_memory_info(device)
+    except RuntimeError:  # a device that does not tell
+        return most
+    return min(1 << max(free // 4 // bytes_each, 1).bit_length() - 1, most)
 
 
 def write_weights(body: nn.Module, folder: Path) -> None:

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from stages import images, parallel
-from stages.backbones.encoder import Encoder, write_weights
+from stages.backbones.encoder import Encoder, affordable, write_weights
 from stages.errors import HeadstartError
 from stages.params import ExtractParams, FinetuneParams
 
 # A vector depends a little on the shape of its batch, so every batch has this many images; the last is padded.
 IMAGES_PER_BATCH_CPU = 16
 IMAGES_PER_BATCH_ACCELERATOR = 256
+BYTES_PER_PIXEL = 1_024  # of memory: VGG's first layers hold 64 values for each, twice
 
 
 class Preprocessing(Protocol):
@@ -69,7 +70,7 @@ class ImageEncoder(Encoder):
 
     def batches(self, inputs: Sequence[bytes]) -> Iterator[tuple[list[int], Tensor]]:
         """Decode images on all cores while the network works; every batch has the same shape."""
-        rows = IMAGES_PER_BATCH_CPU if self.device.type == "cpu" else IMAGES_PER_BATCH_ACCELERATOR
+        rows = self._images_per_batch()
         pixels = parallel.ordered(self._pixels, inputs, workers=parallel.cores(), ahead=rows)
         shape = (rows, 3, self.preprocessing.size, self.preprocessing.size)
         for start in range(0, len(inputs), rows):
@@ -121,6 +122,12 @@ class ImageEncoder(Encoder):
             self._config.save_pretrained(folder)
         self.preprocessing.save(folder)
         write_weights(self.body, folder)
+
+    def _images_per_batch(self) -> int:
+        if self.device.type == "cpu":
+            return IMAGES_PER_BATCH_CPU
+        bytes_each = BYTES_PER_PIXEL * self.preprocessing.size**2
+        return affordable(self.device, bytes_each=bytes_each, most=IMAGES_PER_BATCH_ACCELERATOR)
 
     def _pixels(self, content: bytes) -> Tensor:
         return self.preprocessing(_decoded(content))

@@ -11,18 +11,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stages.backbones.encoder import Encoder, write_weights
+from stages.backbones.encoder import Encoder, affordable, write_weights
 from stages.params import ExtractParams
 
 # Padded tokens: few enough for a CPU's caches, enough to keep the cores of an accelerator busy.
 TOKENS_PER_BATCH_CPU = 1_024
-TOKENS_PER_BATCH_ACCELERATOR = 32_768
+TOKENS_PER_BATCH_ACCELERATOR = 65_536
+BYTES_PER_VALUE = 64  # of memory for each token and dimension: what a block holds at a time, four times as wide inside
 
 Batch = dict[str, Tensor]
 
 
 class TextEncoder(Encoder):
     """Texts in, vectors out."""
+
+    # Between their many small steps, cores that share a batch wait for each other a tenth to a fifth of the time.
+    batch_per_core = True
 
     def __init__(
         self, body: Any, tokenizer: Any, settings: ExtractParams, *, fingerprint: str = "", name: str = ""
@@ -61,7 +65,7 @@ class TextEncoder(Encoder):
         """
         rows = self.training_rows(inputs)
         lengths = [padded_length(len(row["input_ids"]), self.settings.max_length) for row in rows]
-        tokens = TOKENS_PER_BATCH_CPU if self.device.type == "cpu" else TOKENS_PER_BATCH_ACCELERATOR
+        tokens = self._tokens_per_batch()
         order = sorted(range(len(rows)), key=lengths.__getitem__)
         start = 0
         while start < len(order):
@@ -71,6 +75,11 @@ class TextEncoder(Encoder):
                 end += 1
             yield order[start:end], self._padded([rows[row] for row in order[start:end]], length)
             start = end
+
+    def _tokens_per_batch(self) -> int:
+        if self.device.type == "cpu":
+            return TOKENS_PER_BATCH_CPU
+        return affordable(self.device, bytes_each=BYTES_PER_VALUE * self.dim, most=TOKENS_PER_BATCH_ACCELERATOR)
 
     def export(self, folder: Path) -> None:
         """Write weights, config and tokenizer, so that AutoModel can load the folder too."""
@@ -86,7 +95,11 @@ class TextEncoder(Encoder):
             max_length=length,
             return_tensors="pt",
         )
-        return {name: tensor.to(self.device, non_blocking=True) for name, tensor in padded.items()}
+        pin = self.device.type == "cuda"  # what a copy to a GPU that nobody waits for needs
+        return {
+            name: (tensor.pin_memory() if pin else tensor).to(self.device, non_blocking=True)
+            for name, tensor in padded.items()
+        }
 
 
 def padded_length(tokens: int, max_length: int) -> int:

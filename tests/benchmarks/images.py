@@ -25,13 +25,13 @@ from tests.benchmarks import pair
 from tests.benchmarks.photos import draw
 
 
-def ours(name: str, photos: list[bytes]) -> Callable[[], np.ndarray]:
-    encoder = _encoder(name)
+def ours(name: str, photos: list[bytes], device: str = "cpu") -> Callable[[], np.ndarray]:
+    encoder = _encoder(name, device)
     return lambda: encoder.encode(photos)
 
 
-def theirs(name: str, photos: list[bytes]) -> Callable[[], np.ndarray]:
-    encoder = _encoder(name)
+def theirs(name: str, photos: list[bytes], device: str = "cpu") -> Callable[[], np.ndarray]:
+    encoder = _encoder(name, device)
     model, preprocess = encoder.body, encoder.preprocessing  # type: ignore[attr-defined]
 
     class Photos(torch.utils.data.Dataset[torch.Tensor]):
@@ -44,14 +44,14 @@ def theirs(name: str, photos: list[bytes]) -> Callable[[], np.ndarray]:
     def run() -> np.ndarray:
         batches = DataLoader(Photos(), batch_size=32, num_workers=2, multiprocessing_context="fork")
         with torch.inference_mode():
-            return torch.cat([model(batch) for batch in batches]).numpy()
+            return torch.cat([model(batch.to(device)).cpu() for batch in batches]).numpy()
 
     return run
 
 
-def _encoder(name: str) -> backbones.Backbone:
+def _encoder(name: str, device: str = "cpu") -> backbones.Backbone:
     spec = BackboneParams(family="torchvision", name=name, revision=None, weights="random")
-    return backbones.load(spec, ExtractParams(normalize=False), RuntimeParams(device="cpu"), modality="image")
+    return backbones.load(spec, ExtractParams(normalize=False), RuntimeParams(device=device), modality="image")
 
 
 def main() -> None:

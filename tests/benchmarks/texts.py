@@ -22,12 +22,12 @@ from tests.benchmarks import pair
 from tests.conftest import MINILM, REVISION
 
 
-def ours(texts: list[str]) -> Callable[[], np.ndarray]:
-    encoder = _encoder()
+def ours(texts: list[str], device: str = "cpu") -> Callable[[], np.ndarray]:
+    encoder = _encoder(device)
     return lambda: encoder.encode(texts)
 
 
-def theirs(texts: list[str]) -> Callable[[], np.ndarray]:
+def theirs(texts: list[str], device: str = "cpu") -> Callable[[], np.ndarray]:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.models import Pooling, Transformer
 
@@ -35,13 +35,13 @@ def theirs(texts: list[str]) -> Callable[[], np.ndarray]:
 
     folder, _ = hub.resolve(MINILM, REVISION)
     body = Transformer(str(folder), max_seq_length=256)
-    model = SentenceTransformer(modules=[body, Pooling(body.get_word_embedding_dimension())], device="cpu")
+    model = SentenceTransformer(modules=[body, Pooling(body.get_word_embedding_dimension())], device=device)
     return lambda: model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
 
 
-def _encoder() -> backbones.Backbone:
+def _encoder(device: str = "cpu") -> backbones.Backbone:
     spec = BackboneParams(family="transformers", name=MINILM, revision=REVISION)
-    return backbones.load(spec, ExtractParams(), RuntimeParams(device="cpu"), modality="text")
+    return backbones.load(spec, ExtractParams(), RuntimeParams(device=device), modality="text")
 
 
 def main() -> None:
