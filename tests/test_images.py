@@ -160,4 +160,4 @@ def test_a_large_jpeg_is_scaled_down_by_its_decoder(monkeypatch: pytest.MonkeyPa
     quick = np.asarray(images.decode(images.pack(large, 100)), int)
     monkeypatch.setattr(images, "MARGIN", 10**6)
     slow = np.asarray(images.decode(images.pack(large, 100)), int)
-    assert np.abs(quick - slow).mean() < 1
+    assert np.abs(quick - slow).max() <= 16, "of 255, on shapes of the strongest contrast"
