@@ -59,6 +59,12 @@ def evaluate(
         scored["finetuned"] = _finetuned(prepared, finetuned, tuned, test.ids, runtime)
     with outputs.directory(target) as out:
         report = _metrics(truth, scored, settings)
+        for name, described in {"head": trained, "finetuned": tuned}.items():
+            if described:
+                P = scoring.softmax(scoring.logarithm(scored[name]) * described.validation_temperature)
+                report[name]["calibration_error_before"] = metrics.calibration_error(truth, P)
+        if tuned:
+            report["finetuned_kept_epoch"] = tuned.training["kept_epoch"]  # 0: no epoch was better than the head
         _write_plots(out / "plots", truth, scored, trained.labels)
         pq.write_table(_predictions(test, scored, trained.labels), out / "predictions.parquet", compression="zstd")
         _write_json(out / "metrics.json", report)
@@ -86,7 +92,7 @@ def _finetuned(prepared: Path, folder: Path, tuned: Model, ids: np.ndarray, runt
 def _metrics(truth: np.ndarray, scored: Mapping[str, np.ndarray], settings: EvaluateParams) -> dict[str, Any]:
     report: dict[str, Any] = {"test_rows": len(truth), "classes": next(iter(scored.values())).shape[1]}
     for name, P in scored.items():
-        report[name] = metrics.headline(truth, P)
+        report[name] = metrics.headline(truth, P) | {"calibration_error": metrics.calibration_error(truth, P)}
         found = metrics.intervals(truth, P, resamples=settings.bootstrap, seed=settings.seed)
         if found:
             report[f"{name}_ci95"] = {each: {"low": low, "high": high} for each, (low, high) in found.items()}

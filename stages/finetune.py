@@ -7,18 +7,21 @@ a second; otherwise model.safetensors, linear.safetensors (the classifier layer)
 A fine-tuned model.safetensors is a valid `backbone.weights` for the next task.
 """
 
+import hashlib
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stages import backbones, cli, linear, model, outputs, params
 from stages.errors import HeadstartError
-from stages.params import BudgetParams, FinetuneParams, Modality, RuntimeParams, TrainHeadParams
+from stages.model import Model
+from stages.params import BudgetParams, FinetuneParams, RuntimeParams, TrainHeadParams
 
 if TYPE_CHECKING:
     import numpy as np
 
     from stages.backbones.classifier import Classifier
+    from stages.training.progress import Progress
 
 
 def finetune(
@@ -51,41 +54,81 @@ def finetune(
             f" train; set finetune.method to none, or backbone.family to {' or '.join(backbones.TRAINABLE)}"
         )
     # Imported here: without fine-tuning this stage takes a third of a second.
-    import numpy as np
-
-    from stages import samples, training
+    from stages import calibration, training
     from stages.backbones import classifier as classifiers
+    from stages.training import curves
 
-    train = samples.read(prepared, "train")
-    train = train.filter(samples.within_budget(train["id"].to_pylist(), train["label"].to_pylist(), budget))
-    inputs = train[trained.modality].to_pylist()
-    y = np.array([trained.labels.index(label) for label in train["label"].to_pylist()])
+    inputs, y, run = _rows(prepared, "train", trained, budget)
+    held_out, truth, _ = _rows(prepared, "validation", trained, budget)
     classifier = classifiers.pretrained(trained, runtime)
     classifier.start_from(*_linear_layer(source, head, budget))
-    before = _validate(classifier, prepared, trained.modality)
-    steps = training.train(classifier, inputs, y, settings, from_random=trained.backbone.weights == "random")
-    after = _validate(classifier, prepared, trained.modality)
+    classifier.adapt(settings)
+    progress = training.train(
+        classifier,
+        inputs,
+        y,
+        settings,
+        runtime,
+        from_random=trained.backbone.weights == "random",
+        validate=lambda: _validate(classifier, held_out, truth),
+        run=f"{run} {hashlib.sha256((head / model.FILE).read_bytes()).hexdigest()}",
+    )
+    if len(truth) >= calibration.LEAST_ROWS:
+        classifier.temperature = calibration.fit_temperature(classifier.scores(held_out), truth)
     with outputs.directory(target) as out:
-        classifier.save(out)
+        classifier.save(out, method=settings.method)
         described = trained.model_copy(
             update={
                 "method": settings.method,
-                "temperature": 1.0,
+                "temperature": classifier.temperature,
+                "validation_temperature": classifier.temperature,
                 "chosen": settings.model_dump(),
                 "training": {
                     "rows": len(inputs),
-                    "steps": steps,
-                    "validation": {"start": before, "end": after},
+                    "validation_rows": len(truth),
+                    "steps": progress.step,
+                    "start": progress.start,
+                    "epochs": progress.history,
+                    "kept_epoch": progress.kept,
                 },
-                "versions": model.versions("accelerate", "torch", "transformers"),
+                "versions": model.versions("accelerate", "peft", "torch", "transformers"),
             }
         )
         model.write(out, described)
-    shown = f", validation accuracy {before['accuracy']:.3f} -> {after['accuracy']:.3f}" if before else ""
+        curves.write(out / curves.FOLDER, progress.history)
     print(
-        f"finetune: {settings.method}, {len(inputs):,} rows, {settings.epochs} epochs, {steps:,} steps"
-        f" in {time.perf_counter() - start:.1f} s{shown}"
+        f"finetune: {settings.method}, {len(inputs):,} rows, {progress.step:,} steps"
+        f" in {time.perf_counter() - start:.1f} s, {_outcome(progress)}"
     )
+
+
+def _outcome(progress: "Progress") -> str:
+    epochs = f"{len(progress.history)} epochs"
+    if not progress.start:
+        return f"{epochs}, no validation rows"
+    before = f"validation accuracy {progress.start['accuracy']:.3f}"
+    if not progress.kept:
+        return f"{before} was not surpassed in {epochs}: the head and the pretrained weights are kept"
+    return f"{before} -> {progress.history[progress.kept - 1]['accuracy']:.3f} in epoch {progress.kept} of {epochs}"
+
+
+def _rows(prepared: Path, split: str, trained: Model, budget: BudgetParams) -> "tuple[list[Any], np.ndarray, str]":
+    """Inputs and label indices of the rows of a split that the budget allows, and a hash of both.
+
+    The budget holds for validation too: few labels are few for everything. A class without training rows is left out.
+    """
+    import numpy as np
+
+    from stages import samples
+
+    rows = samples.read(prepared, split)
+    ids, labels = (rows[name].to_pylist() for name in ("id", "label"))
+    place = {label: index for index, label in enumerate(trained.labels)}
+    usable = samples.within_budget(ids, labels, budget) & np.array([label in place for label in labels], dtype=bool)
+    rows = rows.filter(usable)
+    y = np.array([place[label] for label in rows["label"].to_pylist()], dtype=np.int64)
+    digest = hashlib.sha256("".join([*rows["id"].to_pylist(), *map(str, y)]).encode()).hexdigest()
+    return rows[trained.modality].to_pylist(), y, digest
 
 
 def _linear_layer(source: Path, head: Path, budget: BudgetParams) -> "tuple[np.ndarray, np.ndarray]":
@@ -102,20 +145,12 @@ def _linear_layer(source: Path, head: Path, budget: BudgetParams) -> "tuple[np.n
     return layer
 
 
-def _validate(classifier: "Classifier", prepared: Path, modality: Modality) -> dict[str, float]:
+def _validate(classifier: "Classifier", inputs: "list[Any]", truth: "np.ndarray") -> dict[str, float]:
     """Headline metrics on the validation rows; empty where there are none."""
-    import numpy as np
+    from stages import metrics
+    from stages.scoring import softmax
 
-    from stages import metrics, samples
-
-    scored = [
-        ([classifier.labels.index(label) for label in window.labels], classifier.probabilities(window.inputs))
-        for window in samples.windows(prepared, "validation", modality)
-    ]
-    if not scored:
-        return {}
-    truth, P = (np.concatenate(parts) for parts in zip(*scored, strict=True))
-    return metrics.headline(truth, P)
+    return metrics.headline(truth, softmax(classifier.scores(inputs))) if inputs else {}
 
 
 def main() -> None:

@@ -20,8 +20,7 @@ from typing import Any
 
 import numpy as np
 import sklearn.utils
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.model_selection import StratifiedKFold
@@ -32,7 +31,7 @@ from sklearn.svm import LinearSVC
 from sklearn.utils.class_weight import compute_sample_weight
 from threadpoolctl import threadpool_limits
 
-from stages import logistic, parallel
+from stages import calibration, logistic, parallel
 from stages.errors import HeadstartError
 from stages.features import Matrix
 from stages.params import TrainHeadParams
@@ -111,10 +110,9 @@ def fit(X: Matrix, labels: np.ndarray, settings: TrainHeadParams) -> tuple[Head,
                     f" label more rows, raise budget.per_class, or use kind logistic with a single value"
                 )
             out_of_fold = _cross_validate(X, y, folds, candidates, settings)  # (candidates, rows, labels)
-            temperatures = [
-                fit_temperature(scores, y) if settings.kind in NEEDS_CALIBRATION else 1.0 for scores in out_of_fold
-            ]
-            losses = [log_loss(scores / t, y) for scores, t in zip(out_of_fold, temperatures, strict=True)]
+            fits = settings.kind in NEEDS_CALIBRATION
+            temperatures = [calibration.fit_temperature(scores, y) if fits else 1.0 for scores in out_of_fold]
+            losses = [calibration.log_loss(scores / t, y) for scores, t in zip(out_of_fold, temperatures, strict=True)]
             best = int(np.argmin(losses))
             temperature = temperatures[best]
             accuracies = [float((scores.argmax(axis=1) == y).mean()) for scores in out_of_fold]
@@ -135,17 +133,6 @@ def linear_layer(head: Head) -> tuple[np.ndarray, np.ndarray] | None:
     if len(head.labels) == 2:
         weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     return weight, bias
-
-
-def fit_temperature(scores: np.ndarray, y: np.ndarray) -> float:
-    """The temperature that minimises the log loss of softmax(scores / temperature). `scores`: (rows, labels)."""
-    result = minimize_scalar(lambda t: log_loss(scores / np.exp(t), y), bounds=(-7.0, 7.0), method="bounded")
-    return float(np.exp(result.x))
-
-
-def log_loss(scores: np.ndarray, y: np.ndarray) -> float:
-    """Mean negative log probability of the true labels. `scores`: (rows, labels), `y`: (rows,) label indices."""
-    return float(-log_softmax(scores, axis=1)[np.arange(len(y)), y].mean())
 
 
 def save(head: Head, path: Path) -> None:

@@ -42,6 +42,17 @@ def intervals(truth: np.ndarray, P: np.ndarray, *, resamples: int, seed: int) ->
     return out
 
 
+def calibration_error(truth: np.ndarray, P: np.ndarray, bins: int = 15) -> float:
+    """Expected calibration error of the likeliest label: how far confidence is from accuracy, in bins of equal width.
+
+    Source: Guo et al. 2017, On Calibration of Modern Neural Networks, section 2.
+    """
+    confidence, right = P.max(axis=1), P.argmax(axis=1) == truth
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.bincount(place, right - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(truth))
+
+
 def per_class(truth: np.ndarray, P: np.ndarray, labels: Sequence[str]) -> list[dict[str, float | int | str]]:
     """Precision, recall, F1 and support of each label; 0 where nothing was predicted or nothing is there."""
     hits, predicted, support = _counts(truth, P, np.ones((1, len(truth))))

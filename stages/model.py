@@ -20,7 +20,7 @@ class Model(Section):
     # JSON has no tuples, so types are coerced here; unknown keys stay refused.
     model_config = ConfigDict(strict=False)
 
-    method: Literal["head", "full"]
+    method: Literal["head", "full", "last_block", "lora"]
     labels: tuple[str, ...]
     input: str
     modality: Modality
@@ -28,7 +28,8 @@ class Model(Section):
     backbone: BackboneParams
     extract: ExtractParams
     fingerprint: str
-    temperature: float
+    temperature: float  # what scores are divided by before softmax
+    validation_temperature: float  # the factor of it that was fitted on the validation rows; 1 where there are too few
     chosen: dict[str, Any]
     training: dict[str, Any]
     versions: dict[str, str]

@@ -31,6 +31,7 @@ def _tuple(value: object) -> object:
 
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Positive = Annotated[Number, Field(gt=0)]
+Rate = Annotated[Number, Field(gt=0, le=0.1)]  # a larger learning rate of AdamW destroys what it starts from
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(min_length=1)]
@@ -115,17 +116,25 @@ class TrainHeadParams(Section):
 class FinetuneParams(Section):
     """Training on from the pretrained weights."""
 
-    method: Literal["none", "full"] = "none"
-    epochs: Count = 6
+    method: Literal["none", "full", "last_block", "lora"] = "none"
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 8
+    patience: Count | None = 4
     batch_size: Count = 32
-    learning_rate: Positive = 1e-4
-    head_learning_rate: Positive = 1e-3
-    weight_decay: Annotated[Number, Field(ge=0)] = 0.01
+    learning_rate: Rate = 1e-4
+    head_learning_rate: Rate = 1e-3
+    layer_decay: Annotated[Number, Field(gt=0, le=1)] = 1.0
+    weight_decay: Annotated[Number, Field(ge=0, lt=1)] = 0.01
     warmup: Fraction = 0.1
+    max_grad_norm: Positive = 1.0
+    label_smoothing: Fraction = 0.0
+    class_weight: Literal["balanced"] | None = None
+    lora_rank: Count = 16
+    lora_alpha: Count = 32
+    lora_dropout: Fraction = 0.0
     random_resized_crop: bool = True
     horizontal_flip: bool = True
     batch_norm: Literal["auto", "frozen", "train"] = "auto"
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
 
 class EvaluateParams(Section):
@@ -141,6 +150,9 @@ class RuntimeParams(Section):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     row_cache: bool = True
     row_cache_gb: Positive = 20
+    rows_per_pass: Count | None = None
+    gradient_checkpointing: bool = False
+    checkpoint_steps: Count | None = 200
 
 
 class Params(Section):

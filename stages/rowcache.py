@@ -1,8 +1,7 @@
 """The row cache: each vector that a backbone ever made, kept between runs in a store outside the DVC outputs.
 
-One SQLite file per backbone fingerprint, in `rows/` of $HEADSTART_CACHE, else $XDG_CACHE_HOME/headstart, else
-~/.cache/headstart; several processes may use it. A checksum over key and vector makes sure that what comes back is what
-was stored, or counts as missing.
+One SQLite file per backbone fingerprint, in `rows/` of the cache folder; several processes may use it. A checksum over
+key and vector makes sure that what comes back is what was stored, or counts as missing.
 
 `vectors` holds a record for each row in the order written, `batches` the keys of each put in one blob; all keys are
 searched in memory, 24 bytes each. At a million rows, an SQL index over such keys stored at a quarter of the speed, and
@@ -23,6 +22,7 @@ from typing import Literal, Self
 
 import numpy as np
 
+from stages import cache
 from stages.errors import HeadstartError
 
 NONE = -1  # the row number of a key without a vector
@@ -228,13 +228,7 @@ class RowCache:
 
 def folder() -> Path:
     """Where the files are, whether or not it exists."""
-    if own := os.environ.get("HEADSTART_CACHE"):
-        return Path(own).expanduser() / "rows"
-    users = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    try:  # the specification has a relative XDG_CACHE_HOME ignored
-        return (users if users.is_absolute() else Path.home() / ".cache") / "headstart" / "rows"
-    except RuntimeError:
-        raise HeadstartError("the row cache has no place, as this user has no home; set HEADSTART_CACHE") from None
+    return cache.root() / "rows"
 
 
 def info() -> list[tuple[str, int, int, float]]:

@@ -34,6 +34,12 @@ def probabilities(folder: Path, head: Model, X: Matrix) -> np.ndarray:
     return softmax(np.asarray(X @ weight.T) + bias)
 
 
+def logarithm(P: np.ndarray) -> np.ndarray:
+    """Scores whose softmax is `P`, for probabilities of 0 too."""
+    scores: np.ndarray = np.log(np.maximum(P, np.finfo(np.float64).tiny))
+    return scores
+
+
 def softmax(scores: np.ndarray) -> np.ndarray:
     """Softmax over the last axis, in float64."""
     scores = scores.astype(np.float64)

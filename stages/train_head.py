@@ -4,16 +4,19 @@
 
 Reads `budget` and `train_head` from params.yaml. Writes head.skops, linear.safetensors where the head is linear, and
 model.json (labels in order, backbone and its fingerprint, chosen hyper-parameters, versions: all that predict needs).
+The validation rows decide nothing but how sure the head is of its predictions, by one temperature.
 """
 
 import shutil
 import time
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from stages import cli, features, heads, linear, model, outputs, params, samples
+import numpy as np
+
+from stages import calibration, cli, features, heads, linear, model, outputs, params, samples, scoring
 from stages.params import BudgetParams, TrainHeadParams
 
 
@@ -27,6 +30,7 @@ def train_head(*, source: Path, target: Path, budget: BudgetParams, settings: Tr
     train = features.read(source, "train")
     train = train.select(samples.within_budget(train.ids, train.labels, budget))
     head, chosen = heads.fit(train.X, train.labels, settings)
+    head, factor = _calibrated(head, features.read(source, "validation"), budget)
     with outputs.directory(target) as out:
         heads.save(head, out / heads.FILE)
         if layer := heads.linear_layer(head):
@@ -40,6 +44,7 @@ def train_head(*, source: Path, target: Path, budget: BudgetParams, settings: Tr
                 method="head",
                 labels=head.labels,
                 temperature=head.temperature,
+                validation_temperature=factor,
                 chosen={"kind": settings.kind, **asdict(chosen)},
                 training={"rows": len(train.ids), "per_class": dict(sorted(Counter(train.labels).items()))},
                 versions=model.versions("numpy", "scikit-learn", "scipy", "skops"),
@@ -50,6 +55,21 @@ def train_head(*, source: Path, target: Path, budget: BudgetParams, settings: Tr
         )
     seconds = time.perf_counter() - start
     print(f"train_head: {_summary(settings.kind, chosen)} on {len(train.ids):,} rows in {seconds:.1f} s")
+
+
+def _calibrated(head: heads.Head, validation: features.Features, budget: BudgetParams) -> tuple[heads.Head, float]:
+    """The head with a temperature that fits the validation rows, and by which factor that changed.
+
+    The budget holds for validation too: few labels are few for everything. A class without training rows is left out.
+    """
+    place = {label: index for index, label in enumerate(head.labels)}
+    usable = samples.within_budget(validation.ids, validation.labels, budget)
+    rows = validation.select(usable & np.array([label in place for label in validation.labels], dtype=bool))
+    if len(rows.ids) < calibration.LEAST_ROWS:
+        return head, 1.0
+    y = np.array([place[label] for label in rows.labels])
+    factor = calibration.fit_temperature(scoring.logarithm(head.probabilities(rows.X)), y)
+    return replace(head, temperature=head.temperature * factor), factor
 
 
 def _summary(kind: str, chosen: heads.Chosen) -> str:

@@ -13,7 +13,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from stages import heads, linear, scoring
+from stages import calibration, heads, linear, scoring
 from stages.errors import HeadstartError
 from stages.params import TrainHeadParams
 
@@ -123,8 +123,8 @@ def test_the_temperature_minimises_log_loss() -> None:
     y = generator.integers(0, 3, 3000)
     honest = generator.normal(size=(3000, 3)) + 2 * np.eye(3)[y]
     true_scores = 2 * honest  # of unit noise and distance 2, the likelihood ratio is exp(2 x)
-    assert heads.fit_temperature(true_scores * 4, y) == pytest.approx(4, rel=0.1)
-    assert heads.log_loss(true_scores, y) == pytest.approx(log_loss(y, np.exp(log_softmax(true_scores, axis=1))))
+    assert calibration.fit_temperature(true_scores * 4, y) == pytest.approx(4, rel=0.1)
+    assert calibration.log_loss(true_scores, y) == pytest.approx(log_loss(y, np.exp(log_softmax(true_scores, axis=1))))
 
 
 def test_archives_that_are_no_head_are_refused(tmp_path: Path) -> None:

@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from torch import Tensor, nn
 
 from stages import backbones, linear
+from stages.backbones import blocks, lora, onednn
 from stages.backbones.encoder import Encoder
 from stages.errors import HeadstartError
 from stages.model import Model
-from stages.params import RuntimeParams
+from stages.params import FinetuneParams, RuntimeParams
 
 
 class Classifier(nn.Module):
@@ -32,26 +34,45 @@ class Classifier(nn.Module):
             self.classifier.weight.copy_(torch.from_numpy(weight))
             self.classifier.bias.copy_(torch.from_numpy(bias))
 
-    def forward(self, batch: Any, labels: Tensor | None = None) -> dict[str, Tensor]:
-        """Logits (rows, labels), and with `labels` (rows,) the mean cross-entropy as `loss`."""
-        logits = self.classifier(self.encoder(batch))
-        if labels is None:
-            return {"logits": logits}
-        return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
+    def forward(self, batch: Any) -> Tensor:
+        """Scores of a batch, for training: (rows, labels)."""
+        scores: Tensor = self.classifier(self.encoder(batch))
+        return scores
+
+    def scores(self, inputs: Sequence[Any]) -> np.ndarray:
+        """Scores of each label, whose softmax at temperature 1 training works on: (inputs, labels) float64."""
+        layer = self.classifier
+        weight, bias = (tensor.detach().cpu().double().numpy() for tensor in (layer.weight, layer.bias))
+        scores: np.ndarray = self.encoder.encode(inputs) @ weight.T + bias
+        return scores
 
     def probabilities(self, inputs: Sequence[Any]) -> np.ndarray:
         """Probability of each label: (inputs, labels) float64."""
-        out = np.empty((len(inputs), len(self.labels)))
-        self.eval()
-        with torch.inference_mode():
-            for positions, batch in self.encoder.batches(inputs):
-                logits = self(batch)["logits"][: len(positions)].double() / self.temperature
-                out[positions] = torch.softmax(logits, dim=1).cpu().numpy()
-        return out
+        probabilities: np.ndarray = softmax(self.scores(inputs) / self.temperature, axis=1)
+        return probabilities
 
-    def save(self, folder: Path) -> None:
-        """Write the encoder, and the classifier layer in the format of a head's."""
-        self.encoder.export(folder)
+    def adapt(self, settings: FinetuneParams) -> None:
+        """Choose what is trained, by `finetune.method`; the classifier layer always is.
+
+        Raises:
+            HeadstartError: the backbone has no layer for it.
+        """
+        body = self.encoder.body
+        match settings.method:
+            case "last_block":
+                body.requires_grad_(False)
+                for name in blocks.last(body):
+                    body.get_parameter(name).requires_grad_(True)
+            case "lora":
+                lora.add(body, settings, name=self.encoder.name)
+        onednn.make_trainable(body)
+
+    def save(self, folder: Path, *, method: str) -> None:
+        """Write the encoder, with lora only its adapter, and the classifier layer in the format of a head's."""
+        if method == "lora":
+            lora.save(self.encoder.body, folder)
+        else:
+            self.encoder.export(folder)
         layer = self.classifier
         linear.write(folder, layer.weight.detach().cpu().numpy(), layer.bias.detach().cpu().numpy())
 
@@ -62,17 +83,16 @@ def pretrained(head: Model, runtime: RuntimeParams) -> Classifier:
     Raises:
         HeadstartError: see `backbones.load`; or the backbone found is not the one that the head was trained on.
     """
-    encoder = backbones.load_encoder(head.backbone, head.extract, runtime, head.modality)
-    if encoder.fingerprint != head.fingerprint:
-        raise HeadstartError(
-            f"the head was trained on another version of {head.backbone.name}; run `dvc repro extract`"
-        )
-    return Classifier(encoder, head.labels)
+    return Classifier(_backbone(head, runtime), head.labels)
 
 
 def load(folder: Path, model: Model, runtime: RuntimeParams) -> Classifier:
     """Load a fine-tuned model; `model` is its model.json."""
-    encoder = backbones.load_finetuned(folder, model.backbone, model.extract, runtime, model.modality)
+    if model.method == "lora":
+        encoder = _backbone(model, runtime)
+        lora.load(encoder.body, folder)
+    else:
+        encoder = backbones.load_finetuned(folder, model.backbone, model.extract, runtime, model.modality)
     classifier = Classifier(encoder, model.labels, model.temperature)
     layer = linear.read(folder)
     if layer is None or layer[0].shape != tuple(classifier.classifier.weight.shape):
@@ -82,3 +102,12 @@ def load(folder: Path, model: Model, runtime: RuntimeParams) -> Classifier:
         )
     classifier.start_from(*layer)
     return classifier
+
+
+def _backbone(model: Model, runtime: RuntimeParams) -> Encoder:
+    encoder = backbones.load_encoder(model.backbone, model.extract, runtime, model.modality)
+    if encoder.fingerprint != model.fingerprint:
+        raise HeadstartError(
+            f"the model was trained on another version of {model.backbone.name} than is found here; run `dvc repro`"
+        )
+    return encoder

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,9 +11,10 @@ import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from stages import parallel
-from stages.backbones import inference
+from stages.backbones import blocks, inference
 from stages.errors import HeadstartError
 from stages.params import ExtractParams, FinetuneParams, RuntimeParams
 
@@ -52,11 +54,19 @@ class Encoder(nn.Module):
         """Cut inputs into batches: (positions in `inputs`, batch), which may be padded by more rows."""
 
     def prepare_training(self, settings: FinetuneParams, *, from_random: bool) -> None:
-        """Set up what training needs beyond the network; `from_random`: the weights are not pretrained."""
+        """Set up augmentation and the like; `from_random`: the weights are not pretrained."""
 
     @abstractmethod
     def training_rows(self, inputs: Sequence[Any]) -> Sequence[Any]:
         """What can be made of each input once, before the first epoch."""
+
+    @abstractmethod
+    def length(self, row: Any) -> int:
+        """How much work a training row is, compared to others."""
+
+    @abstractmethod
+    def rows_per_pass(self, longest: int) -> int:
+        """How many training rows of up to that length fit into memory at a time."""
 
     @abstractmethod
     def training_batch(self, rows: Sequence[Any]) -> Any:
@@ -65,6 +75,12 @@ class Encoder(nn.Module):
     @abstractmethod
     def export(self, folder: Path) -> None:
         """Write the encoder as it is now, for `load_finetuned`; model.safetensors is a valid `backbone.weights`."""
+
+    def recompute_blocks(self) -> None:
+        """Keep only what goes into each block, and compute the block again for its gradient: less memory, more time."""
+        for name in blocks.names(self.body):
+            block = self.body.get_submodule(name)
+            block.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
     @property
     def cache_name(self) -> str:

@@ -16,6 +16,7 @@ from stages.params import ExtractParams, FinetuneParams
 
 # A vector depends a little on the shape of its batch, so every batch has this many images; the last is padded.
 IMAGES_PER_BATCH_CPU = 16
+IMAGES_PER_PASS_CPU = 64
 IMAGES_PER_BATCH_ACCELERATOR = 256
 BYTES_PER_PIXEL = 1_024  # of memory: VGG's first layers hold 64 values for each, twice
 
@@ -86,6 +87,14 @@ class ImageEncoder(Encoder):
         """Images stay encoded: decoded ones would take a hundred times the memory."""
         return inputs
 
+    def length(self, row: bytes) -> int:
+        """The same for all."""
+        return 1
+
+    def rows_per_pass(self, longest: int) -> int:
+        """As many as an accelerator's free memory takes, with what gradients need."""
+        return IMAGES_PER_PASS_CPU if self.device.type == "cpu" else max(self._images_per_batch() // 2, 1)
+
     def training_batch(self, rows: Sequence[bytes]) -> Tensor:
         """Decode, augment and stack: (rows, 3, size, size). Chance comes from torch's global generator."""
         return torch.stack([self._training_pixels(row) for row in rows]).to(self.device)
@@ -105,13 +114,16 @@ class ImageEncoder(Encoder):
     def train(self, mode: bool = True) -> Self:
         """As in torch, but batch normalisation keeps the running statistics of the pretraining where they are frozen.
 
-        Statistics of a few small batches are noisier than those of the million images behind pretrained weights, and
-        with frozen ones training starts exactly where the head ended. Scales and shifts of the layers do train.
+        They are where the settings say so, and in blocks that are not trained. Statistics of a few small batches are
+        noisier than those of the million images behind pretrained weights, and with frozen ones training starts
+        exactly where the head ended. Scales and shifts of the layers do train.
         """
         super().train(mode)
-        if mode and self._frozen_statistics:
+        if mode:
             for module in self.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                if isinstance(module, nn.modules.batchnorm._BatchNorm) and (
+                    self._frozen_statistics or (module.weight is not None and not module.weight.requires_grad)
+                ):
                     module.eval()
         return self
 

@@ -11,11 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stages.backbones import blocks
 from stages.backbones.encoder import Encoder, affordable, write_weights
 from stages.params import ExtractParams
 
 # Padded tokens: few enough for a CPU's caches, enough to keep the cores of an accelerator busy.
 TOKENS_PER_BATCH_CPU = 1_024
+TRAINING_TOKENS_CPU = 8_192
 TOKENS_PER_BATCH_ACCELERATOR = 65_536
 BYTES_PER_VALUE = 64  # of memory for each token and dimension: what a block holds at a time, four times as wide inside
 
@@ -40,6 +42,18 @@ class TextEncoder(Encoder):
         """Token ids of each text, cut at `extract.max_length`, not padded."""
         tokens = self.tokenizer(list(inputs), truncation=True, max_length=self.settings.max_length)
         return [{name: values[row] for name, values in tokens.items()} for row in range(len(inputs))]
+
+    def length(self, row: dict[str, list[int]]) -> int:
+        """Its tokens."""
+        return len(row["input_ids"])
+
+    def rows_per_pass(self, longest: int) -> int:
+        """As many as an accelerator's free memory takes, whose blocks all keep what their gradients need."""
+        tokens = TRAINING_TOKENS_CPU
+        if self.device.type != "cpu":
+            bytes_each = 2 * BYTES_PER_VALUE * self.dim * len(blocks.names(self.body))
+            tokens = affordable(self.device, bytes_each=bytes_each, most=TOKENS_PER_BATCH_ACCELERATOR)
+        return max(tokens // longest, 1)
 
     def training_batch(self, rows: Sequence[dict[str, list[int]]]) -> Batch:
         """Pad rows to the longest of them: tensors of (rows, length)."""

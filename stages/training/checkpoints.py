@@ -1,0 +1,72 @@
+"""Checkpoints of a training run, outside of what DVC tracks: a run that was killed goes on from the last whole one."""
+
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from stages import cache
+
+KEEP_DAYS = 30  # a run that was not taken up again
+PROGRESS_FILE = "progress.json"  # written last: a checkpoint without it is not whole
+BEST_FILE = "best.safetensors"
+
+
+@contextmanager
+def folder(key: str) -> Iterator[Path]:
+    """The folder of the run `key`, a hash of all that decides it; deleted when the block ends without an error.
+
+    While another process trains the same run, a temporary one.
+    """
+    runs = cache.root() / "checkpoints"
+    runs.mkdir(parents=True, exist_ok=True)
+    _forget(runs)
+    run = runs / key
+    run.mkdir(exist_ok=True)
+    lock = os.open(run, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        with tempfile.TemporaryDirectory(prefix="headstart-") as own:
+            yield Path(own)
+    else:
+        yield run
+        shutil.rmtree(run)
+    finally:
+        os.close(lock)
+
+
+def latest(run: Path) -> Path | None:
+    """The last whole checkpoint in the folder of a run."""
+    whole = [path.parent for path in run.glob(f"checkpoint-*/{PROGRESS_FILE}")]
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def write_progress(checkpoint: Path, progress: dict[str, Any], best: dict[str, Tensor]) -> None:
+    """Add what the trainer does not keep, and make the checkpoint whole. `best`: the best weights so far, by name."""
+    safetensors.torch.save_file(best, checkpoint / BEST_FILE)
+    temporary = checkpoint / f"{PROGRESS_FILE}.tmp"
+    temporary.write_text(json.dumps(progress), "utf-8")
+    temporary.replace(checkpoint / PROGRESS_FILE)
+
+
+def read_progress(checkpoint: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read what `write_progress` wrote."""
+    progress = json.loads((checkpoint / PROGRESS_FILE).read_text("utf-8"))
+    return progress, safetensors.torch.load_file(checkpoint / BEST_FILE)
+
+
+def _forget(runs: Path) -> None:
+    for run in runs.iterdir():
+        with suppress(OSError):  # another process was faster
+            if time.time() - run.stat().st_mtime > KEEP_DAYS * 86_400:
+                shutil.rmtree(run)
