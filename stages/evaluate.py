@@ -66,6 +66,8 @@ def evaluate(
         if tuned:
             report["finetuned_kept_epoch"] = tuned.training["kept_epoch"]  # 0: no epoch was better than the head
         _write_plots(out / "plots", truth, scored, trained.labels)
+        epochs = tuned.training["epochs"] if tuned else []
+        _write_json(out / "plots" / "finetuned" / "training.json", epochs)
         pq.write_table(_predictions(test, scored, trained.labels), out / "predictions.parquet", compression="zstd")
         _write_json(out / "metrics.json", report)
     for name in scored:

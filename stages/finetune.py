@@ -2,12 +2,16 @@
 
     python -m stages.finetune data/prepared data/features data/head data/finetuned
 
+Several GPUs: `accelerate launch -m stages.finetune data/prepared …`, with as many batches at a time as processes.
+
 Reads `budget`, `finetune` and `runtime` from params.yaml. With `method: none` it writes model.json saying so, in under
-a second; otherwise model.safetensors, linear.safetensors (the classifier layer), preprocessing, and model.json.
-A fine-tuned model.safetensors is a valid `backbone.weights` for the next task.
+a second; otherwise model.safetensors (with lora its adapter), linear.safetensors (the classifier layer), preprocessing,
+training/ (the curves, by dvclive) and model.json. A fine-tuned model.safetensors is a valid `backbone.weights` for the
+next task.
 """
 
 import hashlib
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,9 +60,11 @@ def finetune(
     # Imported here: without fine-tuning this stage takes a third of a second.
     from stages import calibration, training
     from stages.backbones import classifier as classifiers
-    from stages.training import curves
+    from stages.training import checkpoints, curves
 
     inputs, y, run = _rows(prepared, "train", trained, budget)
+    if settings.label_names:
+        inputs, y = _with_names(inputs, y, trained)
     held_out, truth, _ = _rows(prepared, "validation", trained, budget)
     classifier = classifiers.pretrained(trained, runtime)
     classifier.start_from(*_linear_layer(source, head, budget))
@@ -73,6 +79,8 @@ def finetune(
         validate=lambda: _validate(classifier, held_out, truth),
         run=f"{run} {hashlib.sha256((head / model.FILE).read_bytes()).hexdigest()}",
     )
+    if not checkpoints.is_main():
+        return
     if len(truth) >= calibration.LEAST_ROWS:
         classifier.temperature = calibration.fit_temperature(classifier.scores(held_out), truth)
     with outputs.directory(target) as out:
@@ -84,7 +92,7 @@ def finetune(
                 "validation_temperature": classifier.temperature,
                 "chosen": settings.model_dump(),
                 "training": {
-                    "rows": len(inputs),
+                    "rows": len(inputs) - len(trained.labels) * settings.label_names,
                     "validation_rows": len(truth),
                     "steps": progress.step,
                     "start": progress.start,
@@ -100,6 +108,16 @@ def finetune(
         f"finetune: {settings.method}, {len(inputs):,} rows, {progress.step:,} steps"
         f" in {time.perf_counter() - start:.1f} s, {_outcome(progress)}"
     )
+
+
+def _with_names(inputs: "list[Any]", y: "np.ndarray", trained: Model) -> "tuple[list[Any], np.ndarray]":
+    """The rows, and each label's name as a text of that label."""
+    import numpy as np
+
+    if trained.modality != "text":
+        raise HeadstartError("finetune.label_names is true, but names are no images; set it to false")
+    names = [re.sub(r"[_\W]+", " ", label).strip() or label for label in trained.labels]
+    return inputs + names, np.concatenate([y, np.arange(len(names))])
 
 
 def _outcome(progress: "Progress") -> str:

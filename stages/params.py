@@ -117,8 +117,12 @@ class FinetuneParams(Section):
     """Training on from the pretrained weights."""
 
     method: Literal["none", "full", "last_block", "lora"] = "none"
+    objective: Literal["cross_entropy", "contrastive"] = "cross_entropy"
+    contrastive_temperature: Positive = 0.1
+    label_names: bool = False
+    token_dropout: Fraction = 0.0
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 8
-    patience: Count | None = 4
+    patience: Count | None = None
     batch_size: Count = 32
     learning_rate: Rate = 1e-4
     head_learning_rate: Rate = 1e-3

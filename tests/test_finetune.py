@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -17,7 +18,8 @@ from stages import features, model, outputs, scoring
 from stages.backbones import classifier as classifiers
 from stages.errors import HeadstartError
 from stages.params import RuntimeParams
-from tests.conftest import ROOT, set_params
+from stages.training import checkpoints
+from tests.conftest import ROOT, run, set_params
 
 Verb = Callable[..., subprocess.CompletedProcess[str]]
 CPU = RuntimeParams(device="cpu")
@@ -30,7 +32,7 @@ def trained(project: Path, verb: Verb, tiny_encoder: Path) -> Path:
     generator = np.random.default_rng(0)
     lines = ["text,category"]
     for n in range(160):
-        text = " ".join(generator.choice(words, 5)) + f" {'love' if n % 2 else 'hate'} {n}"
+        text = " ".join(generator.choice(words, 20)) + f" {'love' if n % 2 else 'hate'} {n}"
         lines.append(f"{text},{'good' if n % 2 else 'bad'}")
     (project / "data/reviews.csv").write_text("\n".join(lines) + "\n")
     set_params(
@@ -120,6 +122,72 @@ def test_fine_tuning_learns_is_repeatable_and_is_evaluated_and_predicted(trained
         assert row["p_good"] == pytest.approx(tuned[given["id"]], abs=1e-6)
         assert row["predicted"] == ("good" if row["p_good"] > 0.5 else "bad") and row["rejected"] is None
     assert out[-1]["predicted"] is None and out[-1]["rejected"] == "text is empty"
+
+
+@pytest.mark.parametrize(("method", "objective"), [("full", "cross_entropy"), ("lora", "contrastive")])
+def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
+    trained: Path, verb: Verb, method: str, objective: str
+) -> None:
+    set_params(
+        trained,
+        finetune__method=method,
+        finetune__objective=objective,
+        finetune__token_dropout=0.2,
+        finetune__epochs=40,
+        finetune__patience=None,
+        runtime__checkpoint_steps=6,
+    )
+    verb("finetune")
+    whole = contents(trained / "data/finetuned")
+    runs = Path(os.environ["HEADSTART_CACHE"]) / "checkpoints"
+    assert not list(runs.iterdir()), "a run that ended leaves no checkpoints"
+    shutil.rmtree(trained / "data/finetuned")
+    for least in (1, 60):  # steps of 160
+        command = ["-m", "stages.finetune", "data/prepared", "data/features", "data/head", "data/finetuned"]
+        process = subprocess.Popen([sys.executable, *command], cwd=trained, stderr=subprocess.DEVNULL)
+        while process.poll() is None:
+            (run,) = runs.iterdir() if runs.exists() and list(runs.iterdir()) else (runs,)
+            last = checkpoints.latest(run)
+            if last and int(last.name.rpartition("-")[2]) >= least:
+                process.kill()
+            time.sleep(0.003)
+        assert process.wait() == -signal.SIGKILL
+    assert not (trained / "data/finetuned").exists()
+    done = verb("finetune")
+    assert "goes on from step" in done.stderr
+    assert contents(trained / "data/finetuned") == whole
+
+
+def test_two_processes_train_together(trained: Path) -> None:
+    set_params(trained, finetune__method="full", finetune__epochs=2)
+    launch = [str(Path(sys.executable).parent / "accelerate"), "launch", "--cpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    done = run(
+        trained, *launch, *["-m", "stages.finetune", "data/prepared", "data/features", "data/head", "data/finetuned"]
+    )
+    assert done.stdout.count("finetune: full") == 1 and "4 steps" in done.stdout
+    assert {"model.safetensors", "model.json"} <= contents(trained / "data/finetuned").keys()
+
+
+def test_names_of_labels_are_texts_to_learn_from(trained: Path, verb: Verb) -> None:
+    set_params(trained, finetune__method="full", finetune__epochs=1, finetune__objective="contrastive")
+    verb("finetune")
+    without = contents(trained / "data/finetuned")
+    set_params(trained, finetune__label_names=True)
+    verb("finetune")
+    described = model.read(trained / "data/finetuned")
+    assert described is not None and described.training["rows"] == json.loads(without["model.json"])["training"]["rows"]
+    assert contents(trained / "data/finetuned")["model.safetensors"] != without["model.safetensors"]
+
+
+def test_few_labels_are_few_for_validation_too(trained: Path, verb: Verb) -> None:
+    set_params(trained, finetune__method="full", finetune__epochs=1, budget__per_class=4)
+    verb("train_head")
+    verb("finetune")
+    described = model.read(trained / "data/finetuned")
+    assert described is not None
+    assert (described.training["rows"], described.training["validation_rows"]) == (8, 8)
+    assert described.validation_temperature == 1, "too few rows to fit a temperature on"
 
 
 def test_stages_refuse_what_does_not_fit_together(trained: Path, verb: Verb) -> None:

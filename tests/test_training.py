@@ -18,6 +18,7 @@ from stages.errors import HeadstartError
 from stages.model import Model
 from stages.params import BackboneParams, ExtractParams, FinetuneParams, Modality, RuntimeParams
 from stages.training.batches import Batches
+from stages.training.contrast import Memory
 from stages.training.progress import Progress
 
 WORDS = ["i", "this", "product", "is", "the", "a", "movie"]
@@ -233,6 +234,49 @@ def test_balanced_weights_are_one_in_the_mean() -> None:
     weights = training._class_weights(y, 3, settings(class_weight="balanced")).numpy()
     np.testing.assert_allclose(weights[:2], [40 / 60, 2])
     assert weights[y].mean() == pytest.approx(1)
+
+
+def test_the_contrastive_loss_is_that_of_its_formula() -> None:
+    generator = np.random.default_rng(0)
+    X, y = generator.normal(size=(6, 4)).astype(np.float32), np.array([0, 0, 1, 1, 1, 2])
+    memory = Memory(lambda: X, torch.from_numpy(y), temperature=0.5)
+    memory.refresh(0)
+    Z = generator.normal(size=(3, 4)).astype(np.float32)
+    rows = [1, 3, 5]
+    found = memory.losses(torch.from_numpy(Z), torch.tensor(rows)).numpy()
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    for row, z, loss in zip(rows, Z / np.linalg.norm(Z, axis=1, keepdims=True), found, strict=True):
+        others = [other for other in range(6) if other != row]
+        powers = {other: np.exp(z @ unit[other] / 0.5) for other in others}
+        same = [other for other in others if y[other] == y[row]]
+        wanted = -np.mean([np.log(powers[other] / sum(powers.values())) for other in same]) if same else 0
+        assert loss == pytest.approx(wanted, abs=1e-5)
+    np.testing.assert_allclose(memory.vectors[rows], Z / np.linalg.norm(Z, axis=1, keepdims=True), atol=1e-6)
+    before = memory.vectors
+    memory.refresh(0)
+    assert memory.vectors is before, "a run that goes on within an epoch keeps what it had"
+
+
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_contrastive_training_ends_with_a_head_on_its_features(modality: Modality, tiny_encoder: Path) -> None:
+    chosen = settings(objective="contrastive", token_dropout=0.2 if modality == "text" else 0, learning_rate=3e-4)
+    network = fresh(modality, tiny_encoder, chosen)
+    progress = train(network, modality, chosen)
+    assert progress.kept and progress.history[progress.kept - 1]["accuracy"] == 1 > progress.start["accuracy"]
+
+
+def test_dropped_tokens_are_the_asked_share_and_never_special(tiny_encoder: Path) -> None:
+    encoder = fresh("text", tiny_encoder, settings()).encoder
+    encoder.prepare_training(settings(token_dropout=0.3), from_random=False)
+    rows = encoder.training_rows(["good bad movie product " * 7] * 200)
+    torch.manual_seed(0)
+    batch = encoder.training_batch(rows)
+    assert (batch["input_ids"][:, 0] == rows[0]["input_ids"][0]).all()
+    assert ((batch["input_ids"] == rows[0]["input_ids"][-1]).sum(dim=1) == 1).all()
+    kept = (batch["attention_mask"].sum() - 400) / (200 * (len(rows[0]["input_ids"]) - 2))
+    assert float(kept) == pytest.approx(0.7, abs=0.02)
+    encoder.prepare_training(settings(), from_random=False)
+    assert encoder.training_batch(rows)["input_ids"].shape == (200, len(rows[0]["input_ids"]))
 
 
 def test_a_linear_layer_by_onednn_has_the_gradients_of_torch() -> None:

@@ -34,10 +34,10 @@ class Classifier(nn.Module):
             self.classifier.weight.copy_(torch.from_numpy(weight))
             self.classifier.bias.copy_(torch.from_numpy(bias))
 
-    def forward(self, batch: Any) -> Tensor:
-        """Scores of a batch, for training: (rows, labels)."""
-        scores: Tensor = self.classifier(self.encoder(batch))
-        return scores
+    def forward(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """Scores of a batch (rows, labels), and its vectors (rows, dim), for training."""
+        vectors = self.encoder(batch)
+        return self.classifier(vectors), vectors
 
     def scores(self, inputs: Sequence[Any]) -> np.ndarray:
         """Scores of each label, whose softmax at temperature 1 training works on: (inputs, labels) float64."""

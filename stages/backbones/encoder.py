@@ -1,5 +1,6 @@
 """What encoders of text and of images share: they are torch modules that turn batches into vectors."""
 
+import os
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -201,9 +202,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def device(runtime: RuntimeParams) -> torch.device:
-    """The device of `runtime.device`; `auto` takes an accelerator where there is one."""
+    """The device of `runtime.device`; `auto` takes an accelerator where there is one, each process one of its own."""
     if runtime.device == "auto":
-        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+        found = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+        rank = os.environ.get("LOCAL_RANK")  # of the processes that `accelerate launch` started on this machine
+        return found if rank is None or found.type == "cpu" else torch.device(found.type, int(rank))
     wanted = torch.device(runtime.device)
     try:
         torch.empty(0, device=wanted)

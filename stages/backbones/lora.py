@@ -9,6 +9,7 @@ from typing import Any
 
 import peft
 import safetensors.torch
+import torch
 from peft.tuners.lora import LoraLayer
 from torch import nn
 
@@ -43,7 +44,9 @@ def add(body: nn.Module, settings: FinetuneParams, *, name: str) -> None:
         target_modules=sorted(targets),
         base_model_name_or_path=name,
     )
-    _inject(config, body)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        _inject(config, body)
 
 
 def save(body: nn.Module, folder: Path) -> None:

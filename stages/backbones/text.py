@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stages.backbones import blocks
 from stages.backbones.encoder import Encoder, affordable, write_weights
-from stages.params import ExtractParams
+from stages.params import ExtractParams, FinetuneParams
 
 # Padded tokens: few enough for a CPU's caches, enough to keep the cores of an accelerator busy.
 TOKENS_PER_BATCH_CPU = 1_024
@@ -36,6 +36,7 @@ class TextEncoder(Encoder):
         super().__init__(settings, fingerprint=fingerprint, name=name)
         self.body = body
         self.tokenizer = tokenizer
+        self._token_dropout = 0.0
         self.dim = body.config.hidden_size
 
     def training_rows(self, inputs: Sequence[str]) -> list[dict[str, list[int]]]:
@@ -55,9 +56,13 @@ class TextEncoder(Encoder):
             tokens = affordable(self.device, bytes_each=bytes_each, most=TOKENS_PER_BATCH_ACCELERATOR)
         return max(tokens // longest, 1)
 
+    def prepare_training(self, settings: FinetuneParams, *, from_random: bool) -> None:
+        """Set up the dropout of tokens."""
+        self._token_dropout = settings.token_dropout
+
     def training_batch(self, rows: Sequence[dict[str, list[int]]]) -> Batch:
-        """Pad rows to the longest of them: tensors of (rows, length)."""
-        return self._padded(rows, None)
+        """Pad rows to the longest of them: tensors of (rows, length). Chance comes from torch's global generator."""
+        return self._padded([self._thinned(row) for row in rows] if self._token_dropout else rows, None)
 
     def vectors(self, body: Any, batch: Batch) -> Tensor:
         """Vectors of a padded batch: (rows, dim)."""
@@ -101,6 +106,16 @@ class TextEncoder(Encoder):
         self.body.config.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         write_weights(self.body, folder)
+
+    def _thinned(self, row: dict[str, list[int]]) -> dict[str, list[int]]:
+        """The row without some of its tokens; special ones stay."""
+        drawn = torch.rand(len(row["input_ids"])).tolist()
+        special = self.tokenizer.all_special_ids
+        keep = [
+            chance >= self._token_dropout or token in special
+            for chance, token in zip(drawn, row["input_ids"], strict=True)
+        ]
+        return {name: [value for value, kept in zip(values, keep, strict=True) if kept] for name, values in row.items()}
 
     def _padded(self, rows: Sequence[dict[str, list[int]]], length: int | None) -> Batch:
         padded = self.tokenizer.pad(

@@ -21,6 +21,7 @@ from stages.backbones.classifier import Classifier
 from stages.params import FinetuneParams, RuntimeParams
 from stages.training import checkpoints, optimizer
 from stages.training.batches import Batches
+from stages.training.contrast import Memory, refit
 from stages.training.progress import Progress, diverged
 
 
@@ -53,10 +54,23 @@ def train(
         encoder.recompute_blocks()
     rows = encoder.training_rows(inputs)
     lengths = [encoder.length(row) for row in rows]
+    labels = torch.from_numpy(y).to(encoder.device)
     weights = _class_weights(y, len(classifier.labels), settings).to(encoder.device)
+    memory: Memory | None = None
+    if settings.objective == "contrastive":
+        memory = Memory(lambda: encoder.encode(inputs), labels, settings.contrastive_temperature)
+
+    def losses(scores: Tensor, vectors: Tensor, picked: Tensor) -> Tensor:
+        """The loss of each row of a pass: (rows,)."""
+        truth = labels[picked]
+        if memory:
+            return memory.losses(vectors, picked) * weights[truth]
+        smoothing = settings.label_smoothing
+        each = nn.functional.cross_entropy(scores.float(), truth, reduction="none", label_smoothing=smoothing)
+        return each * weights[truth]
 
     def collate(batch: list[tuple[list[int], int]]) -> Any:
-        """A batch in as many passes as fit into memory: inputs, labels, and the passes' shares of the rows."""
+        """A batch in as many passes as fit into memory: inputs, their rows, and the passes' shares of them."""
         ((picked, seed),) = batch
         most = runtime.rows_per_pass or encoder.rows_per_pass(max(lengths[row] for row in picked))
         passes = np.array_split(picked, -(-len(picked) // most))
@@ -65,7 +79,7 @@ def train(
             return [
                 (
                     encoder.training_batch([rows[row] for row in part]),
-                    torch.from_numpy(y[part]).to(encoder.device),
+                    torch.from_numpy(part).to(encoder.device),
                     len(part) / len(picked),
                 )
                 for part in passes
@@ -73,8 +87,16 @@ def train(
 
     key = hashlib.sha256(json.dumps([run, settings.model_dump(), str(runtime.device)]).encode()).hexdigest()[:32]
     with checkpoints.folder(key) as folder:
-        progress = Progress(classifier, validate, patience=settings.patience)
+        progress = Progress(
+            classifier,
+            validate,
+            patience=settings.patience,
+            memory=memory,
+            refit=lambda: refit(classifier, encoder.encode(inputs), y) if memory else None,
+        )
         trainer = _Trainer(
+            progress,
+            losses,
             model=classifier,
             args=_arguments(folder, settings, runtime, encoder.device),
             train_dataset=Batches(lengths, batch_size=settings.batch_size, seed=settings.seed),
@@ -83,7 +105,6 @@ def train(
             callbacks=[progress],
         )
         trainer.remove_callback(transformers.PrinterCallback)
-        trainer.progress, trainer.weights, trainer.smoothing = progress, weights, settings.label_smoothing
         checkpoint = checkpoints.latest(folder)
         if checkpoint:
             progress.resume(*checkpoints.read_progress(checkpoint))
@@ -94,10 +115,13 @@ def train(
 
 
 class _Trainer(transformers.Trainer):
-    progress: Progress
     optimizer: torch.optim.Optimizer
-    weights: Tensor  # (labels,)
-    smoothing: float
+
+    def __init__(self, progress: Progress, losses: Callable[[Tensor, Tensor, Tensor], Tensor], **options: Any) -> None:
+        """`losses`: from the scores, vectors and rows of a pass to the loss of each row."""
+        super().__init__(**options)
+        self._progress = progress
+        self._losses: Callable[..., Tensor] = losses
 
     def get_train_dataloader(self) -> Any:
         """The data set is of whole batches, in the order of its epoch."""
@@ -107,26 +131,22 @@ class _Trainer(transformers.Trainer):
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """One batch, in passes whose gradients add up."""
         model.train()
-        total = torch.zeros((), device=self.weights.device)
-        for batch, labels, share in inputs:
+        total = torch.zeros(())
+        for batch, rows, share in inputs:
             with self.compute_loss_context_manager():
-                logits = model(batch)
-                losses = nn.functional.cross_entropy(
-                    logits.float(), labels, reduction="none", label_smoothing=self.smoothing
-                )
-                loss = (losses * self.weights[labels]).mean() * share
+                loss = self._losses(*model(batch), rows).mean() * share
             self.accelerator.backward(loss)
-            total += loss.detach()
+            total = total + loss.detach().to("cpu")
         if not torch.isfinite(total):
             raise diverged(self.state.global_step + 1, self.optimizer.param_groups[-1]["lr"])
-        self.progress.add_loss(float(total))
+        self._progress.add_loss(float(total))
         return total
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
         if self.args.should_save:
             written = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
-            checkpoints.write_progress(written, *self.progress.state(self.state.global_step))
+            checkpoints.write_progress(written, *self._progress.state(self.state.global_step))
 
 
 def _arguments(

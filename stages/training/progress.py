@@ -8,7 +8,9 @@ import transformers
 from torch import Tensor, nn
 
 from stages.errors import HeadstartError
+from stages.training.contrast import Memory
 
+MEMORY = "memory"  # among the weights of a checkpoint
 Metrics = dict[str, float]
 
 
@@ -23,8 +25,22 @@ class Progress(transformers.TrainerCallback):
         step: steps of the optimiser so far.
     """
 
-    def __init__(self, network: nn.Module, validate: Callable[[], Metrics], *, patience: int | None) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        validate: Callable[[], Metrics],
+        *,
+        patience: int | None,
+        memory: Memory | None,
+        refit: Callable[[], None],
+    ) -> None:
+        """
+        Args:
+            memory: to refresh before each epoch.
+            refit: called after each epoch, before validation.
+        """
         self._network, self._validate, self._patience = network, validate, patience
+        self._memory, self._refit = memory, refit
         self.start = validate()
         self.history: list[dict[str, Any]] = []
         self.kept, self.step = 0, 0
@@ -32,6 +48,11 @@ class Progress(transformers.TrainerCallback):
         self._due = False  # a checkpoint
         self._best: dict[str, Tensor] = self._weights() if self.start else {}
         self._best_score = _score(self.start) if self.start else None
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **of: Any) -> None:
+        """Refresh the memory."""
+        if self._memory:
+            self._memory.refresh(len(self.history))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **of: Any) -> None:
         """Put a checkpoint off that is due at the end of an epoch: validation belongs to the epoch, and comes first."""
@@ -51,10 +72,14 @@ class Progress(transformers.TrainerCallback):
     def state(self, step: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """What `resume` needs, beside the network and the trainer's own state."""
         progress = {"step": step, "start": self.start, "kept": self.kept, "losses": self._losses}
-        return {**progress, "history": self.history}, self._best
+        memory = {MEMORY: self._memory.vectors} if self._memory else {}
+        return {**progress, "history": self.history}, {**self._best, **memory}
 
-    def resume(self, progress: dict[str, Any], best: dict[str, Tensor]) -> None:
+    def resume(self, progress: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """Take up what `state` gave."""
+        best = {name: tensor for name, tensor in tensors.items() if name != MEMORY}
+        if self._memory:
+            self._memory.epoch, self._memory.vectors = len(progress["history"]), tensors[MEMORY]
         self.step, self.start, self.kept = progress["step"], progress["start"], progress["kept"]
         self.history, self._losses, self._best = progress["history"], progress["losses"], best
         if self.start:
@@ -82,6 +107,7 @@ class Progress(transformers.TrainerCallback):
             "learning_rate": scheduler.get_last_lr()[-1],
         }
         self._losses = []
+        self._refit()
         if self._best_score is not None:
             found = self._validate()
             entry |= {"accuracy": found["accuracy"], "log_loss": found["log_loss"]}

@@ -1,0 +1,91 @@
+"""Fine-tuning against the frozen head, by the stages themselves, as the mean over seeds.
+
+    python -m tests.benchmarks.finetuning CASE [--seeds N] [--set KEY=VALUE …] FOLDER
+
+CASE is one of the list below; FOLDER holds train.csv and test.csv (text, label), or, for the reviews, data/reviews.csv.
+Prints test accuracy of head and fine-tuned model for each seed (of the draw of the labels, of the split where the data
+has none, and of training), their means, and the seconds that finetune took. `--set` changes a setting of `finetune`.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.conftest import make_project, run, set_params
+
+FEW: dict[str, Any] = {
+    "method": "full",
+    "objective": "contrastive",
+    "label_names": True,
+    "token_dropout": 0.2,
+    "layer_decay": 0.7,
+    "learning_rate": 2e-4,
+    "epochs": 6,
+}
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "banking77-10": ({"budget__per_class": 10, "prepare__validation": 0}, FEW),
+    "banking77-30": ({"budget__per_class": 30, "prepare__validation": 0}, FEW),
+    "banking77": ({"prepare__validation": 0.05}, {"method": "full"}),
+    "sst2-50": ({"budget__per_class": 50}, {"method": "full"}),
+    "reviews": ({"prepare__label": "sentiment"}, {"method": "full"}),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("case", choices=CASES)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    arguments = parser.parse_args()
+    changes, finetune = CASES[arguments.case]
+    finetune = finetune | {key: yaml.safe_load(value) for key, value in (each.split("=") for each in arguments.set)}
+    print(arguments.case, json.dumps(finetune))
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        project = make_project(Path(folder) / "project")
+        data = project / "data/tables"
+        data.mkdir()
+        if arguments.case == "reviews":
+            changes = changes | {"prepare__data": "data/reviews.csv"}
+        else:
+            for name in ("train.csv", "test.csv"):
+                shutil.copy(arguments.folder / name, data / name)
+            changes = {"prepare__data": "data/tables", "prepare__label": "label", **changes}
+        set_params(project, **changes, **{f"finetune__{key}": value for key, value in finetune.items()})
+        for seed in range(arguments.seeds):
+            set_params(project, budget__seed=seed, finetune__seed=seed, prepare__seed=seed)
+            for stage, paths in STAGES.items():
+                start = time.perf_counter()
+                done = run(project, sys.executable, "-m", f"stages.{stage}", *(f"data/{path}" for path in paths))
+                if stage == "finetune":
+                    seconds = time.perf_counter() - start
+                    print(done.stdout.strip())
+            report = json.loads((project / "data/evaluation/metrics.json").read_text())
+            found.append((report["head"]["accuracy"], report["finetuned"]["accuracy"], seconds))
+            print(f"seed {seed}: head {found[-1][0]:.4f}, fine-tuned {found[-1][1]:.4f}, {seconds:.0f} s", flush=True)
+    head, tuned, seconds = (statistics.mean(column) for column in zip(*found, strict=True))
+    print(f"mean: head {head:.4f}, fine-tuned {tuned:.4f}, difference {tuned - head:+.4f}, {seconds:.0f} s")
+
+
+STAGES = {
+    "prepare": ["prepared"],
+    "extract": ["prepared", "features"],
+    "train_head": ["features", "head"],
+    "finetune": ["prepared", "features", "head", "finetuned"],
+    "evaluate": ["prepared", "features", "head", "finetuned", "evaluation"],
+}
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    main()
