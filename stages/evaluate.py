@@ -142,7 +142,10 @@ def _rounded(value: Any) -> Any:
         return {key: _rounded(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_rounded(each) for each in value]
-    return round(value, DECIMALS) if isinstance(value, float) else value
+    if not isinstance(value, float):
+        return value
+    # Small ones, such as learning rates, keep three digits.
+    return round(value, DECIMALS) if abs(value) >= 0.01 else float(f"{value:.3g}")
 
 
 def main() -> None:
