@@ -62,10 +62,12 @@ def finetune(
     from stages.backbones import classifier as classifiers
     from stages.training import checkpoints, curves
 
-    inputs, y, run = _rows(prepared, "train", trained, budget)
+    inputs, y, rows = _rows(prepared, "train", trained, budget)
     if settings.label_names:
         inputs, y = _with_names(inputs, y, trained)
-    held_out, truth, _ = _rows(prepared, "validation", trained, budget)
+    held_out, truth, held_out_rows = _rows(prepared, "validation", trained, budget)
+    versions = model.versions("accelerate", "peft", "torch", "transformers")
+    head_hash = hashlib.sha256((head / model.FILE).read_bytes()).hexdigest()
     classifier = classifiers.pretrained(trained, runtime)
     classifier.start_from(*_linear_layer(source, head, budget))
     classifier.adapt(settings)
@@ -77,7 +79,7 @@ def finetune(
         runtime,
         from_random=trained.backbone.weights == "random",
         validate=lambda: _validate(classifier, held_out, truth),
-        run=f"{run} {hashlib.sha256((head / model.FILE).read_bytes()).hexdigest()}",
+        run=f"{rows} {held_out_rows} {head_hash} {versions}",
     )
     if not checkpoints.is_main():
         return
@@ -99,7 +101,7 @@ def finetune(
                     "epochs": progress.history,
                     "kept_epoch": progress.kept,
                 },
-                "versions": model.versions("accelerate", "peft", "torch", "transformers"),
+                "versions": versions,
             }
         )
         model.write(out, described)

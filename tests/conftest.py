@@ -88,6 +88,11 @@ def run(project: Path, *command: str, check: bool = True) -> subprocess.Complete
     return done
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    """The bytes of every file below a folder, by its path in it."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.fixture
 def verb(project: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run `python -m stages.NAME` with the usual paths."""

@@ -4,6 +4,7 @@ Linear layers and convolutions of every block get an adapter; linear layers behi
 are trained directly. The adapter is saved alone, and merged into the backbone when it is loaded.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,11 @@ def add(body: nn.Module, settings: FinetuneParams, *, name: str) -> None:
 
 def save(body: nn.Module, folder: Path) -> None:
     """Write the adapter, and what is trained beside it."""
-    config = body.peft_config
-    config.save_pretrained(folder)  # type: ignore[union-attr, operator]
+    config: Any = body.peft_config
+    config.save_pretrained(folder)
+    content = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
+    content["target_modules"].sort()  # peft holds them in a set
+    (folder / CONFIG_FILE).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in _trained(body)}
     (folder / WEIGHTS_FILE).write_bytes(safetensors.torch.save(state, metadata={"format": "pt"}))
 

@@ -78,13 +78,13 @@ def test_step_0_equals_the_head_and_fine_tuning_is_repeatable(
 
     set_params(digits, finetune__method="full")
     verb("finetune")
-    files = {path.name: path.read_bytes() for path in (digits / "data/finetuned").iterdir()}
+    files = contents(digits / "data/finetuned")
     assert {"model.safetensors", "linear.safetensors", "model.json"} <= files.keys()
     assert {"preprocessing.json", "preprocessor_config.json"} & files.keys()
     validation = json.loads(files["model.json"])["training"]["validation"]
     assert validation["start"] != validation["end"]
     verb("finetune")
-    assert files == {path.name: path.read_bytes() for path in (digits / "data/finetuned").iterdir()}
+    assert files == contents(digits / "data/finetuned")
 
     verb("evaluate")
     rows = pq.read_table(digits / "data/evaluation/predictions.parquet").to_pylist()
