@@ -68,12 +68,12 @@ def test_step_0_equals_the_head_and_fine_tuning_is_repeatable(
     layer = scoring.linear.read(head)
     assert described and layer and described.modality == "image"
     test = features.read(digits / "data/features", "test")
-    contents = pq.read_table(digits / "data/prepared/test")["image"].to_pylist()
+    photos = pq.read_table(digits / "data/prepared/test")["image"].to_pylist()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(digits)
         classifier = classifiers.pretrained(described, CPU)
         classifier.start_from(*layer)
-        found = classifier.probabilities(contents)
+        found = classifier.probabilities(photos)
     np.testing.assert_allclose(found, scoring.probabilities(head, described, test.X), atol=1e-3)
 
     set_params(digits, finetune__method="full")
