@@ -150,6 +150,32 @@ def test_every_method_starts_at_the_head_learns_and_comes_back_from_disk(
     assert not any("lora" in name for name, _ in loaded.encoder.body.named_modules()), "merged"
 
 
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_a_run_that_broke_off_goes_on_to_the_same_weights(
+    modality: Modality, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = settings(epochs=3)  # of five steps
+    whole = fresh(modality, tiny_encoder, chosen)
+    train(whole, modality, chosen)
+
+    class Killed(Exception):
+        pass
+
+    def killed(self: Progress, args: Any, state: Any, control: Any, **of: Any) -> None:
+        end_of_step(self, args, state, control, **of)
+        if state.global_step == 13:
+            raise Killed
+
+    end_of_step = Progress.on_step_end
+    monkeypatch.setattr(Progress, "on_step_end", killed)
+    with pytest.raises(Killed):
+        train(fresh(modality, tiny_encoder, chosen), modality, chosen, checkpoint_steps=4)
+    monkeypatch.setattr(Progress, "on_step_end", end_of_step)
+    resumed = fresh(modality, tiny_encoder, chosen)
+    assert train(resumed, modality, chosen, checkpoint_steps=4).step == 15
+    assert all(tensor.equal(resumed.state_dict()[name]) for name, tensor in whole.state_dict().items())
+
+
 def test_an_adapter_of_another_backbone_is_refused(tiny_encoder: Path, tmp_path: Path) -> None:
     network = fresh("text", tiny_encoder, settings(method="lora"))
     network.save(tmp_path, method="lora")

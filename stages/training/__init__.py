@@ -142,6 +142,12 @@ class _Trainer(transformers.Trainer):
         self._progress.add_loss(float(total))
         return total
 
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Convolutions lie channels last, which safetensors does not write."""
+        network: Any = self.model
+        state = network.state_dict() if state_dict is None else state_dict
+        super()._save(output_dir, {name: tensor.contiguous() for name, tensor in state.items()})
+
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
         if self.args.should_save:

@@ -122,7 +122,11 @@ class Progress(transformers.TrainerCallback):
         changing = {name for name, parameter in self._network.named_parameters() if parameter.requires_grad}
         changing |= {name for name, _ in self._network.named_buffers()}
         state = self._network.state_dict()
-        return {name: tensor.detach().cpu().clone() for name, tensor in state.items() if name in changing}
+        return {
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, tensor in state.items()
+            if name in changing
+        }
 
 
 def diverged(step: int, learning_rate: float) -> HeadstartError:
