@@ -158,17 +158,17 @@ def test_a_run_that_broke_off_goes_on_to_the_same_weights(
     whole = fresh(modality, tiny_encoder, chosen)
     train(whole, modality, chosen)
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def killed(self: Progress, args: Any, state: Any, control: Any, **of: Any) -> None:
         end_of_step(self, args, state, control, **of)
         if state.global_step == 13:
-            raise Killed
+            raise KilledError
 
     end_of_step = Progress.on_step_end
     monkeypatch.setattr(Progress, "on_step_end", killed)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train(fresh(modality, tiny_encoder, chosen), modality, chosen, checkpoint_steps=4)
     monkeypatch.setattr(Progress, "on_step_end", end_of_step)
     resumed = fresh(modality, tiny_encoder, chosen)
