@@ -133,20 +133,12 @@ def _outcome(progress: "Progress") -> str:
 
 
 def _rows(prepared: Path, split: str, trained: Model, budget: BudgetParams) -> "tuple[list[Any], np.ndarray, str]":
-    """Inputs and label indices of the rows of a split that the budget allows, and a hash of both.
-
-    The budget holds for validation too: few labels are few for everything. A class without training rows is left out.
-    """
-    import numpy as np
-
+    """Inputs and label indices of the rows of a split that can be used, and a hash of both."""
     from stages import samples
 
     rows = samples.read(prepared, split)
-    ids, labels = (rows[name].to_pylist() for name in ("id", "label"))
-    place = {label: index for index, label in enumerate(trained.labels)}
-    usable = samples.within_budget(ids, labels, budget) & np.array([label in place for label in labels], dtype=bool)
-    rows = rows.filter(usable)
-    y = np.array([place[label] for label in rows["label"].to_pylist()], dtype=np.int64)
+    mask, y = samples.usable(rows["id"].to_pylist(), rows["label"].to_pylist(), budget, trained.labels)
+    rows = rows.filter(mask)
     digest = hashlib.sha256("".join([*rows["id"].to_pylist(), *map(str, y)]).encode()).hexdigest()
     return rows[trained.modality].to_pylist(), y, digest
 

@@ -96,6 +96,22 @@ def within_budget(
     return mask
 
 
+def usable(
+    ids: Sequence[str] | np.ndarray, labels: Sequence[str] | np.ndarray, budget: BudgetParams, known: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows within the budget have one of the `known` labels, and the indices of their labels.
+
+    The budget holds for validation rows too: few labels are few for everything.
+
+    Returns:
+        (rows,) boolean mask, and (usable rows,) label indices.
+    """
+    place = {label: index for index, label in enumerate(known)}
+    mask = within_budget(ids, labels, budget) & np.array([label in place for label in labels], dtype=bool)
+    names = np.asarray(labels, dtype=object)[mask]
+    return mask, np.array([place[label] for label in names], dtype=np.int64)
+
+
 def read(prepared: Path, split: str) -> pa.Table:
     """One split of the prepared table, whole: id, text or image, label, group, source."""
     return shards.read_all(prepared / split)

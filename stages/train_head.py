@@ -14,8 +14,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from stages import calibration, cli, features, heads, linear, model, outputs, params, samples, scoring
 from stages.params import BudgetParams, TrainHeadParams
 
@@ -58,17 +56,12 @@ def train_head(*, source: Path, target: Path, budget: BudgetParams, settings: Tr
 
 
 def _calibrated(head: heads.Head, validation: features.Features, budget: BudgetParams) -> tuple[heads.Head, float]:
-    """The head with a temperature that fits the validation rows, and by which factor that changed.
-
-    The budget holds for validation too: few labels are few for everything. A class without training rows is left out.
-    """
-    place = {label: index for index, label in enumerate(head.labels)}
-    usable = samples.within_budget(validation.ids, validation.labels, budget)
-    rows = validation.select(usable & np.array([label in place for label in validation.labels], dtype=bool))
-    if len(rows.ids) < calibration.LEAST_ROWS:
+    """The head with a temperature that fits the validation rows, and by which factor that changed."""
+    mask, y = samples.usable(validation.ids, validation.labels, budget, head.labels)
+    if len(y) < calibration.LEAST_ROWS:
         return head, 1.0
-    y = np.array([place[label] for label in rows.labels])
-    factor = calibration.fit_temperature(scoring.logarithm(head.probabilities(rows.X)), y)
+    P = head.probabilities(validation.select(mask).X)
+    factor = calibration.fit_temperature(scoring.logarithm(P), y)
     return replace(head, temperature=head.temperature * factor), factor
 
 
