@@ -110,6 +110,7 @@ def train(
             progress.resume(*checkpoints.read_progress(checkpoint))
             print(f"finetune: goes on from step {progress.step:,} of a run that was killed", file=sys.stderr)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        trainer.accelerator.end_training()  # a process that ends with its connections open may abort
     progress.finish(settings.learning_rate)
     return progress
 
