@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from stages import cost
 from stages.errors import HeadstartError
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -57,19 +58,22 @@ def run(main: Callable[[], None]) -> None:
         threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     # SIGTERM unwinds like an exception, so that half-written outputs are removed on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    code = 0
     try:
         main()
     except HeadstartError as error:
+        code = 1
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
+        code = 1
         where = f" at {error.filename}" if error.filename else ""
         print(f"error: the disk is full{where} ({os.strerror(error.errno)}); free space and run again", file=sys.stderr)
-        sys.exit(1)
     except KeyboardInterrupt:
-        sys.exit(130)
+        code = 130
+    cost.log(Path(sys.argv[0]).stem, code)
+    sys.exit(code)
 
 
 def _end_with(parent: int) -> None:

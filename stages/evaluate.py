@@ -1,14 +1,14 @@
-"""Evaluate: how good head and fine-tuned model are on the test rows, and how sure that is.
+"""Evaluate: how good head and fine-tuned model are on the test rows, how sure that is, and what transfer was worth.
 
     python -m stages.evaluate data/prepared data/features data/head data/finetuned data/evaluation
 
-Reads `evaluate` and `runtime` from params.yaml. Writes metrics.json, predictions.parquet (every probability of every
-test row) and plots/ (data that `dvc plots show` draws).
+Reads `budget`, `evaluate` and `runtime` from params.yaml. Writes metrics.json, predictions.parquet (every probability
+of every test row), near_duplicates.parquet, label_errors.parquet, plots/ (data that `dvc plots show` draws) and
+report.html, one file that needs nothing else.
 """
 
-import json
-import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,44 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages import cli, features, metrics, model, outputs, params, predictions, samples, scoring
+from stages import (
+    baseline,
+    cli,
+    cost,
+    features,
+    label_errors,
+    learning_curve,
+    metrics,
+    model,
+    near_duplicates,
+    outputs,
+    params,
+    plots,
+    predictions,
+    report,
+    rounded,
+    samples,
+    scoring,
+    slices,
+)
 from stages.errors import HeadstartError
+from stages.features import Features
+from stages.learning_curve import Curve
 from stages.model import Model
-from stages.params import EvaluateParams, RuntimeParams
+from stages.near_duplicates import Pair
+from stages.params import BudgetParams, EvaluateParams, RuntimeParams
 
-PLOTS = ("confusion", "roc", "pr", "per_class")
-DECIMALS = 4  # below the noise of any test set, and short enough to read
+PAIRS = (("head", "baseline"), ("finetuned", "baseline"), ("finetuned", "head"))  # whose difference is reported
+
+
+@dataclass(frozen=True)
+class _Test:
+    """The test rows, what is known of them, and what each model says: name to (rows, labels) probabilities."""
+
+    rows: Features
+    truth: np.ndarray  # (rows,) label indices
+    labels: tuple[str, ...]
+    scored: dict[str, np.ndarray]
 
 
 def evaluate(
@@ -32,50 +63,95 @@ def evaluate(
     head: Path,
     finetuned: Path,
     target: Path,
+    budget: BudgetParams,
     settings: EvaluateParams,
     runtime: RuntimeParams,
 ) -> None:
-    """Score the test rows with the head, and with the fine-tuned model if there is one.
+    """Score the test rows with the head, with the fine-tuned model if there is one, and with the baseline.
 
     Raises:
         HeadstartError: an input is missing or damaged, or the head was trained on features of another backbone.
     """
-    start = time.perf_counter()
-    test = features.read(source, "test")
-    trained = model.read(head)
-    if trained is None:
-        raise HeadstartError(f"{head / model.FILE} describes no head; run `dvc repro train_head`")
-    if trained.fingerprint != test.metadata.fingerprint:
-        raise HeadstartError(f"{head} was trained on features of another backbone than {source} holds; run `dvc repro`")
-    if unknown := sorted(set(test.labels) - set(trained.labels)):
+    trained, tuned = _models(source, head, finetuned)
+    rows = features.read(source, "test")
+    if unknown := sorted(set(rows.labels) - set(trained.labels)):
         raise HeadstartError(
             f"{source / 'test'} has rows of class {unknown[0]}, which {head} does not know; run `dvc repro`"
         )
-    truth = np.array([trained.labels.index(label) for label in test.labels])
-    scored = {"head": scoring.probabilities(head, trained, test.X)}
-    if (tuned := model.read(finetuned)) is not None:
-        if tuned.labels != trained.labels:
-            raise HeadstartError(f"{finetuned} and {head} have different labels; run `dvc repro finetune`")
-        scored["finetuned"] = _finetuned(prepared, finetuned, tuned, test.ids, runtime)
+    train = features.read(source, "train")
+    train = train.select(samples.within_budget(train.ids, train.labels, budget))
+    curves = learning_curve.of_both(prepared, train, rows, trained, settings)
+    scored = {"head": scoring.probabilities(head, trained, rows.X)}
+    if tuned:
+        scored["finetuned"] = _finetuned(prepared, finetuned, tuned, rows.ids, runtime)
+    if "baseline" in curves:
+        scored["baseline"] = curves["baseline"].P
+    truth = np.array([trained.labels.index(label) for label in rows.labels])
+    test = _Test(rows, truth, trained.labels, scored)
+    pairs = near_duplicates.find(train.X, rows.X, settings.near_duplicates)
+    suspects = {
+        "train": label_errors.in_training(train, curves["backbone"].C),
+        "test": label_errors.find(truth, scored["head"]),
+    }
+
+    content = _metrics(test, settings)
+    for name, described in {"head": trained, "finetuned": tuned}.items():
+        if described:
+            P = scoring.softmax(scoring.logarithm(scored[name]) * described.validation_temperature)
+            content[name]["calibration_error_before"] = metrics.calibration_error(truth, P)
+    if tuned:
+        content["finetuned_kept_epoch"] = tuned.training["kept_epoch"]  # 0: no epoch was better than the head
+    content["labels_saved"] = learning_curve.labels_saved(curves)
+    content["near_duplicates"] = _without(test, pairs)
+    content["label_errors"] = {split: len(found) for split, found in suspects.items()}
+    slice_of = slices.names(prepared, rows.ids)
+    points = {name: plots.of_model(truth, P, trained.labels) for name, P in scored.items()}
+    for name, P in scored.items():
+        points[name]["slices"] = slices.metrics_of(slice_of, truth, P, settings)
+    drawn = {name: plots.of_curve(curve) for name, curve in curves.items()}
     with outputs.directory(target) as out:
-        report = _metrics(truth, scored, settings)
-        for name, described in {"head": trained, "finetuned": tuned}.items():
-            if described:
-                P = scoring.softmax(scoring.logarithm(scored[name]) * described.validation_temperature)
-                report[name]["calibration_error_before"] = metrics.calibration_error(truth, P)
-        if tuned:
-            report["finetuned_kept_epoch"] = tuned.training["kept_epoch"]  # 0: no epoch was better than the head
-        _write_plots(out / "plots", truth, scored, trained.labels)
-        epochs = tuned.training["epochs"] if tuned else []
-        _write_json(out / "plots" / "finetuned" / "training.json", epochs)
-        pq.write_table(_predictions(test, scored, trained.labels), out / "predictions.parquet", compression="zstd")
-        _write_json(out / "metrics.json", report)
-    for name in scored:
-        low, high = report.get(f"{name}_ci95", {}).get("accuracy", {}).values() or (np.nan, np.nan)
-        interval = "" if np.isnan(low) else f" (95 % interval {low:.3f} to {high:.3f})"
-        found = report[name]
-        print(f"evaluate: {name} accuracy {found['accuracy']:.3f}{interval}, macro F1 {found['macro_f1']:.3f}")
-    print(f"evaluate: {len(truth):,} test rows in {time.perf_counter() - start:.1f} s")
+        plots.write(out / "plots", points, {"backbone": [], "baseline": []} | drawn)
+        rounded.write_json(out / "plots" / "finetuned" / "training.json", tuned.training["epochs"] if tuned else [])
+        pq.write_table(_predictions(test), out / "predictions.parquet", compression="zstd")
+        pq.write_table(near_duplicates.table(pairs, train, rows), out / "near_duplicates.parquet", compression="zstd")
+        pq.write_table(
+            label_errors.table(suspects, {"train": train, "test": rows}, trained.labels),
+            out / "label_errors.parquet",
+            compression="zstd",
+        )
+        rounded.write_json(out / "metrics.json", content)
+        report.write(
+            out / report.FILE,
+            prepared,
+            report.Content(
+                head=trained,
+                finetuned=tuned,
+                train=train,
+                test=rows,
+                truth=truth,
+                scored=scored,
+                metrics=content,
+                plots=points,
+                curves=drawn,
+                pairs=pairs,
+                suspects=suspects,
+                baseline=baseline.NAMES[trained.modality],
+                settings={"budget": budget.model_dump(), "evaluate": settings.model_dump()},
+            ),
+        )
+    _print(content, scored, curves)
+
+
+def _models(source: Path, head: Path, finetuned: Path) -> tuple[Model, Model | None]:
+    """What head and fine-tuned model are; None where fine-tuning was not asked for."""
+    trained, tuned = model.read(head), model.read(finetuned)
+    if trained is None:
+        raise HeadstartError(f"{head / model.FILE} describes no head; run `dvc repro train_head`")
+    if trained.fingerprint != features.read_metadata(source / "test").fingerprint:
+        raise HeadstartError(f"{head} was trained on features of another backbone than {source} holds; run `dvc repro`")
+    if tuned and tuned.labels != trained.labels:
+        raise HeadstartError(f"{finetuned} and {head} have different labels; run `dvc repro finetune`")
+    return trained, tuned
 
 
 def _finetuned(prepared: Path, folder: Path, tuned: Model, ids: np.ndarray, runtime: RuntimeParams) -> np.ndarray:
@@ -83,69 +159,85 @@ def _finetuned(prepared: Path, folder: Path, tuned: Model, ids: np.ndarray, runt
     from stages.backbones import classifier
 
     loaded = classifier.load(folder, tuned, runtime)
-    found: dict[str, np.ndarray] = {}
-    for window in samples.windows(prepared, "test", tuned.modality):
-        found |= zip(window.ids, loaded.probabilities(window.inputs), strict=True)
-    if missing := [each for each in ids if each not in found]:
-        raise HeadstartError(f"{prepared / 'test'} lacks the row {missing[0]} of the feature table; run `dvc repro`")
-    return np.stack([found[each] for each in ids])
+    return np.stack(samples.of_ids(prepared, "test", tuned.modality, ids.tolist(), loaded.probabilities))
 
 
-def _metrics(truth: np.ndarray, scored: Mapping[str, np.ndarray], settings: EvaluateParams) -> dict[str, Any]:
-    report: dict[str, Any] = {"test_rows": len(truth), "classes": next(iter(scored.values())).shape[1]}
+def _metrics(test: _Test, settings: EvaluateParams) -> dict[str, Any]:
+    """Headline metrics of each model and of their differences, all with intervals from the same resamples."""
+    truth, scored = test.truth, test.scored
+    resampled = metrics.bootstrap(truth, scored, resamples=settings.bootstrap, seed=settings.seed)
+    content: dict[str, Any] = {"test_rows": len(truth), "classes": len(test.labels)}
+
+    def add_intervals(name: str, values: Mapping[str, np.ndarray]) -> None:
+        if found := metrics.intervals(values):
+            content[f"{name}_ci95"] = {each: {"low": low, "high": high} for each, (low, high) in found.items()}
+
     for name, P in scored.items():
-        report[name] = metrics.headline(truth, P) | {"calibration_error": metrics.calibration_error(truth, P)}
-        found = metrics.intervals(truth, P, resamples=settings.bootstrap, seed=settings.seed)
-        if found:
-            report[f"{name}_ci95"] = {each: {"low": low, "high": high} for each, (low, high) in found.items()}
-    return report
+        content[name] = metrics.headline(truth, P) | {"calibration_error": metrics.calibration_error(truth, P)}
+        add_intervals(name, resampled[name])
+    for name, other in PAIRS:
+        if name in scored and other in scored:
+            metric = [each for each in metrics.headline(truth, scored[name]) if each in content[other]]
+            difference = {each: content[name][each] - content[other][each] for each in metric}
+            p_value = metrics.mcnemar(truth, scored[name], scored[other])
+            content[f"{name}_minus_{other}"] = difference | {"p_value": p_value}
+            values = {each: resampled[name][each] - resampled[other][each] for each in resampled[name]}
+            add_intervals(f"{name}_minus_{other}", values)
+    return content
 
 
-def _predictions(test: features.Features, scored: Mapping[str, np.ndarray], labels: tuple[str, ...]) -> pa.Table:
+def _without(test: _Test, pairs: list[Pair]) -> dict[str, Any]:
+    """How many test rows are near a training row, and the headline metrics without them."""
+    kept = np.ones(len(test.truth), dtype=bool)
+    kept[[pair.test for pair in pairs]] = False
+    content: dict[str, Any] = {"test_rows": len(pairs)}
+    if pairs and kept.any():
+        for name, P in test.scored.items():
+            content[f"{name}_without"] = metrics.headline(test.truth[kept], P[kept])
+    return content
+
+
+def _predictions(test: _Test) -> pa.Table:
     """One row for each model and test row."""
     return pa.concat_tables(
         pa.table(
             {
                 "model": pa.array([name] * len(P), pa.string()),
-                "id": pa.array(test.ids, pa.string()),
-                "label": pa.array(test.labels, pa.string()),
-                **predictions.columns(P, labels),
+                "id": pa.array(test.rows.ids, pa.string()),
+                "label": pa.array(test.rows.labels, pa.string()),
+                **predictions.columns(P, test.labels),
             }
         )
-        for name, P in scored.items()
+        for name, P in test.scored.items()
     ).combine_chunks()
 
 
-def _write_plots(folder: Path, truth: np.ndarray, scored: Mapping[str, np.ndarray], labels: tuple[str, ...]) -> None:
-    """One file for each model and plot. The fine-tuned model's are empty without one: dvc.yaml names them all."""
-    for name in ("head", "finetuned"):
-        plots: dict[str, list[dict[str, Any]]] = {plot: [] for plot in PLOTS}
-        if (P := scored.get(name)) is not None:
-            predicted = P.argmax(axis=1)
-            plots["confusion"] = [
-                {"actual": labels[actual], "predicted": labels[guess]}
-                for actual, guess in zip(truth, predicted, strict=True)
-            ]
-            plots["roc"], plots["pr"] = metrics.curves(truth, P)
-            plots["per_class"] = metrics.per_class(truth, P, labels)
-        for plot, points in plots.items():
-            (folder / name).mkdir(parents=True, exist_ok=True)
-            _write_json(folder / name / f"{plot}.json", points)
-
-
-def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(_rounded(content), indent=1, ensure_ascii=False) + "\n", "utf-8")
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_rounded(each) for each in value]
-    if not isinstance(value, float):
-        return value
-    # Small ones, such as learning rates, keep three digits.
-    return round(value, DECIMALS) if abs(value) >= 0.01 else float(f"{value:.3g}")
+def _print(content: Mapping[str, Any], scored: Mapping[str, np.ndarray], curves: Mapping[str, Curve]) -> None:
+    for name in scored:
+        ends = content.get(f"{name}_ci95", {}).get("accuracy")
+        interval = f" (95 % interval {ends['low']:.3f} to {ends['high']:.3f})" if ends else ""
+        found = content[name]
+        print(f"evaluate: {name} accuracy {found['accuracy']:.3f}{interval}, macro F1 {found['macro_f1']:.3f}")
+    for name, other in PAIRS:
+        if difference := content.get(f"{name}_minus_{other}"):
+            ends = content.get(f"{name}_minus_{other}_ci95", {}).get("accuracy")
+            interval = f" (95 % interval {ends['low']:+.3f} to {ends['high']:+.3f})" if ends else ""
+            print(
+                f"evaluate: {name} - {other}: accuracy {difference['accuracy']:+.3f}{interval},"
+                f" p = {difference['p_value']:.2g}"
+            )
+    saved = content["labels_saved"]
+    if "baseline" in saved:
+        needed = saved["baseline"] if isinstance(saved["baseline"], str) else f"{saved['baseline']:.0f}"
+        print(
+            f"evaluate: accuracy {saved['accuracy']:.3f} takes {saved['backbone']:.0f} labels per class with the"
+            f" backbone, {needed} without"
+        )
+    near, suspects = content["near_duplicates"]["test_rows"], content["label_errors"]
+    print(
+        f"evaluate: {content['test_rows']:,} test rows, {near:,} of them near a training row; likely label errors:"
+        f" {suspects['train']:,} in train, {suspects['test']:,} in test; in {cost.spent()}"
+    )
 
 
 def main() -> None:
@@ -164,6 +256,7 @@ def main() -> None:
         head=args.head,
         finetuned=args.finetuned,
         target=args.evaluation,
+        budget=settings.budget,
         settings=settings.evaluate,
         runtime=settings.runtime,
     )

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from tqdm import tqdm
 
-from stages import backbones, cli, features, outputs, params, rowcache, samples, shards
+from stages import backbones, cli, cost, features, outputs, params, rowcache, samples, shards
 from stages.features import Matrix
 from stages.params import BackboneParams, ExtractParams, RuntimeParams
 from stages.rowcache import RowCache
@@ -40,7 +40,6 @@ def extract(
         HeadstartError: the prepared table is missing or damaged, the backbone cannot be loaded, or the row cache cannot
             be written.
     """
-    start = time.perf_counter()
     source = samples.source(prepared)
     rows = {split: shards.count(prepared / split) for split in samples.SPLITS}
     backbone = backbones.load(
@@ -76,10 +75,9 @@ def extract(
                         progress.update(len(window.inputs))
                     writer.write_rows(window.ids, window.labels, X)
         backbone.save(out / "train" / features.BACKBONE_FOLDER)
-    seconds = time.perf_counter() - start
     print(
         f"extract: {total:,} rows{f' ({cached:,} from the cache)' if cached else ''} -> {backbone.dim:,} dimensions by"
-        f" {spec.name} in {seconds:.1f} s ({total / seconds:,.0f} rows/s)"
+        f" {spec.name} in {cost.spent()} ({total / cost.seconds():,.0f} rows/s)"
     )
 
 

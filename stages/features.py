@@ -4,7 +4,7 @@ Dense backbones write `feature: fixed_size_list<float16 or float32>[dim]`, spars
 `values: list<float32>`. The metadata tells which backbone made the vectors, and with what settings.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -19,6 +19,8 @@ from stages.params import BackboneParams, ExtractParams, Modality, Section, vali
 BACKBONE_FOLDER = "backbone"  # beside the training shards: what a fitted backbone needs to be restored
 
 Matrix: TypeAlias = "np.ndarray | sparse.csr_matrix"
+# From indices of training rows to the vectors of these rows, and of the test rows.
+Vectors: TypeAlias = Callable[[np.ndarray], tuple["Matrix", "Matrix"]]
 
 
 class Metadata(Section):

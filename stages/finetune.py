@@ -12,14 +12,13 @@ next task.
 
 import hashlib
 import re
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages import backbones, cli, linear, model, outputs, params
+from stages import backbones, cli, cost, linear, model, outputs, params
 from stages.errors import HeadstartError
 from stages.model import Model
-from stages.params import BudgetParams, FinetuneParams, RuntimeParams, TrainHeadParams
+from stages.params import BudgetParams, FinetuneParams, RuntimeParams
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,9 +45,8 @@ def finetune(
     if settings.method == "none":
         with outputs.directory(target) as out:
             model.write(out, None)
-        print("finetune: method none, nothing to train")
+        print(f"finetune: method none, nothing to train, in {cost.spent()}")
         return
-    start = time.perf_counter()
     trained = model.read(head)
     if trained is None:
         raise HeadstartError(f"{head / model.FILE} describes no head; run `dvc repro train_head`")
@@ -108,7 +106,7 @@ def finetune(
         curves.write(out / curves.FOLDER, progress.history)
     print(
         f"finetune: {settings.method}, {len(inputs):,} rows, {progress.step:,} steps"
-        f" in {time.perf_counter() - start:.1f} s, {_outcome(progress)}"
+        f" in {cost.spent()}, {_outcome(progress)}"
     )
 
 
@@ -151,7 +149,7 @@ def _linear_layer(source: Path, head: Path, budget: BudgetParams) -> "tuple[np.n
         return layer
     train = features.read(source, "train")
     train = train.select(samples.within_budget(train.ids, train.labels, budget))
-    logistic, _ = heads.fit(train.X, train.labels, TrainHeadParams(kind="logistic"))
+    logistic, _ = heads.logistic_head(train.X, train.labels)
     layer = heads.linear_layer(logistic)
     assert layer is not None
     return layer

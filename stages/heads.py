@@ -49,6 +49,7 @@ ESTIMATORS = (
 TRUSTED = "scipy.sparse._csr.csr_matrix"  # what knn keeps of sparse features; numbers only, read without pickle
 LARGE = 5e7  # values of X times labels: with more, a sweep of logistic takes our solver, which is several times as fast
 NEEDS_CALIBRATION = ("linear_svm", "ridge")
+USUAL_C = 10.0  # where there are too few rows to choose
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,9 @@ def fit(X: Matrix, labels: np.ndarray, settings: TrainHeadParams) -> tuple[Head,
     with threadpool_limits(1), warnings.catch_warnings():
         # The step limit of mlp is its early stopping, and no reason for a warning.
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings(
+            "ignore", "The number of unique classes"
+        )  # many classes of few rows each are usual here
         if len(candidates) > 1 or settings.kind in NEEDS_CALIBRATION:
             if folds < 2:
                 raise HeadstartError(
@@ -119,6 +123,29 @@ def fit(X: Matrix, labels: np.ndarray, settings: TrainHeadParams) -> tuple[Head,
             chosen = Chosen(parameter, candidates[best], candidates, folds, tuple(losses), tuple(accuracies))
         estimator = _fit(X, y, chosen.value, settings)
     return Head(estimator, tuple(names.tolist()), temperature), chosen
+
+
+def logistic_head(X: Matrix, labels: np.ndarray, C: float | None = None) -> tuple[Head, float]:
+    """A logistic head and its C: the given one, or chosen by cross-validation where there are rows for that."""
+    if C is None:
+        smallest = np.unique(labels.astype(str), return_counts=True)[1].min()
+        settings = TrainHeadParams() if smallest > 1 else TrainHeadParams(C=(USUAL_C,))
+    else:
+        settings = TrainHeadParams(C=(C,))
+    head, chosen = fit(X, labels, settings)
+    return head, chosen.value
+
+
+def out_of_fold(X: Matrix, labels: np.ndarray, C: float) -> np.ndarray:
+    """Probabilities of a logistic head for each row, by a fit on the other folds: (rows, labels).
+
+    Every class needs two rows or more. The labels are in sorted order.
+    """
+    y = np.unique(labels.astype(str), return_inverse=True)[1]
+    settings = TrainHeadParams(C=(C,))
+    with threadpool_limits(1):
+        scores = _cross_validate(X, y, min(settings.folds, int(np.bincount(y).min())), settings.C, settings)
+    return np.asarray(softmax(scores[0], axis=1))
 
 
 def linear_layer(head: Head) -> tuple[np.ndarray, np.ndarray] | None:

@@ -4,12 +4,14 @@
 vector of counts, and 1,000 of them are one matrix product instead of 1,000 passes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from scipy.special import bdtr
 
 BLOCK = 2**24  # elements of the weight matrices held at a time
 CURVE_POINTS = 500
+BINS = 15  # of confidence
 
 
 def headline(truth: np.ndarray, P: np.ndarray) -> dict[str, float]:
@@ -22,35 +24,77 @@ def headline(truth: np.ndarray, P: np.ndarray) -> dict[str, float]:
     return {name: float(value[0]) for name, value in values.items() if not np.isnan(value[0])}
 
 
-def intervals(truth: np.ndarray, P: np.ndarray, *, resamples: int, seed: int) -> dict[str, tuple[float, float]]:
-    """95 % intervals of the headline metrics: the percentile bootstrap, stratified by class.
+def bootstrap(
+    truth: np.ndarray, models: Mapping[str, np.ndarray], *, resamples: int, seed: int
+) -> dict[str, dict[str, np.ndarray]]:
+    """Headline metrics of each model on the same resamples of the rows, drawn with replacement inside each class.
+
+    The same rows for all models: the difference of two is that of a paired bootstrap.
+
+    Args:
+        models: name to P.
+
+    Returns:
+        For each model, metric to values, (resamples,). No metrics for no resamples.
 
     Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.
     """
     generator = np.random.default_rng(seed)
     block = max(1, BLOCK // max(len(truth), 1))
-    parts = [
-        _weighted(truth, P, _resample(truth, min(block, resamples - done), generator))
-        for done in range(0, resamples, block)
-    ]
+    parts: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in models}
+    for done in range(0, resamples, block):
+        weights = _resample(truth, min(block, resamples - done), generator)
+        for name, P in models.items():
+            parts[name].append(_weighted(truth, P, weights))
+    return {
+        model: {metric: np.concatenate([each[metric] for each in found]) for metric in (found[0] if found else ())}
+        for model, found in parts.items()
+    }
+
+
+def intervals(values: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float]]:
+    """The middle 95 % (the percentile interval) of each metric that is defined on every resample: low and high."""
     out = {}
-    for name in parts[0] if parts else ():
-        values = np.concatenate([part[name] for part in parts])
-        if not np.isnan(values).any():
-            low, high = np.quantile(values, (0.025, 0.975))
+    for name, found in values.items():
+        if not np.isnan(found).any():
+            low, high = np.quantile(found, (0.025, 0.975))
             out[name] = (float(low), float(high))
     return out
 
 
-def calibration_error(truth: np.ndarray, P: np.ndarray, bins: int = 15) -> float:
+def mcnemar(truth: np.ndarray, P: np.ndarray, Q: np.ndarray) -> float:
+    """Two-sided p-value of McNemar's exact test: whether `P` and `Q` are right equally often.
+
+    Only rows that one of them gets right and the other wrong count; each is a throw of a fair coin if both are equally
+    good. Source: McNemar 1947, Note on the Sampling Error of the Difference between Correlated Proportions.
+    """
+    first, second = P.argmax(axis=1) == truth, Q.argmax(axis=1) == truth
+    wins, losses = int((first & ~second).sum()), int((second & ~first).sum())
+    return min(1.0, 2 * float(bdtr(min(wins, losses), wins + losses, 0.5))) if wins + losses else 1.0
+
+
+def calibration_error(truth: np.ndarray, P: np.ndarray) -> float:
     """Expected calibration error of the likeliest label: how far confidence is from accuracy, in bins of equal width.
 
     Source: Guo et al. 2017, On Calibration of Modern Neural Networks, section 2.
     """
+    bins = reliability(truth, P)
+    return sum(abs(each["accuracy"] - each["confidence"]) * each["rows"] for each in bins) / len(truth)
+
+
+def reliability(truth: np.ndarray, P: np.ndarray) -> list[dict[str, float]]:
+    """Mean confidence in the likeliest label, accuracy, and rows of each bin of confidence that has rows."""
     confidence, right = P.max(axis=1), P.argmax(axis=1) == truth
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = np.bincount(place, right - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / len(truth))
+    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    rows = np.bincount(place, minlength=BINS)
+    sums = {
+        "confidence": np.bincount(place, confidence, minlength=BINS),
+        "accuracy": np.bincount(place, right, minlength=BINS),
+    }
+    return [
+        {**{name: float(total[k] / rows[k]) for name, total in sums.items()}, "rows": int(rows[k])}
+        for k in np.flatnonzero(rows)
+    ]
 
 
 def per_class(truth: np.ndarray, P: np.ndarray, labels: Sequence[str]) -> list[dict[str, float | int | str]]:

@@ -54,6 +54,7 @@ class PrepareParams(Section):
     modality: Literal["auto", "text", "image"] = "auto"
     split: Name | None = None
     group: Name | None = None
+    slice: Name | None = None
     validation: Fraction = 0.15
     test: Fraction = 0.2
     seed: int = 0
@@ -117,7 +118,7 @@ class FinetuneParams(Section):
     """Training on from the pretrained weights."""
 
     method: Literal["none", "full", "last_block", "lora"] = "none"
-    objective: Literal["cross_entropy", "contrastive"] = "cross_entropy"
+    contrastive: Annotated[Number, Field(ge=0)] = 0.0
     contrastive_temperature: Positive = 0.1
     label_names: bool = False
     token_dropout: Fraction = 0.0
@@ -142,9 +143,12 @@ class FinetuneParams(Section):
 
 
 class EvaluateParams(Section):
-    """How sure the metrics are."""
+    """How sure the metrics are, and what they are compared with."""
 
     bootstrap: Annotated[int, Field(ge=0)] = 1000
+    learning_curve: Annotated[tuple[Count, ...], BeforeValidator(_tuple)] = (2, 5, 10, 20, 50)
+    repeats: Count = 5
+    near_duplicates: Annotated[Number, Field(gt=0, le=1)] = 0.98
     seed: int = 0
 
 

@@ -8,7 +8,6 @@ labels are not needed. OUT gets one row for each row of NEW, in order: source, t
 predicted, confidence, one p_LABEL for each label, and rejected: why a row could not be classified, or null.
 """
 
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -25,6 +24,7 @@ from tqdm import tqdm
 from stages import (
     backbones,
     cli,
+    cost,
     features,
     images,
     model,
@@ -49,7 +49,6 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
     Raises:
         HeadstartError: no model, no readable table with the model's input column, or another backbone than it needs.
     """
-    start = time.perf_counter()
     trained = model.read(folder)
     if trained is None:
         raise HeadstartError(f"{folder} holds no model, since finetune.method was none; use the head's folder")
@@ -76,10 +75,7 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
             progress.update(len(window))
         if writer is None:
             raise HeadstartError(f"{new} has no rows to classify")
-    print(
-        f"predict: {counts[False]:,} rows classified, {counts[True]:,} rejected -> {target}"
-        f" in {time.perf_counter() - start:.1f} s"
-    )
+    print(f"predict: {counts[False]:,} rows classified, {counts[True]:,} rejected -> {target} in {cost.spent()}")
 
 
 def _ready(row: Row, trained: Model) -> Row:

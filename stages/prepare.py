@@ -7,7 +7,6 @@ rejected.parquet (source and reason of each row left out) and summary.json (coun
 """
 
 import json
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -20,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from stages import cli, images, outputs, parallel, params, samples, sources
+from stages import cli, cost, images, outputs, parallel, params, samples, sources
 from stages.errors import HeadstartError
 from stages.params import PrepareParams
 from stages.sources import Row
@@ -76,8 +75,7 @@ def prepare(prepared: Path, settings: PrepareParams) -> None:
         HeadstartError: the source cannot be read, too many rows are unreadable, there is one class only, a class has
             no training row, or no test row is left.
     """
-    start = time.perf_counter()
-    columns = sources.Columns(settings.input, settings.label, settings.group, settings.split)
+    columns = sources.Columns(settings.input, settings.label, settings.group, settings.slice, settings.split)
     data = Path(settings.data)
     source = samples.Source(
         input="image" if sources.is_image_folder(data) else settings.input,
@@ -107,7 +105,7 @@ def prepare(prepared: Path, settings: PrepareParams) -> None:
     print(
         f"prepare: {plan.rows:,} rows in {len(counts.labels())} classes -> {kept};"
         f" {counts.left_out.total():,} left out ({prepared / 'rejected.parquet'})"
-        f" in {time.perf_counter() - start:.1f} s"
+        f" in {cost.spent()}"
     )
     if plan.names_files and data.is_file():
         print(
@@ -177,7 +175,7 @@ def _second_pass(
             split = _split(row, row_id, plan.given, settings)
             counts.classes[split][row.label] += 1
             batch = batches[split]
-            shown = {"label": row.label, "group": row.group, "source": row.source}
+            shown = {"label": row.label, "group": row.group, "slice": row.slice, "source": row.source}
             batch.append({"id": row_id, source.modality: content, **shown})
             if len(batch) == samples.WINDOW_ROWS[source.modality]:
                 writers[split].write(pa.Table.from_pylist(batch, writers[split].schema))

@@ -5,7 +5,7 @@ from one split to another, and identical content never straddles two.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from stages import shards
+from stages.errors import HeadstartError
 from stages.params import BudgetParams, Modality, Section, validate
 
 SPLITS = ("train", "validation", "test")
@@ -42,13 +43,14 @@ class Window:
 
 
 def writer(folder: Path, source: Source) -> shards.Writer:
-    """Writes one split: id, text or image, label, group, source."""
+    """Writes one split: id, text or image, label, group, slice, source."""
     schema = pa.schema(
         [
             pa.field("id", pa.string(), nullable=False),
             pa.field(source.modality, _CONTENT[source.modality], nullable=False),
             pa.field("label", pa.string(), nullable=False),
             pa.field("group", pa.string()),
+            pa.field("slice", pa.string()),
             pa.field("source", pa.string(), nullable=False),
         ]
     )
@@ -113,7 +115,7 @@ def usable(
 
 
 def read(prepared: Path, split: str) -> pa.Table:
-    """One split of the prepared table, whole: id, text or image, label, group, source."""
+    """One split of the prepared table, whole: id, text or image, label, group, slice, source."""
     return shards.read_all(prepared / split)
 
 
@@ -123,6 +125,27 @@ def windows(prepared: Path, split: str, modality: Modality) -> Iterator[Window]:
     for batch in shards.read(prepared / split, columns, rows=WINDOW_ROWS[modality]):
         ids, inputs, labels = (batch.column(name).to_pylist() for name in columns)
         yield Window(ids, inputs, labels)
+
+
+def of_ids(
+    prepared: Path, split: str, modality: Modality, ids: Sequence[str], function: Callable[[list[Any]], Iterable[Any]]
+) -> list[Any]:
+    """What `function` makes of the inputs of the rows `ids` of a split, in the order of `ids`.
+
+    Args:
+        function: from some inputs to as many results; called on a bounded number of rows at a time.
+
+    Raises:
+        HeadstartError: a row is missing.
+    """
+    wanted, found = set(ids), dict[str, Any]()
+    for window in windows(prepared, split, modality):
+        rows = [row for row, each in enumerate(window.ids) if each in wanted]
+        if rows:
+            found |= zip((window.ids[row] for row in rows), function([window.inputs[row] for row in rows]), strict=True)
+    if missing := next((each for each in ids if each not in found), None):
+        raise HeadstartError(f"{prepared / split} lacks the row {missing} of the feature table; run `dvc repro`")
+    return [found[each] for each in ids]
 
 
 def source(prepared: Path) -> Source:

@@ -108,6 +108,8 @@ def read_all(folder: Path, columns: list[str] | None = None) -> pa.Table:
     """The whole table; its schema even where it has no rows."""
     wanted = schema(folder)
     if columns is not None:
+        if missing := [column for column in columns if column not in wanted.names]:
+            raise HeadstartError(f"{folder} has no column {missing[0]}; run `dvc repro` to make it again")
         wanted = pa.schema([wanted.field(column) for column in columns])
     return pa.Table.from_batches(read(folder, columns), schema=wanted.remove_metadata())
 

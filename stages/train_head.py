@@ -8,13 +8,12 @@ The validation rows decide nothing but how sure the head is of its predictions, 
 """
 
 import shutil
-import time
 from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from stages import calibration, cli, features, heads, linear, model, outputs, params, samples, scoring
+from stages import calibration, cli, cost, features, heads, linear, model, outputs, params, samples, scoring
 from stages.params import BudgetParams, TrainHeadParams
 
 
@@ -24,7 +23,6 @@ def train_head(*, source: Path, target: Path, budget: BudgetParams, settings: Tr
     Raises:
         HeadstartError: the table is missing or damaged, or a class has too few rows.
     """
-    start = time.perf_counter()
     train = features.read(source, "train")
     train = train.select(samples.within_budget(train.ids, train.labels, budget))
     head, chosen = heads.fit(train.X, train.labels, settings)
@@ -51,8 +49,7 @@ def train_head(*, source: Path, target: Path, budget: BudgetParams, settings: Tr
                 extract=train.metadata.extract,
             ),
         )
-    seconds = time.perf_counter() - start
-    print(f"train_head: {_summary(settings.kind, chosen)} on {len(train.ids):,} rows in {seconds:.1f} s")
+    print(f"train_head: {_summary(settings.kind, chosen)} on {len(train.ids):,} rows in {cost.spent()}")
 
 
 def _calibrated(head: heads.Head, validation: features.Features, budget: BudgetParams) -> tuple[heads.Head, float]:

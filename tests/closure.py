@@ -1,4 +1,4 @@
-"""The import closure of a stage's script: the .py files of this project that running it can import."""
+"""The import closure of a stage's script: the files of this project that running it can import or read."""
 
 import ast
 from pathlib import Path
@@ -15,6 +15,9 @@ def closure(verb: str) -> set[str]:
         if path is None or path in found:
             continue
         found.add(path)
+        if path.endswith("__init__.py"):  # what a package holds beside its modules, such as a template
+            beside = [file for file in (ROOT / path).parent.iterdir() if file.is_file() and file.suffix != ".py"]
+            found |= {str(file.relative_to(ROOT)) for file in beside}
         for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))):
             if isinstance(node, ast.Import):
                 waiting += [alias.name for alias in node.names]

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -93,22 +94,25 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+STAGES = {
+    "prepare": ("prepared",),
+    "extract": ("prepared", "features"),
+    "train_head": ("features", "head"),
+    "finetune": ("prepared", "features", "head", "finetuned"),
+    "evaluate": ("prepared", "features", "head", "finetuned", "evaluation"),
+}
+
+
+def stage(project: Path, name: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run `python -m stages.NAME`, with the usual paths unless others are given."""
+    given = arguments or [f"data/{path}" for path in STAGES[name]]
+    return run(project, sys.executable, "-m", f"stages.{name}", *given, check=check)
+
+
 @pytest.fixture
 def verb(project: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run `python -m stages.NAME` with the usual paths."""
-    paths = {
-        "prepare": ["data/prepared"],
-        "extract": ["data/prepared", "data/features"],
-        "train_head": ["data/features", "data/head"],
-        "finetune": ["data/prepared", "data/features", "data/head", "data/finetuned"],
-        "evaluate": ["data/prepared", "data/features", "data/head", "data/finetuned", "data/evaluation"],
-    }
-
-    def call(name: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        given = arguments or paths[name]
-        return run(project, sys.executable, "-m", f"stages.{name}", *given, check=check)
-
-    return call
+    """`stage` in the project."""
+    return partial(stage, project)
 
 
 @pytest.fixture(scope="session")

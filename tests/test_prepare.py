@@ -61,6 +61,18 @@ def test_rows_never_move_when_the_data_grows(tmp_path: Path) -> None:
     assert 0.1 < share < 0.3
 
 
+def test_slices_are_kept_and_move_nothing(tmp_path: Path) -> None:
+    rows = [{"text": f"t{n}", "label": "ab"[n % 2], "where": ["shop", "", "web"][n % 3]} for n in range(90)]
+    table = csv_of(rows, tmp_path / "rows.csv")
+    prepare(tmp_path / "with", settings(table, slice="where"))
+    prepare(tmp_path / "without", settings(table))
+    for split in samples.SPLITS:
+        found, plain = (samples.read(tmp_path / each, split) for each in ("with", "without"))
+        assert found["id"].to_pylist() == plain["id"].to_pylist()
+        assert plain["slice"].null_count == len(plain) and 0 < found["slice"].null_count < len(found)
+        assert set(found["slice"].to_pylist()) == {"shop", "web", None}
+
+
 def test_groups_stay_together(tmp_path: Path) -> None:
     rows = [{**row, "who": f"w{n // 8}"} for n, row in enumerate(ROWS)]
     prepare(tmp_path / "out", settings(csv_of(rows, tmp_path / "rows.csv"), group="who"))

@@ -285,7 +285,7 @@ def test_the_contrastive_loss_is_that_of_its_formula() -> None:
 
 @pytest.mark.parametrize("modality", ["text", "image"])
 def test_contrastive_training_ends_with_a_head_on_its_features(modality: Modality, tiny_encoder: Path) -> None:
-    chosen = settings(objective="contrastive", token_dropout=0.2 if modality == "text" else 0, learning_rate=3e-4)
+    chosen = settings(contrastive=1.0, token_dropout=0.2 if modality == "text" else 0, learning_rate=3e-4)
     network = fresh(modality, tiny_encoder, chosen)
     progress = train(network, modality, chosen)
     assert progress.kept and progress.history[progress.kept - 1]["accuracy"] == 1 > progress.start["accuracy"]

@@ -16,6 +16,7 @@ class Row:
     name: str | None = None  # of an image file, as the source has it
     label: str | None = None
     group: str | None = None
+    slice: str | None = None
     split: str | None = None
     problem: str | None = None
 
@@ -27,10 +28,11 @@ class Columns:
     input: str
     label: str | None = None
     group: str | None = None
+    slice: str | None = None
     split: str | None = None
 
     def names(self) -> list[str]:
-        return [name for name in (self.input, self.label, self.group, self.split) if name is not None]
+        return [name for name in (self.input, self.label, self.group, self.slice, self.split) if name is not None]
 
 
 SPLIT_NAMES = {

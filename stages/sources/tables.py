@@ -68,7 +68,6 @@ def _split_tables(folder: Path) -> dict[Path, str | None]:
 def _row(source: str, values: dict[str, Any], columns: Columns, split: str | None, images_in: Path | None) -> Row:
     """`images_in`: the folder that image paths are relative to; None for text."""
     label = values[columns.label] if columns.label else None
-    group = values[columns.group] if columns.group else None
     content: str | bytes
     if images_in is None:
         content, problem = _text(values[columns.input], columns.input)
@@ -87,10 +86,17 @@ def _row(source: str, values: dict[str, Any], columns: Columns, split: str | Non
         content=type(content)() if problem else content,
         name=name,
         label=None if label is None else str(label).strip(),
-        group=None if group is None or not str(group).strip() else str(group),
+        group=_named(values, columns.group),
+        slice=_named(values, columns.slice),
         split=split,
         problem=problem,
     )
+
+
+def _named(values: dict[str, Any], column: str | None) -> str | None:
+    """The value of an optional column as a name; None where there is none."""
+    value = values[column] if column else None
+    return None if value is None or not str(value).strip() else str(value)
 
 
 def _text(value: Any, column: str) -> tuple[str, str | None]:

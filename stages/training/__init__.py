@@ -57,16 +57,16 @@ def train(
     labels = torch.from_numpy(y).to(encoder.device)
     weights = _class_weights(y, len(classifier.labels), settings).to(encoder.device)
     memory: Memory | None = None
-    if settings.objective == "contrastive":
+    if settings.contrastive:
         memory = Memory(lambda: encoder.encode(inputs), labels, settings.contrastive_temperature)
 
     def losses(scores: Tensor, vectors: Tensor, picked: Tensor) -> Tensor:
         """The loss of each row of a pass: (rows,)."""
         truth = labels[picked]
-        if memory:
-            return memory.losses(vectors, picked) * weights[truth]
         smoothing = settings.label_smoothing
         each = nn.functional.cross_entropy(scores.float(), truth, reduction="none", label_smoothing=smoothing)
+        if memory:
+            each = each + settings.contrastive * memory.losses(vectors, picked)
         return each * weights[truth]
 
     def collate(batch: list[tuple[list[int], int]]) -> Any:

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from stages import heads
 from stages.backbones.classifier import Classifier
-from stages.params import TrainHeadParams
 
 FAR = -1e9  # a similarity that counts for nothing
+C = 10.0  # of the head in the end: cross-validation on rows that the features were fitted to would take too large a one
 
 
 class Memory:
@@ -51,10 +51,8 @@ class Memory:
 
 def refit(classifier: Classifier, vectors: np.ndarray, y: np.ndarray) -> None:
     """Set the classifier layer to a logistic head on the vectors, (rows, dim), of the rows with label indices `y`."""
-    smallest = np.bincount(y).min()
-    settings = TrainHeadParams() if smallest > 1 else TrainHeadParams(C=(10.0,))
     order = np.array(classifier.labels)
-    head, _ = heads.fit(vectors, order[y], settings)
+    head, _ = heads.logistic_head(vectors, order[y], C)
     layer = heads.linear_layer(head)
     assert layer is not None
     place = [head.labels.index(label) for label in classifier.labels]

@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,11 +19,12 @@ from typing import Any
 
 import yaml
 
-from tests.conftest import make_project, run, set_params
+from tests.conftest import STAGES, make_project, set_params, stage
 
 FEW: dict[str, Any] = {
     "method": "full",
-    "objective": "contrastive",
+    "contrastive": 1.0,
+    "label_smoothing": 0.1,
     "label_names": True,
     "token_dropout": 0.2,
     "layer_decay": 0.7,
@@ -34,7 +34,7 @@ FEW: dict[str, Any] = {
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "banking77-10": ({"budget__per_class": 10, "prepare__validation": 0}, FEW),
     "banking77-30": ({"budget__per_class": 30, "prepare__validation": 0}, FEW),
-    "banking77": ({"prepare__validation": 0.05}, {"method": "full"}),
+    "banking77": ({"prepare__validation": 0}, {"method": "full", "label_smoothing": 0.1, "layer_decay": 0.9}),
     "sst2-50": ({"budget__per_class": 50}, {"method": "full"}),
     "reviews": ({"prepare__label": "sentiment"}, {"method": "full"}),
 }
@@ -64,10 +64,10 @@ def main() -> None:
         set_params(project, **changes, **{f"finetune__{key}": value for key, value in finetune.items()})
         for seed in range(arguments.seeds):
             set_params(project, budget__seed=seed, finetune__seed=seed, prepare__seed=seed)
-            for stage, paths in STAGES.items():
+            for name in STAGES:
                 start = time.perf_counter()
-                done = run(project, sys.executable, "-m", f"stages.{stage}", *(f"data/{path}" for path in paths))
-                if stage == "finetune":
+                done = stage(project, name)
+                if name == "finetune":
                     seconds = time.perf_counter() - start
                     print(done.stdout.strip())
             report = json.loads((project / "data/evaluation/metrics.json").read_text())
@@ -75,15 +75,6 @@ def main() -> None:
             print(f"seed {seed}: head {found[-1][0]:.4f}, fine-tuned {found[-1][1]:.4f}, {seconds:.0f} s", flush=True)
     head, tuned, seconds = (statistics.mean(column) for column in zip(*found, strict=True))
     print(f"mean: head {head:.4f}, fine-tuned {tuned:.4f}, difference {tuned - head:+.4f}, {seconds:.0f} s")
-
-
-STAGES = {
-    "prepare": ["prepared"],
-    "extract": ["prepared", "features"],
-    "train_head": ["features", "head"],
-    "finetune": ["prepared", "features", "head", "finetuned"],
-    "evaluate": ["prepared", "features", "head", "finetuned", "evaluation"],
-}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,142 @@
+"""What evaluate writes, on a TF-IDF backbone that takes no time."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from tests.conftest import ROOT, contents, make_project, run, set_params, stage
+
+TFIDF: dict[str, object] = {
+    "prepare__data": "data/rows.csv",
+    "prepare__label": "label",
+    "prepare__split": "split",
+    "backbone__family": "tfidf",
+    "backbone__name": "char_wb",
+    "backbone__revision": None,
+}
+
+
+def evaluated(folder: Path, lines: list[str], **changes: object) -> tuple[dict, Path]:
+    """metrics.json, and the evaluation's folder, of a project whose table has the columns text, label, split."""
+    project = make_project(folder)
+    (project / "data/rows.csv").write_text("\n".join(["text,label,split", *lines]) + "\n")
+    set_params(project, **{**TFIDF, **changes})
+    for name in ("prepare", "extract", "train_head", "finetune", "evaluate"):
+        stage(project, name)
+    return json.loads((project / "data/evaluation/metrics.json").read_text()), project / "data/evaluation"
+
+
+def rows(train: int, test: int) -> list[str]:
+    generator = np.random.default_rng(0)
+    out = []
+    for row in range(train + test):
+        k = row % 2
+        words = " ".join(f"w{word}" for word in generator.integers(0, 500, 8))
+        out.append(f"{['ruby', 'leaf'][k]} {words},{['red', 'green'][k]},{'train' if row < train else 'test'}")
+    return out
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path]:
+    lines = rows(120, 60)
+    lines[0] = "ruby ruby rubies,green,train"  # a wrong label
+    lines[125] = "leaf leaf leaves,red,test"
+    lines[130] = lines[10].replace(",red,train", " w1,red,test")  # a copy of a training row, nearly
+    return evaluated(
+        tmp_path_factory.mktemp("usual") / "project", lines, prepare__validation=0, evaluate__near_duplicates=0.95
+    )
+
+
+def test_metrics_are_complete_flat_and_in_order(usual: tuple[dict, Path]) -> None:
+    found, _ = usual
+    assert list(found) == [
+        "test_rows", "classes", "head", "head_ci95", "baseline", "baseline_ci95", "head_minus_baseline",
+        "head_minus_baseline_ci95", "labels_saved", "near_duplicates", "label_errors",
+    ]  # fmt: skip
+    for name, value in found["head_minus_baseline"].items():
+        if name != "p_value":
+            assert value == pytest.approx(found["head"][name] - found["baseline"][name], abs=2e-4)
+    ends = found["head_minus_baseline_ci95"]["accuracy"]
+    assert ends["low"] <= found["head_minus_baseline"]["accuracy"] <= ends["high"]
+    assert found["labels_saved"].keys() == {"accuracy", "backbone", "baseline"}
+
+
+def test_planted_near_duplicates_and_wrong_labels_are_found(usual: tuple[dict, Path]) -> None:
+    found, folder = usual
+    (pair,) = pq.read_table(folder / "near_duplicates.parquet").to_pylist()
+    prepared = folder.parent / "prepared"
+    texts = {
+        row["id"]: row["text"] for split in ("train", "test") for row in pq.read_table(prepared / split).to_pylist()
+    }
+    assert texts[pair["id"]] == texts[pair["train_id"]] + " w1" and 0.95 <= pair["cosine"] < 1
+    assert found["near_duplicates"]["test_rows"] == 1 and "accuracy" in found["near_duplicates"]["head_without"]
+    errors = pq.read_table(folder / "label_errors.parquet").to_pylist()
+    planted = {("train", "green", "red"), ("test", "red", "green")}
+    assert {(row["split"], row["label"], row["suggested"]) for row in errors} == planted
+    assert found["label_errors"] == {"train": 1, "test": 1}
+
+
+def test_every_file_that_the_pipeline_names_is_written(usual: tuple[dict, Path]) -> None:
+    _, folder = usual
+    pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+    drawn = {path for plot in pipeline["plots"] for each in plot.values() for path in each["y"]}
+    outputs = pipeline["stages"]["evaluate"]
+    for path in {*drawn, *outputs["outs"], *(name for each in outputs["metrics"] for name in each)}:
+        assert (folder.parents[1] / path).exists(), path
+    curve = json.loads((folder / "plots/learning_curve/baseline.json").read_text())
+    assert [point["labels_per_class"] for point in curve] == [2, 5, 10, 20, 50, 60]
+    assert all(point["lowest"] <= point["accuracy"] <= point["highest"] for point in curve)
+    baseline = [row for row in pq.read_table(folder / "predictions.parquet").to_pylist() if row["model"] == "baseline"]
+    right = np.mean([row["label"] == row["predicted"] for row in baseline])
+    assert right == pytest.approx(curve[-1]["accuracy"], abs=1e-4), "the curve ends where the baseline is"
+
+
+def test_the_same_bytes_every_time(usual: tuple[dict, Path]) -> None:
+    _, folder = usual
+    before = contents(folder)
+    stage(folder.parents[1], "evaluate")
+    assert contents(folder) == before
+
+
+def test_a_class_that_is_absent_from_the_test(tmp_path: Path) -> None:
+    lines = rows(60, 30)
+    lines += [f"sky number {n},blue,train" for n in range(10)]
+    found, folder = evaluated(tmp_path / "project", lines)
+    assert found["classes"] == 3 and found["head_ci95"]["accuracy"]["low"] >= 0
+    shares = json.loads((folder / "plots/head/per_class.json").read_text())
+    assert [row["support"] for row in shares if row["label"] == "blue"] == [0]
+
+
+def test_a_single_test_row_and_a_single_training_row_of_a_class(tmp_path: Path) -> None:
+    lines = [*rows(40, 1), "sky,blue,train"]
+    changes = {"train_head__C": [1], "prepare__validation": 0}
+    found, _ = evaluated(tmp_path / "project", lines, **changes)
+    assert found["test_rows"] == 1 and found["head"]["accuracy"] in (0, 1)
+    assert found["head_minus_baseline"]["p_value"] == 1
+
+
+def test_texts_without_words_have_no_baseline(tmp_path: Path) -> None:
+    lines = [f"{'!?'[n % 2] * (n + 1)},{'ab'[n % 2]},{'train' if n < 30 else 'test'}" for n in range(40)]
+    found, _ = evaluated(tmp_path / "project", lines)
+    assert "baseline" not in found and "baseline" not in found["labels_saved"]
+
+
+def test_the_budget_holds_for_the_baseline_too(tmp_path: Path) -> None:
+    _, folder = evaluated(tmp_path / "project", rows(60, 20), budget__per_class=4, evaluate__learning_curve=[2, 10])
+    curve = json.loads((folder / "plots/learning_curve/backbone.json").read_text())
+    assert [point["labels_per_class"] for point in curve] == [2, 4]
+
+
+def test_dvc_draws_every_plot(usual: tuple[dict, Path]) -> None:
+    _, folder = usual
+    project = folder.parents[1]
+    done = run(project, sys.executable, "-m", "dvc", "plots", "show", "-o", "drawn")
+    page = (project / "drawn/index.html").read_text()
+    assert done.returncode == 0
+    for name in ("backbone.json", "head/reliability.json", "head/per_class.json", "head/roc.json", "actual"):
+        assert name in page, name

@@ -1,0 +1,194 @@
+"""The report in a real browser: Debian's chromium, driven by Playwright."""
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from stages import report
+from tests.conftest import make_project, set_params, stage
+
+HOSTILE = "</script><script>window.harmed = 1</script><img src=x onerror='window.harmed = 1'> <b>great</b> & \u2028"
+TFIDF: dict[str, object] = {"backbone__family": "tfidf", "backbone__name": "word", "backbone__revision": None}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = next((found for name in ("chromium", "chromium-browser") if (found := shutil.which(name))), None)
+    if program is None:
+        pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+class Opened:
+    """A page with all that it complained of and asked for."""
+
+    def __init__(self, browser: Browser, path: Path, *, width: int = 1100) -> None:
+        self.page: Page = browser.new_page(viewport={"width": width, "height": 900})
+        self.problems: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.problems.append(message.text))
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        start = time.perf_counter()
+        self.page.goto(path.as_uri())
+        self.page.wait_for_selector("#row-list .row, #row-count")
+        self.seconds = time.perf_counter() - start
+
+    def count(self) -> int:
+        """The rows that pass the filter."""
+        return int(self.page.inner_text("#row-count").split()[0])
+
+
+def texts(folder: Path, train: int, test: int, words: int) -> Path:
+    """A table with its split; every tenth test row is labelled wrongly, and test row 0 is hostile."""
+    generator = np.random.default_rng(0)
+    names = ["red <i>", "green", "blue"]
+    lines = ["text,label,split,where"]
+    for row in range(train + test):
+        k = row % 3
+        split = "train" if row < train else "test"
+        label = names[(k + 1) % 3] if split == "test" and row % 10 == 0 else names[k]
+        filler = " ".join(f"w{word}" for word in generator.integers(0, 2000, words))
+        hostile = HOSTILE if row == train else ""
+        text = f"{['ruby', 'leaf', 'sky'][k]} {filler} {hostile}"
+        lines.append(f'"{text}",{label},{split},{"inside" if row % 2 else "outside"}')
+    (folder / "rows.csv").write_text("\n".join(lines) + "\n")
+    return folder / "rows.csv"
+
+
+def evaluated(folder: Path, **changes: object) -> Path:
+    """A project in `folder` with `changes` to its settings, evaluated; the path of its evaluation."""
+    project = make_project(folder)
+    set_params(project, **changes)
+    for name in ("prepare", "extract", "train_head", "finetune", "evaluate"):
+        stage(project, name)
+    return project / "data/evaluation"
+
+
+@pytest.fixture(scope="module")
+def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    table = texts(folder, 60, 90, 5)
+    columns = {"prepare__label": "label", "prepare__split": "split", "prepare__slice": "where"}
+    return evaluated(folder / "project", prepare__data=str(table), **columns, **TFIDF)
+
+
+def test_clicks_filters_and_sorting(evaluation: Path, browser: Browser) -> None:
+    opened = Opened(browser, evaluation / "report.html")
+    page = opened.page
+    predictions = json.loads((evaluation / "plots/head/confusion.json").read_text())
+    wrong = [row for row in predictions if row["actual"] != row["predicted"]]
+    assert opened.count() == len(wrong) > 5, "mistakes come first"
+    verdicts = [float(each.split()[-2]) for each in page.locator(".row .verdict .wrong").all_inner_texts()]
+    assert verdicts == sorted(verdicts, reverse=True), "the most confident first"
+    page.select_option("#row-sort", "unsure")
+    again = [float(each.split()[-2]) for each in page.locator(".row .verdict .wrong").all_inner_texts()]
+    assert again == sorted(verdicts)
+
+    cell = page.locator("#matrix tbody tr").nth(2).locator("td").nth(0).locator("button")
+    title = cell.get_attribute("title")
+    cell.click()
+    assert title and opened.count() == int(title.split()[-1]) == int(cell.inner_text())
+    actual, guess = re.findall(r"(.*) taken for (.*):", title)[0]
+    assert {row["actual"] for row in predictions} >= {actual, guess}
+    assert set(page.locator(".row .verdict .note").all_inner_texts()) != set()
+    assert all(each.startswith(f"is {actual},") for each in page.locator(".row .verdict .note").all_inner_texts())
+
+    page.select_option("#row-actual", "")
+    page.select_option("#row-predicted", "")
+    assert opened.count() == 90 and page.locator(".row").count() == 25
+    page.click("#row-more")
+    assert page.locator(".row").count() == 50
+    page.fill("#row-search", "RUBY")
+    assert opened.count() == 30
+    page.select_option("#row-model", "baseline")
+    page.check("#row-mistakes")
+    assert opened.count() < 30
+    page.select_option("#confusion-model", "baseline")
+    page.select_option("#class-model", "baseline")
+    page.click("#class-table th button >> nth=4")
+    page.locator("#map-legend button").first.click()
+    assert page.locator("#slice-table tbody tr").count() == 2
+    page.hover("#map-canvas", position={"x": 300, "y": 200})
+    assert opened.problems == []
+
+
+def test_what_rows_hold_is_shown_and_not_run(evaluation: Path, browser: Browser) -> None:
+    opened = Opened(browser, evaluation / "report.html")
+    page = opened.page
+    page.uncheck("#row-mistakes")
+    page.fill("#row-search", "harmed")
+    assert opened.count() == 1
+    assert HOSTILE.strip("\u2028 ") in page.locator(".row .input").first.inner_text()
+    page.wait_for_timeout(100)
+    assert page.evaluate("window.harmed") is None and page.locator("img").count() == 0
+    assert "red <i>" in page.locator("#matrix th").all_inner_texts()
+    assert opened.problems == [] and opened.requests == [(evaluation / "report.html").as_uri()]
+
+
+def test_a_phone_shows_it_without_scrolling_sideways(evaluation: Path, browser: Browser) -> None:
+    opened = Opened(browser, evaluation / "report.html", width=360)
+    assert opened.page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+def test_what_it_says_is_what_was_measured(evaluation: Path, browser: Browser) -> None:
+    page = Opened(browser, evaluation / "report.html").page
+    found = json.loads((evaluation / "metrics.json").read_text())
+    shown = page.locator("#headline tbody tr").first.locator("td").first.inner_text()
+    ends = found["head_ci95"]["accuracy"]
+    assert [float(each) for each in re.findall(r"[\d.]+", shown)] == pytest.approx(
+        [found["head"]["accuracy"], ends["low"], ends["high"]], abs=1e-3
+    )
+    head = json.loads((evaluation.parent / "head/model.json").read_text())
+    assert f"{head['training']['rows']} rows to train on, 90 test rows" in page.inner_text("header")
+    assert str(found["label_errors"]["test"]) in page.inner_text("#suspects p")
+    assert page.locator("#suspect-table tbody tr").count() == sum(found["label_errors"].values())
+
+
+def test_ten_thousand_test_rows_open_at_once(tmp_path: Path, browser: Browser) -> None:
+    table = texts(tmp_path, 300, 10_000, 60)
+    columns = {"prepare__label": "label", "prepare__split": "split", "evaluate__repeats": 1}
+    path = evaluated(tmp_path / "project", prepare__data=str(table), **columns, **TFIDF) / "report.html"
+    assert path.stat().st_size < 15e6
+    opened = Opened(browser, path)
+    opened.page.uncheck("#row-mistakes")
+    assert opened.count() == 10_000 and opened.problems == []
+    assert opened.seconds < 2
+
+
+def test_images_are_thumbnails(tmp_path: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    for name, shade in {"dark": 60, "light": 180}.items():
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(40):
+            values = generator.integers(shade - 60, shade + 60, (150, 200, 3)).astype(np.uint8)
+            Image.fromarray(values).save(tmp_path / f"photos/{name}/{number}.png")
+    pixels = {"backbone__family": "pixels", "backbone__name": "rgb", "backbone__revision": None}
+    path = evaluated(tmp_path / "project", prepare__data=str(tmp_path / "photos"), **pixels) / "report.html"
+    opened = Opened(browser, path)
+    opened.page.uncheck("#row-mistakes")
+    assert opened.count() > 5
+    images = opened.page.locator(".row img")
+    size = images.first.evaluate("image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])")
+    assert size == [96, 72]
+    assert opened.problems == [] and all(url.startswith(("file:", "data:")) for url in opened.requests)
+
+
+def test_rows_beyond_the_page_are_the_least_interesting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = np.array([0, 0, 0, 1, 1])
+    P = np.array([[0.9, 0.1], [0.3, 0.7], [0.1, 0.9], [0.4, 0.6], [0.8, 0.2]])
+    content = report.Content(*[None] * 4, truth, {"head": P}, *[None] * 7)  # type: ignore[arg-type]
+    assert report._rows_shown(content) == [2, 4, 1, 0, 3]
+    monkeypatch.setattr(report, "MOST_ROWS", 2)
+    assert report._rows_shown(content) == [2, 4]

@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from stages import samples, slices
+from stages.params import EvaluateParams
+
+SETTINGS = EvaluateParams(bootstrap=50)
+
+
+@pytest.mark.parametrize("given", ["slice", "group"])
+def test_slices_take_the_place_of_groups(tmp_path: Path, given: str) -> None:
+    source = samples.Source(input="text", modality="text", max_side=None)
+    with samples.writer(tmp_path / "test", source) as writer:
+        rows = [
+            {"id": str(n), "text": "x", "label": "a", "source": "s", "group": f"g{n}", "slice": None} for n in range(3)
+        ]
+        if given == "slice":
+            rows[0]["slice"] = "old"
+        writer.write(pa.Table.from_pylist(rows, writer.schema))
+    wanted = [None, "old"] if given == "slice" else ["g2", "g0"]
+    assert slices.names(tmp_path, np.array(["2", "0"])).tolist() == wanted
+
+
+def test_metrics_of_slices_are_those_of_their_rows() -> None:
+    truth = np.array([0, 0, 1, 1, 0, 1])
+    P = np.eye(2)[[0, 0, 1, 0, 1, 0]]
+    of = np.array(["a", "a", "a", "b", "b", None], dtype=object)
+    first, second = slices.metrics_of(of, truth, P, SETTINGS)
+    assert (first["slice"], first["rows"], first["accuracy"], first["macro_f1"]) == ("a", 3, 1, 1)
+    assert (first["low"], first["high"]) == (1, 1)
+    assert (second["slice"], second["rows"], second["accuracy"]) == ("b", 2, 0)
+    assert slices.metrics_of(np.array([None] * 6, dtype=object), truth, P, SETTINGS) == []
+    without = slices.metrics_of(of, truth, P, EvaluateParams(bootstrap=0))
+    assert "low" not in without[0]
+
+
+def test_only_the_largest_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slices, "LARGEST", 2)
+    of = np.array(list("abbccc"), dtype=object)
+    found = slices.metrics_of(of, np.zeros(6, dtype=int), np.eye(2)[np.zeros(6, dtype=int)], SETTINGS)
+    assert [each["slice"] for each in found] == ["c", "b"]
