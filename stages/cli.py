@@ -22,6 +22,7 @@ def arguments(
     *,
     with_params: bool = True,
     instead: Mapping[str, tuple[str, Callable[[], None]]] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
     **paths: str,
 ) -> argparse.Namespace:
     """Parse the command line of a verb.
@@ -30,6 +31,7 @@ def arguments(
         doc: the verb's module docstring, printed by `--help`.
         with_params: whether the verb reads params.yaml.
         instead: options that do something else and end, each with its help text and what it calls.
+        options: further options, each with what argparse's add_argument takes.
         paths: one positional argument each, name to help text, parsed to `Path`.
     """
     parser = argparse.ArgumentParser(
@@ -41,6 +43,8 @@ def arguments(
         parser.add_argument(name, type=Path, help=text)
     if with_params:
         parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings (default: %(default)s)")
+    for option, given in (options or {}).items():
+        parser.add_argument(option, **given)
     for option, (text, function) in (instead or {}).items():
         parser.add_argument(option, action=_Instead, const=function, nargs=0, help=text)
     return parser.parse_args()
@@ -52,15 +56,14 @@ class _Instead(argparse.Action):
         parser.exit()
 
 
-def run(main: Callable[[], None]) -> None:
-    """Run a verb's `main`; a user's mistake ends with one sentence on stderr and exit code 1."""
+def run(main: Callable[[], int | None]) -> None:
+    """Run a verb's `main`, which may give an exit code; a user's mistake ends with one sentence on stderr, and 1."""
     if "DVC_STAGE" in os.environ:
         threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     # SIGTERM unwinds like an exception, so that half-written outputs are removed on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    code = 0
     try:
-        main()
+        code = main() or 0
     except HeadstartError as error:
         code = 1
         print(f"error: {error}", file=sys.stderr)

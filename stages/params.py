@@ -5,9 +5,9 @@ with the file, the key, the value, what is allowed and the nearest known key.
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -37,6 +37,12 @@ Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(min_length=1)]
 Modality = Literal["text", "image"]
 Model = TypeVar("Model", bound=BaseModel)
+PLAIN = {  # what pydantic says, for people who do not know Python
+    "Input should": "must",
+    "Dictionary should": "must",
+    "a valid dictionary or instance": "a mapping",
+    "a valid dictionary": "a mapping",
+}
 
 
 class Section(BaseModel):
@@ -152,6 +158,30 @@ class EvaluateParams(Section):
     seed: int = 0
 
 
+class GateMetric(Section):
+    """How one metric is judged."""
+
+    higher_is_better: bool = True
+    tolerance: Annotated[Number, Field(ge=0)] = 0.0
+    floor: Number | None = None
+
+
+GateName = Literal[
+    "accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "log_loss", "roc_auc", "average_precision"
+]
+
+
+class GateParams(Section):
+    """What a change may do to the metrics."""
+
+    metrics: Annotated[dict[GateName, GateMetric], Field(min_length=1)] = {
+        "accuracy": GateMetric(),
+        "macro_f1": GateMetric(),
+    }
+    bootstrap: Annotated[int, Field(ge=100)] = 2000
+    seed: int = 0
+
+
 class RuntimeParams(Section):
     """How to run, not what to compute: no stage depends on it."""
 
@@ -173,6 +203,7 @@ class Params(Section):
     train_head: TrainHeadParams = TrainHeadParams()
     finetune: FinetuneParams = FinetuneParams()
     evaluate: EvaluateParams = EvaluateParams()
+    gate: GateParams = GateParams()
     runtime: RuntimeParams = RuntimeParams()
 
 
@@ -212,9 +243,12 @@ def validate(model: type[Model], raw: object, *, source: str) -> Model:
 def _sentence(model: type[BaseModel], raw: Any, error: ValidationError, source: str) -> str:
     """Say the first problem in one sentence. A misspelt key comes before the key that it leaves missing."""
     problem = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    key = ".".join(map(str, problem["loc"]))
-    if problem["type"] == "extra_forbidden":
-        *parents, last = problem["loc"]
+    *parents, last = problem["loc"]
+    names_a_key = last == "[key]"  # of a mapping whose keys are limited
+    if names_a_key:
+        *parents, last = parents
+    key = ".".join(map(str, [*parents, last]))
+    if problem["type"] == "extra_forbidden" or names_a_key:
         known = _fields(model, parents)
         prefix = "".join(f"{parent}." for parent in parents)
         near = difflib.get_close_matches(str(last), known, n=1, cutoff=0.5)
@@ -230,23 +264,26 @@ def _sentence(model: type[BaseModel], raw: Any, error: ValidationError, source: 
     elif problem["type"] == "value_error":
         return f"{source}: {key}: {context['error']}"
     else:
-        allowed = problem["msg"].replace("Input should", "must").replace("a valid dictionary or instance", "a mapping")
+        allowed = problem["msg"].partition(" after validation")[0]
+        for words, plain in PLAIN.items():
+            allowed = allowed.replace(words, plain)
     value: Any = raw
     for step in problem["loc"]:
         value = value[step]
     return f"{source}: {key} is {_show(value)}, but {allowed}"
 
 
-def _fields(model: type[BaseModel], path: list[Any]) -> Mapping[str, Any]:
+def _fields(model: type[BaseModel], path: list[Any]) -> Iterable[str]:
+    """The keys that are known at `path`."""
+    known: Any = model
     for step in path:
-        annotation = model.model_fields[step].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return {}
-        model = annotation
-    return model.model_fields
+        known = get_args(known)[1] if get_origin(known) is dict else known.model_fields[step].annotation
+    if get_origin(known) is dict:
+        return get_args(get_args(known)[0])
+    return known.model_fields if isinstance(known, type) and issubclass(known, BaseModel) else ()
 
 
-def _listed(names: Mapping[str, Any]) -> str:
+def _listed(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 

@@ -1,0 +1,169 @@
+"""A team that shares artifacts: two clones and a remote, over real servers."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import make_project, set_params
+from tests.pipeline import servers
+
+SETTINGS: dict[str, object] = {
+    "backbone__family": "tfidf",
+    "backbone__name": "word",
+    "backbone__revision": None,
+    "evaluate__learning_curve": [],
+    "evaluate__bootstrap": 50,
+}
+
+
+@dataclass(frozen=True)
+class Clone:
+    """A clone of one member of the team, with a cache of its own."""
+
+    folder: Path
+    remote: servers.Remote
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command in the clone; `dvc` is that of this environment."""
+        environment = {**os.environ, **self.remote.environment, "DVC_NO_ANALYTICS": "1"}
+        environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-qm", message)
+
+    def cached(self) -> set[str]:
+        """The hashes of all that is in the clone's cache."""
+        files = self.folder / ".dvc/cache/files/md5"
+        return {"".join(path.parts[-2:]) for path in files.rglob("*") if path.is_file()}
+
+
+@dataclass(frozen=True)
+class Team:
+    """A bare Git repository, a remote for artifacts, and clones."""
+
+    origin: Path
+    remote: servers.Remote
+
+    def clone(self, folder: Path) -> Clone:
+        subprocess.run(["git", "clone", "-q", self.origin, folder], check=True)
+        return self.with_access(folder)
+
+    def with_access(self, folder: Path) -> Clone:
+        """What each member sets once: a name, and the way to the remote's server."""
+        member = Clone(folder, self.remote)
+        member.run("git", "config", "user.name", "t")
+        member.run("git", "config", "user.email", "t@example.org")
+        for name, value in self.remote.local.items():
+            member.run("dvc", "remote", "modify", "--local", "storage", name, value)
+        return member
+
+
+@pytest.fixture(scope="module")
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose pipeline ran."""
+    project = make_project(tmp_path_factory.mktemp("sharing") / "project")
+    set_params(project, **SETTINGS)
+    Clone(project, servers.Remote("", lambda _: None)).run("dvc", "repro", "-q")
+    return project
+
+
+@pytest.fixture(scope="module", params=["directory", "ssh", "s3"])
+def team(request: pytest.FixtureRequest, reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    """The project pushed: its history to the bare repository, its artifacts to the remote."""
+    folder = tmp_path_factory.mktemp(request.param)
+    with getattr(servers, request.param)(folder / "server") as remote:
+        origin = folder / "origin.git"
+        subprocess.run(["git", "init", "-q", "--bare", "-b", "main", origin], check=True)
+        shutil.copytree(reproduced, folder / "first", symlinks=True)
+        first = Clone(folder / "first", remote)
+        first.run("dvc", "remote", "add", "-d", "storage", remote.url)
+        first.run("dvc", "remote", "modify", "storage", "verify", "true")
+        found = Team(origin, remote)
+        found.with_access(first.folder)
+        first.run("git", "checkout", "-qb", "main")
+        first.commit("reproduced")
+        first.run("dvc", "push", "-q", "--run-cache")
+        first.run("git", "remote", "add", "origin", str(origin))
+        first.run("git", "push", "-q", "origin", "main")
+        yield found
+
+
+def hash_of(clone: Clone, stage: str, path: str) -> str:
+    """The hash of an output, as dvc.lock has it."""
+    lock = yaml.safe_load((clone.folder / "dvc.lock").read_text())
+    (found,) = [out["md5"] for out in lock["stages"][stage]["outs"] if out["path"] == path]
+    return str(found)
+
+
+def test_what_one_pushed_the_other_pulls_and_runs_nothing(team: Team, tmp_path: Path) -> None:
+    second = team.clone(tmp_path / "second")
+    second.run("dvc", "pull", "-q")
+    done = second.run("dvc", "repro")
+    assert "Running stage" not in done.stdout and "Data and pipelines are up to date." in done.stdout
+    assert second.run("git", "status", "--short").stdout == ""
+    for path in ("data/head/head.skops", "data/evaluation/report.html"):
+        assert (second.folder / path).exists()
+
+
+def test_a_change_pulls_only_what_it_needs(team: Team, tmp_path: Path) -> None:
+    second = team.clone(tmp_path / "second")
+    set_params(second.folder, train_head__C=[3])
+    replaced = {hash_of(second, "train_head", "data/head")}
+    done = second.run("dvc", "repro", "--pull", "--allow-missing")
+    ran = [line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")]
+    assert ran == ["train_head", "finetune", "evaluate"], done.stdout
+    assert not replaced & second.cached(), "the head that is replaced was not pulled"
+    assert not (second.folder / "data/prepared/rejected.parquet").exists(), "no stage that ran reads it"
+
+
+def test_a_revision_without_its_lock_comes_back_from_the_run_cache(team: Team, tmp_path: Path) -> None:
+    second = team.clone(tmp_path / "second")
+    (second.folder / "dvc.lock").unlink()
+    second.run("dvc", "pull", "--run-cache", "--allow-missing", check=False)
+    done = second.run("dvc", "repro", "--pull")
+    ran = [line for line in done.stdout.splitlines() if line.startswith("Running stage")]
+    assert ran == ["Running stage 'evaluate':"], "its metrics.json lies in Git, and so it is not in the run cache"
+    assert second.run("git", "status", "--short").stdout == "", "dvc.lock is as it was"
+
+
+def test_experiments_go_from_clone_to_clone(team: Team, tmp_path: Path) -> None:
+    one, two = (team.clone(tmp_path / name) for name in ("one", "two"))
+    for clone, name, value in ((one, "first-try", "3"), (two, "second-try", "7")):
+        clone.run("dvc", "pull", "-q")
+        clone.run("dvc", "exp", "run", "-q", "-n", name, "-S", f"train_head.C=[{value}]")
+        clone.run("dvc", "exp", "push", "-q", "origin", name)
+    for clone, name in ((one, "second-try"), (two, "first-try")):
+        clone.run("dvc", "exp", "pull", "-q", "origin", name)
+        shown = clone.run("dvc", "exp", "show", "--csv").stdout
+        assert "first-try" in shown and "second-try" in shown
+    one.run("git", "checkout", "-q", "--", ".")
+    one.run("dvc", "exp", "apply", "-q", "second-try")
+    assert "Running stage" not in one.run("dvc", "repro").stdout
+    assert yaml.safe_load((one.folder / "params.yaml").read_text())["train_head"]["C"] == [7]
+
+
+def test_a_damaged_object_is_named_and_never_used(team: Team, tmp_path: Path) -> None:
+    """Last, since it leaves the remote damaged."""
+    second = team.clone(tmp_path / "second")
+    lock = yaml.safe_load((second.folder / "dvc.lock").read_text())
+    (damaged,) = [
+        out["md5"] for out in lock["stages"]["evaluate"]["outs"] if out["path"].endswith("predictions.parquet")
+    ]
+    team.remote.damage(damaged)
+    done = second.run("dvc", "pull", check=False)
+    assert done.returncode != 0
+    assert damaged in done.stderr or "predictions.parquet" in done.stderr, done.stderr
+    assert damaged not in second.cached() and not (second.folder / "data/evaluation/predictions.parquet").exists()
+    done = second.run(sys.executable, "-m", "stages.gate", "origin/main", check=False)
+    assert done.returncode == 1, "nothing to judge in the workspace"

@@ -1,0 +1,130 @@
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from stages import comparison, predictions
+from stages.comparison import Scored
+from stages.params import GateMetric, GateParams
+
+LABELS = ("a", "b", "c")
+
+
+def scored(truth: np.ndarray, P: np.ndarray, ids: list[str] | None = None) -> Scored:
+    names = np.array(LABELS, dtype=object)[truth]
+    return Scored("head", np.array(ids or [str(row) for row in range(len(truth))], dtype=object), names, LABELS, P)
+
+
+def model(truth: np.ndarray, accuracy: float, generator: np.random.Generator) -> np.ndarray:
+    """Probabilities of a model that is right on a share of the rows by chance."""
+    right = generator.random(len(truth)) < accuracy
+    guess = np.where(right, truth, (truth + generator.integers(1, 3, len(truth))) % 3)
+    return 0.1 + 0.7 * np.eye(3)[guess]
+
+
+@pytest.fixture
+def truth() -> np.ndarray:
+    return np.arange(300) % 3
+
+
+def test_noise_alone_rarely_trips_it(truth: np.ndarray) -> None:
+    """Zero tolerance, all metrics of the defaults, 200 pairs of equally good models."""
+    failed = 0
+    for seed in range(200):
+        generator = np.random.default_rng(seed)
+        before, after = (scored(truth, model(truth, 0.8, generator)) for _ in range(2))
+        failed += not comparison.compare(before, after, GateParams(bootstrap=500)).passed
+    assert failed <= 0.05 * 200
+
+
+@pytest.mark.parametrize(("change", "verdict"), [(-0.15, "worse"), (0.15, "better")])
+def test_what_chance_does_not_explain(truth: np.ndarray, change: float, verdict: str) -> None:
+    generator = np.random.default_rng(0)
+    before, after = (scored(truth, model(truth, 0.8 + delta, generator)) for delta in (0, change))
+    found = comparison.compare(before, after, GateParams())
+    assert [each.verdict for each in found.differences] == [verdict] * 2
+    assert found.passed == (verdict == "better") and found.common == 300
+    (accuracy, _) = found.differences
+    assert accuracy.before is not None and accuracy.after is not None and accuracy.interval is not None
+    assert accuracy.interval[0] < accuracy.after - accuracy.before < accuracy.interval[1]
+
+
+def test_tolerance_direction_and_floor(truth: np.ndarray) -> None:
+    generator = np.random.default_rng(0)
+    good, bad = (scored(truth, model(truth, accuracy, generator)) for accuracy in (0.9, 0.7))
+
+    def verdict(before: Scored, after: Scored, name: str = "accuracy", **settings: object) -> tuple[str, bool]:
+        metric = GateMetric(**settings)  # type: ignore[arg-type]
+        found = comparison.compare(before, after, GateParams(metrics={name: metric}))  # type: ignore[dict-item]
+        return found.differences[0].verdict, found.passed
+
+    assert verdict(good, bad) == ("worse", False)
+    assert verdict(good, bad, tolerance=0.3) == ("same", True)
+    assert verdict(good, bad, "log_loss", higher_is_better=False) == ("worse", False)
+    assert verdict(bad, good, "log_loss", higher_is_better=False) == ("better", True)
+    assert verdict(good, bad, "log_loss", higher_is_better=False, tolerance=2.0) == ("same", True)
+    assert verdict(bad, good, floor=0.95) == ("better", False), "better, but not enough"
+    assert verdict(bad, good, floor=0.8) == ("better", True)
+    assert verdict(bad, good, "log_loss", higher_is_better=False, floor=0.01) == ("better", False)
+
+
+def test_rows_are_paired_by_id_and_counted(truth: np.ndarray) -> None:
+    P = model(truth, 0.8, np.random.default_rng(0))
+    before = scored(truth, P)
+    ids = [str(row) for row in range(300)]
+    order = np.random.default_rng(1).permutation(300)[:290]
+    other = truth.copy()
+    other[order[:4]] = (other[order[:4]] + 1) % 3
+    ids_after = [ids[row] for row in order]
+    ids_after[-3:] = ["new1", "new2", "new3"]
+    after = scored(other[order], P[order], ids_after)
+    found = comparison.compare(before, after, GateParams())
+    assert (found.common, found.new, found.lost, found.relabelled) == (283, 3, 13, 4)
+    assert [each.before for each in found.differences] == [each.after for each in found.differences]
+
+
+def test_classes_in_another_order_are_the_same_classes(truth: np.ndarray) -> None:
+    before = scored(truth, model(truth, 0.8, np.random.default_rng(0)))
+    after = dataclasses.replace(before, labels=("c", "a", "b"), P=before.P[:, [2, 0, 1]])
+    assert [each.verdict for each in comparison.compare(before, after, GateParams()).differences] == ["same", "same"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [(("a", "b", "c", "d"), "d is gone"), (("a", "b"), "c is new"), (("a", "b", "x", "y"), "c is new; x, y are gone")],
+)
+def test_other_classes_cannot_be_compared(truth: np.ndarray, labels: tuple[str, ...], reason: str) -> None:
+    after = scored(truth, model(truth, 0.8, np.random.default_rng(0)))
+    before = dataclasses.replace(after, labels=labels)
+    found = comparison.compare(before, after, GateParams())
+    assert found.reason == f"the classes differ: {reason}" and found.passed
+    assert {each.verdict for each in found.differences} == {"incomparable"}
+
+
+def test_nothing_in_common_and_no_baseline_still_have_floors(truth: np.ndarray) -> None:
+    after = scored(truth, model(truth, 0.5, np.random.default_rng(0)))
+    before = dataclasses.replace(after, ids=np.array([f"x{row}" for row in range(300)], dtype=object))
+    assert comparison.compare(before, after, GateParams()).reason == "the two have no test row in common"
+    settings = GateParams(metrics={"accuracy": GateMetric(floor=0.8)})
+    for baseline in (before, None):
+        found = comparison.compare(baseline, after, settings)
+        assert not found.passed and found.differences[0].under_floor and found.reason
+
+
+def test_a_metric_that_is_not_defined_is_incomparable(truth: np.ndarray) -> None:
+    both = scored(truth, model(truth, 0.8, np.random.default_rng(0)))
+    found = comparison.compare(both, both, GateParams(metrics={"roc_auc": GateMetric(), "accuracy": GateMetric()}))
+    assert [each.verdict for each in found.differences] == ["incomparable", "same"], "three classes"
+
+
+def test_the_shipped_model_is_read() -> None:
+    P = np.array([[0.9, 0.1, 0.0]])
+    columns = {"id": ["1"], "label": ["a"], **predictions.columns(P, LABELS)}
+    tables = {name: pa.table({"model": [name], **columns}) for name in ("head", "finetuned", "baseline")}
+    assert comparison.read(pa.concat_tables([tables["head"], tables["baseline"]])).model == "head"
+    found = comparison.read(pa.concat_tables([tables["head"], tables["finetuned"]]))
+    assert found.model == "finetuned" and found.labels == LABELS and found.ids.tolist() == ["1"]
+    np.testing.assert_allclose(found.P, P, atol=1e-6)
+    with pytest.raises(ValueError, match="no rows of finetuned or head"):
+        comparison.read(tables["baseline"])
