@@ -80,6 +80,8 @@ def evaluate(
         )
     train = features.read(source, "train")
     train = train.select(samples.within_budget(train.ids, train.labels, budget))
+    if set(train.labels) != set(trained.labels):
+        raise HeadstartError(f"{head} was trained on other classes than {source / 'train'} has; run `dvc repro`")
     curves = learning_curve.of_both(prepared, train, rows, trained, settings)
     scored = {"head": scoring.probabilities(head, trained, rows.X)}
     if tuned:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from tqdm import tqdm
 
-from stages import backbones, cli, cost, features, outputs, params, rowcache, samples, shards
+from stages import backbones, cli, cost, distributed, features, outputs, params, rowcache, samples, shards
 from stages.features import Matrix
 from stages.params import BackboneParams, ExtractParams, RuntimeParams
 from stages.rowcache import RowCache
@@ -59,10 +59,16 @@ def extract(
     with ExitStack() as stack:
         progress = stack.enter_context(tqdm(total=total, desc="extract", unit=" rows", disable=None))
         out = stack.enter_context(outputs.directory(target))
-        # Families that cannot be trained on are as fast as the cache.
-        if spec.family in backbones.TRAINABLE and runtime.row_cache:
+        # Families that cannot be trained on are as fast as the cache, and as a cluster.
+        if spec.family in backbones.TRAINABLE and runtime.engine == "ray":
             encoder = cast("Encoder", backbone)
-            cache = stack.enter_context(_cache(encoder, settings, runtime))
+            stack.enter_context(distributed.cluster(runtime))
+            cache = stack.enter_context(_cache(encoder, settings, runtime, distributed.device()))
+            wanted = distributed.Wanted(spec, settings, source.modality, encoder.fingerprint)
+            distributed.fill(prepared, wanted, cache)
+        elif spec.family in backbones.TRAINABLE and runtime.row_cache:
+            encoder = cast("Encoder", backbone)
+            cache = stack.enter_context(_cache(encoder, settings, runtime, encoder.device.type))
         for split in samples.SPLITS:
             with features.Writer(out / split, metadata) as writer:
                 for window in samples.windows(prepared, split, source.modality):
@@ -81,45 +87,46 @@ def extract(
     )
 
 
-def _cache(encoder: "Encoder", settings: ExtractParams, runtime: RuntimeParams) -> RowCache:
+def _cache(encoder: "Encoder", settings: ExtractParams, runtime: RuntimeParams, device: str) -> RowCache:
+    """The cache of vectors that the encoder makes on a type of device."""
     limit = round(runtime.row_cache_gb * 10**9)
-    return RowCache(encoder.cache_name, dim=encoder.dim, dtype=settings.dtype, limit_bytes=limit)
+    return RowCache(encoder.cache_name(device), dim=encoder.dim, dtype=settings.dtype, limit_bytes=limit)
 
 
 def _with_cache(
     encoder: "Encoder", cache: RowCache, inputs: Sequence[Any], done: Callable[[int], object]
 ) -> tuple[np.ndarray, int]:
-    """Vectors of a window, computed where the cache lacks them: (inputs, dim) in the stored type, and how many it had.
-
-    The key is a hash of what the encoder gets. It is not the row's id: that one is over the image as it came, which
-    prepare may have shrunk since.
-    """
-    keys = [samples.content_id(each if isinstance(each, bytes) else each.encode()) for each in inputs]
+    """Vectors of a window, computed where the cache lacks them: (inputs, dim) as stored, and how many it had."""
+    keys = [samples.key(each) for each in inputs]
     known, X = cache.get(keys)
-    done(int(known.sum()))
-    if known.all():
-        return X, len(X)
-    rows: dict[str, list[int]] = {}  # of each key that is new; identical inputs are computed once
-    for row in np.flatnonzero(~known):
-        rows.setdefault(keys[row], []).append(int(row))
-    first = [same[0] for same in rows.values()]
-    unsaved: list[int] = []
-    since = time.perf_counter()
-
-    def save() -> None:
-        nonlocal since
-        cache.put([keys[row] for row in unsaved], X[unsaved])
-        unsaved.clear()
+    with ExitStack() as stack:
+        if not known.all():
+            stack.enter_context(cache.turn())
+            known, X = cache.get(keys)  # another process may have computed them meanwhile
+        done(int(known.sum()))
+        if known.all():
+            return X, len(X)
+        rows: dict[str, list[int]] = {}  # of each key that is new; identical inputs are computed once
+        for row in np.flatnonzero(~known):
+            rows.setdefault(keys[row], []).append(int(row))
+        first = [same[0] for same in rows.values()]
+        unsaved: list[int] = []
         since = time.perf_counter()
 
-    for positions, vectors in encoder.stream([inputs[row] for row in first]):
-        computed = [first[position] for position in positions]
-        X[computed] = vectors
-        unsaved += computed
-        done(len(computed))
-        if time.perf_counter() - since > SECONDS_AT_RISK:
-            save()
-    save()
+        def save() -> None:
+            nonlocal since
+            cache.put([keys[row] for row in unsaved], X[unsaved])
+            unsaved.clear()
+            since = time.perf_counter()
+
+        for positions, vectors in encoder.stream([inputs[row] for row in first]):
+            computed = [first[position] for position in positions]
+            X[computed] = vectors
+            unsaved += computed
+            done(len(computed))
+            if time.perf_counter() - since > SECONDS_AT_RISK:
+                save()
+        save()
     for same in rows.values():
         if len(same) > 1:
             X[same] = X[same[0]]

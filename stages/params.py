@@ -5,6 +5,7 @@ with the file, the key, the value, what is allowed and the nearest known key.
 """
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
@@ -37,6 +38,8 @@ Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(min_length=1)]
 Modality = Literal["text", "image"]
 Model = TypeVar("Model", bound=BaseModel)
+SHORT = reprlib.Repr()
+SHORT.maxlevel, SHORT.maxstring, SHORT.maxother = 3, 100, 100
 PLAIN = {  # what pydantic says, for people who do not know Python
     "Input should": "must",
     "Dictionary should": "must",
@@ -185,6 +188,8 @@ class GateParams(Section):
 class RuntimeParams(Section):
     """How to run, not what to compute: no stage depends on it."""
 
+    engine: Literal["local", "ray"] = "local"
+    ray_address: Name | None = None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     row_cache: bool = True
     row_cache_gb: Positive = 20
@@ -288,6 +293,6 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _show(value: object) -> str:
-    """The value as the user wrote it, cut where it is long."""
-    text = "empty" if value is None else repr(value)
+    """The value as the user wrote it, cut where it is long. Aliases can make YAML of a few lines gigabytes long."""
+    text = "empty" if value is None else SHORT.repr(value)
     return text if len(text) <= 80 else f"{text[:77]}…"

@@ -7,6 +7,7 @@ rejected.parquet (source and reason of each row left out) and summary.json (coun
 """
 
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -92,7 +93,7 @@ def prepare(prepared: Path, settings: PrepareParams) -> None:
     with outputs.directory(prepared) as out:
         counts = _second_pass(out, rows(), plan, source, settings)
         _check_classes(counts, settings)
-        summary = {
+        summary: dict[str, Any] = {
             "rows": plan.rows,
             "kept": {split: counts.rows(split) for split in samples.SPLITS},
             "left_out": {reason: counts.left_out[reason] for reason in ("unreadable", "duplicate", "conflict")},
@@ -100,6 +101,8 @@ def prepare(prepared: Path, settings: PrepareParams) -> None:
                 label: {split: counts.classes[split][label] for split in samples.SPLITS} for label in counts.labels()
             },
         }
+        if similar := _similar(counts.labels()):
+            summary["similar_classes"] = similar
         (out / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", "utf-8")
     kept = ", ".join(f"{counts.rows(split):,} {split}" for split in samples.SPLITS)
     print(
@@ -107,6 +110,8 @@ def prepare(prepared: Path, settings: PrepareParams) -> None:
         f" {counts.left_out.total():,} left out ({prepared / 'rejected.parquet'})"
         f" in {cost.spent()}"
     )
+    for names in similar:
+        print(f"prepare: {' and '.join(map(repr, names))} look like one class; correct the table if they are")
     if plan.names_files and data.is_file():
         print(
             f"prepare: DVC watches {data}, not the images that it names; to have both watched, name the table"
@@ -244,6 +249,15 @@ def _split(row: Row, row_id: str, given: set[str], settings: PrepareParams) -> s
         test=0 if "test" in given else settings.test,
         seed=settings.seed,
     )
+
+
+def _similar(labels: list[str]) -> list[list[str]]:
+    """Groups of labels that differ only in case, spaces or the way that Unicode writes them."""
+    groups: dict[str, list[str]] = {}
+    for label in labels:
+        plain = " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+        groups.setdefault(plain, []).append(label)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def _check_classes(counts: _Counts, settings: PrepareParams) -> None:

@@ -15,8 +15,8 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Literal, Self
 
@@ -71,6 +71,17 @@ class RowCache:
         self._resources.close()
         if self._damaged:
             self._warn(f"is damaged in {self._damaged:,} rows; they are computed again")
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait until no other process computes vectors of this backbone; they may be known then."""
+        try:
+            lock = self._path.with_suffix(".turn").open("a")
+        except OSError as error:
+            raise _unusable(self._path, error) from None
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def get(self, keys: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Look up a window of rows; of `keys`, (rows,), any may repeat.

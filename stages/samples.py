@@ -62,6 +62,14 @@ def content_id(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:32]
 
 
+def key(content: str | bytes) -> str:
+    """What a row's vector is kept under: a hash of what the encoder gets.
+
+    It is not the row's id: that one is over the image as it came, which prepare may have shrunk since.
+    """
+    return content_id(content if isinstance(content, bytes) else content.encode())
+
+
 def split_of(key: str, *, validation: float, test: float, seed: int) -> str:
     """The split of a row: a hash of its id or group against thresholds, so `test` is the lowest band.
 

@@ -96,7 +96,7 @@ def read(folder: Path, columns: list[str] | None = None, *, rows: int = GROUP_RO
     Raises:
         HeadstartError: the folder holds no shards, or a shard cannot be read.
     """
-    for path in _paths(folder):
+    for path in paths(folder):
         try:
             with pq.ParquetFile(path) as shard:
                 yield from shard.iter_batches(batch_size=rows, columns=columns)
@@ -116,7 +116,7 @@ def read_all(folder: Path, columns: list[str] | None = None) -> pa.Table:
 
 def schema(folder: Path) -> pa.Schema:
     """Columns and types of a table."""
-    path = _paths(folder)[0]
+    path = paths(folder)[0]
     try:
         return pq.read_schema(path)
     except pa.ArrowException as error:
@@ -125,7 +125,7 @@ def schema(folder: Path) -> pa.Schema:
 
 def metadata(folder: Path) -> dict[str, Any]:
     """What the writer was given as `metadata`."""
-    path = _paths(folder)[0]
+    path = paths(folder)[0]
     try:
         content = json.loads((schema(folder).metadata or {})[METADATA_KEY])
     except (KeyError, ValueError) as error:
@@ -137,14 +137,19 @@ def metadata(folder: Path) -> dict[str, Any]:
 
 def count(folder: Path) -> int:
     """Number of rows, read from the footers alone."""
-    return sum(pq.read_metadata(path).num_rows for path in _paths(folder))
+    return sum(pq.read_metadata(path).num_rows for path in paths(folder))
 
 
-def _paths(folder: Path) -> list[Path]:
-    paths = sorted(folder.glob("part-*.parquet"))
-    if not paths:
+def paths(folder: Path) -> list[Path]:
+    """The shards of a table, in order.
+
+    Raises:
+        HeadstartError: there are none.
+    """
+    found = sorted(folder.glob("part-*.parquet"))
+    if not found:
         raise HeadstartError(f"{folder} holds no part-*.parquet; run `dvc repro` to make it")
-    return paths
+    return found
 
 
 def _damaged(path: Path, error: Exception) -> HeadstartError:

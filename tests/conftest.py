@@ -121,7 +121,7 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_encoder(tmp_path_factory.mktemp("tiny"))
 
 
-def make_tiny_encoder(folder: Path) -> Path:
+def make_tiny_encoder(folder: Path, *, seed: int = 7) -> Path:
     """Write what `tiny_encoder` is."""
     import torch
     from transformers import BertConfig, BertModel, BertTokenizer
@@ -132,7 +132,7 @@ def make_tiny_encoder(folder: Path) -> Path:
     tokenizer = BertTokenizer(vocab=vocabulary, do_lower_case=True)
     tokenizer.model_max_length = 64
     tokenizer.save_pretrained(folder)
-    torch.manual_seed(7)
+    torch.manual_seed(seed)
     config = BertConfig(
         vocab_size=len(vocabulary),
         hidden_size=32,

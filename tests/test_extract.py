@@ -178,14 +178,24 @@ def test_a_damaged_cache_is_told_and_computed_again(
     assert table(project) == first
 
 
-def test_parallel_runs_share_the_cache(project: Path, verb: Verb, reviews: list[list[str]], tiny_encoder: Path) -> None:
+def test_parallel_runs_compute_nothing_twice(
+    project: Path, verb: Verb, reviews: list[list[str]], tiny_encoder: Path
+) -> None:
     use_rows(project, verb, reviews, str(tiny_encoder))
     command = [sys.executable, "-m", "stages.extract", "data/prepared"]
     runs = [
-        subprocess.Popen([*command, f"data/run{number}"], cwd=project, stderr=subprocess.PIPE) for number in range(3)
+        subprocess.Popen(
+            [*command, f"data/run{number}"], cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for number in range(3)
     ]
+    computed = 0
     for process in runs:
-        assert process.wait() == 0 and process.stderr and b"warning" not in process.stderr.read()
+        out, errors = process.communicate()
+        assert process.returncode == 0 and "warning" not in errors, errors
+        total, cached = from_cache(subprocess.CompletedProcess([], 0, out))
+        computed += total - cached
+    assert computed == 800
     assert sum(rows for _, rows, _, _ in rowcache.info()) == 800
     found = [
         {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.parquet")}

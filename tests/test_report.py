@@ -15,13 +15,14 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from stages import report
 from tests.conftest import make_project, set_params, stage
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 HOSTILE = "</script><script>window.harmed = 1</script><img src=x onerror='window.harmed = 1'> <b>great</b> & \u2028"
 TFIDF: dict[str, object] = {"backbone__family": "tfidf", "backbone__name": "word", "backbone__revision": None}
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = next((found for name in ("chromium", "chromium-browser") if (found := shutil.which(name))), None)
+    program = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if program is None:
         pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
     with sync_playwright() as playwright:

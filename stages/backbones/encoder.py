@@ -83,11 +83,9 @@ class Encoder(nn.Module):
             block = self.body.get_submodule(name)
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
-    @property
-    def cache_name(self) -> str:
+    def cache_name(self, device: str) -> str:
         """What vectors are kept under: the fingerprint, and on accelerators, which round otherwise, their type."""
-        kind = self.device.type
-        return self.fingerprint if kind == "cpu" else f"{self.fingerprint}-{kind}"
+        return self.fingerprint if device == "cpu" else f"{self.fingerprint}-{device}"
 
     def encode(self, inputs: Sequence[Any]) -> np.ndarray:
         """Vectors of inputs, in their order: (inputs, dim) float32."""

@@ -7,9 +7,9 @@ import csv
 import difflib
 import json
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +20,7 @@ from stages.sources.row import SPLIT_NAMES, Columns, Row, by_split
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 PEEK = 100  # values that tell paths of images from texts
+LONGEST = 2**26  # characters of a line or a field: far beyond any text to classify, and no danger to the memory
 
 
 def rows(data: Path, columns: Columns, modality: str) -> Iterator[Row]:
@@ -46,6 +47,8 @@ def tables(data: Path) -> dict[Path, str | None]:
         return _split_tables(data)
     if not data.exists():
         raise HeadstartError(f"{data} does not exist; set prepare.data to a {_any_format()} file or a folder of them")
+    if not data.is_file():
+        raise HeadstartError(f"{data} is no file; set prepare.data to a {_any_format()} file or a folder of them")
     if data.suffix.lower() not in FORMATS:
         raise HeadstartError(f"{data} ends in {data.suffix or 'nothing'}, but must end in {_any_format()}")
     return {data: None}
@@ -165,9 +168,9 @@ def _records(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]
 
 def _delimited(path: Path, columns: Columns, delimiter: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """CSV and TSV through the csv module: unlike pandas it tells short lines, and in which line of the file."""
-    csv.field_size_limit(2**31 - 1)
+    csv.field_size_limit(LONGEST)
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        reader = csv.reader(_lines(path, file), delimiter=delimiter, strict=True)
         try:
             header = next(reader, None)
             if header is None:
@@ -188,10 +191,23 @@ def _delimited(path: Path, columns: Columns, delimiter: str) -> Iterator[tuple[i
             raise HeadstartError(f"{path} is not valid CSV in line {reader.line_num}: {error}; correct it") from None
 
 
+def _lines(path: Path, file: TextIO) -> Iterator[str]:
+    """The lines of a file; none is read whole that is longer than `LONGEST`."""
+    for number in count(1):
+        line = file.readline(LONGEST)
+        if len(line) == LONGEST:
+            raise HeadstartError(
+                f"{path} has more than {LONGEST:,} characters in line {number}, no text to classify; correct it"
+            )
+        if not line:
+            return
+        yield line
+
+
 def _jsonl(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
     empty = True
     with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(_lines(path, file), start=1):
             if not line.strip():
                 continue
             try:

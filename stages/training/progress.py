@@ -1,12 +1,14 @@
 """What happens between epochs: validation, the history, early stopping, and the best weights so far."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 import torch
 import transformers
-from torch import Tensor, nn
+from torch import Tensor
 
+from stages.backbones.classifier import Classifier
 from stages.errors import HeadstartError
 from stages.training.contrast import Memory
 
@@ -27,7 +29,7 @@ class Progress(transformers.TrainerCallback):
 
     def __init__(
         self,
-        network: nn.Module,
+        network: Classifier,
         validate: Callable[[], Metrics],
         *,
         patience: int | None,
@@ -37,7 +39,7 @@ class Progress(transformers.TrainerCallback):
         """
         Args:
             memory: to refresh before each epoch.
-            refit: called after each epoch, before validation.
+            refit: sets the classifier layer to what is to be validated and kept.
         """
         self._network, self._validate, self._patience = network, validate, patience
         self._memory, self._refit = memory, refit
@@ -96,6 +98,7 @@ class Progress(transformers.TrainerCallback):
             self._network.load_state_dict(self._best, strict=False)
         else:
             self.kept = len(self.history)
+            self._refit()
         self._network.eval()
         if not all(torch.isfinite(parameter).all() for parameter in self._network.parameters()):
             raise diverged(self.step, learning_rate)
@@ -107,14 +110,16 @@ class Progress(transformers.TrainerCallback):
             "learning_rate": scheduler.get_last_lr()[-1],
         }
         self._losses = []
-        self._refit()
         if self._best_score is not None:
+            trained = copy.deepcopy(self._network.classifier.state_dict())
+            self._refit()
             found = self._validate()
             entry |= {"accuracy": found["accuracy"], "log_loss": found["log_loss"]}
             if _score(found) > self._best_score:
                 self._best_score, self.kept, self._best = _score(found), entry["epoch"], self._weights()
             elif self._patience and entry["epoch"] - self.kept >= self._patience:
                 control.should_training_stop = True
+            self._network.classifier.load_state_dict(trained)  # what is refitted is scored and kept, not trained on
         self.history.append(entry)
 
     def _weights(self) -> dict[str, Tensor]:

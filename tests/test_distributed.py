@@ -1,0 +1,215 @@
+"""Extraction on a real Ray cluster of two nodes on this machine."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from stages import backbones, distributed, samples
+from stages.backbones.encoder import Encoder
+from stages.errors import HeadstartError
+from stages.params import BackboneParams, ExtractParams, RuntimeParams
+from stages.rowcache import RowCache
+from tests.conftest import contents, make_project, set_params, stage
+
+ray = pytest.importorskip("ray")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two nodes of one CPU each."""
+    from ray.cluster_utils import Cluster
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    nodes.add_node(num_cpus=1)
+    yield nodes
+    nodes.shutdown()
+
+
+def texts(count: int) -> list[str]:
+    generator = np.random.default_rng(0)
+    words = ["i", "love", "hate", "this", "product", "is", "terrible", "great"]
+    return [f"{' '.join(generator.choice(words, 8))} {number}" for number in range(count)]
+
+
+@pytest.fixture
+def project(tmp_path: Path, tiny_encoder: Path, cluster: Any) -> Path:
+    """A prepared project whose engine is the cluster."""
+    folder = make_project(tmp_path / "project")
+    lines = [f"{text},{'ab'[number % 2]}" for number, text in enumerate(texts(600))]
+    (folder / "data/reviews.csv").write_text("\n".join(["text,category", *lines, lines[0]]) + "\n")
+    set_params(
+        folder,
+        backbone__name=str(tiny_encoder),
+        backbone__revision=None,
+        extract__max_length=32,
+        runtime__device="cpu",
+        runtime__engine="ray",
+        runtime__ray_address=cluster.address,
+    )
+    stage(folder, "prepare")
+    return folder
+
+
+def test_the_table_is_that_of_the_local_engine(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "on-ray"))
+    done = stage(project, "extract")
+    assert "600 rows" in done.stdout and "INFO" not in done.stderr and "arning" not in done.stderr, done.stderr
+    found = contents(project / "data/features")
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "local"))
+    set_params(project, runtime__engine="local")
+    stage(project, "extract")
+    assert contents(project / "data/features") == found
+
+
+def prepared(folder: Path, inputs: list[str]) -> Path:
+    """A prepared table whose training rows are `inputs`, in row groups of a hundred."""
+    source = samples.Source(input="text", modality="text", max_side=None)
+    for split in samples.SPLITS:
+        with samples.writer(folder / split, source) as writer:
+            writer._group_rows = 100
+            rows = [
+                {"id": samples.content_id(text.encode()), "text": text, "label": "a", "source": f"x.csv:{number + 2}"}
+                for number, text in enumerate(inputs if split == "train" else [])
+            ]
+            writer.write(pa.Table.from_pylist(rows, writer.schema))
+    return folder
+
+
+class Slow(distributed._Worker):
+    """Takes its time, so that something can happen meanwhile; and dies of one row."""
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        time.sleep(0.5)
+        if any("poison" in text for text in batch["text"].to_pylist()):
+            os._exit(1)
+        return super().__call__(batch)
+
+
+Fill = Callable[..., tuple[RowCache, list[str]]]
+
+
+@pytest.fixture
+def fill(tmp_path: Path, tiny_encoder: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> Fill:
+    """Fill an empty cache through the cluster with slow workers; gives the cache, and the keys of all rows."""
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(distributed, "_Worker", Slow)
+    monkeypatch.setattr(distributed, "BATCH_ROWS", {"text": 20})
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    spec, settings = BackboneParams(family="transformers", name=str(tiny_encoder)), ExtractParams(max_length=32)
+    encoder = backbones.load(spec, settings, RuntimeParams(device="cpu"), modality="text")
+    assert isinstance(encoder, Encoder)
+    wanted = distributed.Wanted(spec, settings, "text", encoder.fingerprint)
+
+    def run(inputs: list[str], meanwhile: Callable[[], None] = lambda: None) -> tuple[RowCache, list[str]]:
+        cache = RowCache("0" * 64, dim=32, dtype="float16", limit_bytes=10**9)
+        with distributed.cluster(RuntimeParams(ray_address=cluster.address)):
+            thread = threading.Thread(target=meanwhile)
+            thread.start()
+            try:
+                distributed.fill(prepared(tmp_path / "prepared", inputs), wanted, cache)
+            finally:
+                thread.join()
+        return cache, [samples.key(text) for text in inputs]
+
+    return run
+
+
+def workers() -> list[int]:
+    """Processes of workers that have an encoder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if b"ray::MapWorker" in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+def test_a_worker_that_is_killed_is_replaced(fill: Fill) -> None:
+    killed: list[int] = []
+
+    def kill() -> None:
+        for _ in range(600):
+            if found := workers():
+                time.sleep(2)
+                os.kill(found[0], signal.SIGKILL)
+                killed.append(found[0])
+                return
+            time.sleep(0.1)
+
+    cache, keys = fill(texts(400), kill)
+    assert killed and cache.get(keys)[0].all()
+
+
+def test_a_node_that_is_removed_takes_nothing_with_it(fill: Fill, cluster: Any) -> None:
+    node = cluster.add_node(num_cpus=1)
+
+    def remove() -> None:
+        for _ in range(600):
+            if workers():
+                time.sleep(2)
+                cluster.remove_node(node)
+                return
+            time.sleep(0.1)
+
+    cache, keys = fill(texts(400), remove)
+    assert cache.get(keys)[0].all()
+    assert len([found for found in ray.nodes() if found["Alive"]] if ray.is_initialized() else [1, 1]) == 2
+
+
+def test_a_row_that_always_kills_its_worker_is_named(fill: Fill) -> None:
+    inputs = texts(100)
+    inputs[55] = "poison"
+    with pytest.raises(HeadstartError, match=r"one of 20 rows, x.csv:\d+ to x.csv:\d+, killed its worker 3 times"):
+        fill(inputs)
+
+
+def test_a_cluster_without_a_free_cpu_is_said(fill: Fill, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "PATIENCE", 5)
+    held: list[Any] = []
+
+    class Holder:
+        def ready(self) -> bool:
+            return True
+
+    def hold() -> None:
+        held.extend(ray.remote(num_cpus=1)(Holder).remote() for _ in range(2))
+        ray.get([each.ready.remote() for each in held])
+
+    original = distributed._missing
+
+    def missing(*given: Any) -> Any:
+        hold()
+        return original(*given)
+
+    monkeypatch.setattr(distributed, "_missing", missing)
+    start = time.perf_counter()
+    with pytest.raises(HeadstartError, match=r"extraction on Ray failed: .*\(free: 0 CPUs"):
+        fill(texts(50))
+    assert time.perf_counter() - start < 60
+
+
+def test_no_cluster_at_the_address_and_no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = RuntimeParams(engine="ray", ray_address="127.0.0.1:9")
+    with (
+        pytest.raises(HeadstartError, match=r"no Ray cluster can be joined at runtime.ray_address '127.0.0.1:9'"),
+        distributed.cluster(runtime),
+    ):
+        pass
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(HeadstartError, match="which is not installed"), distributed.cluster(runtime):
+        pass
