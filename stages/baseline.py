@@ -15,8 +15,6 @@ from stages import backbones, samples
 from stages.features import Matrix, Vectors
 from stages.params import BackboneParams, ExtractParams, Modality, RuntimeParams
 
-NAMES: dict[Modality, str] = {"text": "TF-IDF of words", "image": "32 x 32 pixels"}
-
 
 def load(prepared: Path, modality: Modality, train: Sequence[str], test: Sequence[str]) -> Vectors | None:
     """Features of any of the training rows, and of the test rows as these training rows see them.

@@ -8,7 +8,9 @@ the cluster needs no shared folder; weights have to be on every node, or where i
 import importlib
 import logging
 import os
-from collections.abc import Iterator, Sequence
+import re
+import traceback
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +79,7 @@ def cluster(runtime: RuntimeParams) -> Iterator[None]:
         )
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         raise HeadstartError(
-            f"no Ray cluster can be joined at runtime.ray_address {runtime.ray_address!r} ({_first_line(error)});"
+            f"no Ray cluster can be joined at runtime.ray_address {runtime.ray_address!r} ({_last_line(error)});"
             " start one with `ray start --head`, or set it to null"
         ) from None
     try:
@@ -182,15 +184,19 @@ def _read(batch: dict[str, np.ndarray], modality: Modality) -> dict[str, Any]:
 
 
 class _Attempts:
-    """How often each batch was begun, wherever its worker was."""
+    """How often each batch was begun and not ended, wherever its worker was."""
 
     def __init__(self) -> None:
-        self._begun: dict[str, int] = {}
+        self._open: dict[str, int] = {}
 
     def begin(self, batch: str) -> int:
-        """Count another attempt at the batch; give how many there were."""
-        self._begun[batch] = self._begun.get(batch, 0) + 1
-        return self._begun[batch]
+        """Count another attempt at the batch; give how many there were, this one included."""
+        self._open[batch] = self._open.get(batch, 0) + 1
+        return self._open[batch]
+
+    def end(self, batch: str) -> None:
+        """The batch is done. That it may be done again, with others of its task that were not, is no attempt."""
+        self._open.pop(batch, None)
 
 
 class _Worker:
@@ -208,13 +214,15 @@ class _Worker:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         ids = batch["id"].to_pylist()
-        if _ray().get(self._attempts.begin.remote(f"{ids[0]} {ids[-1]}")) > MOST_ATTEMPTS:
+        name = f"{ids[0]} {ids[-1]}"
+        if _ray().get(self._attempts.begin.remote(name)) > MOST_ATTEMPTS:
             sources = batch["source"].to_pylist()
             raise HeadstartError(
                 f"one of {len(ids)} rows, {sources[0]} to {sources[-1]}, killed its worker {MOST_ATTEMPTS} times"
             )
         inputs = batch[self._backbone.modality].to_pylist()
         X = np.ascontiguousarray(self._encoder.encode(inputs), dtype=self._backbone.settings.dtype)
+        self._attempts.end.remote(name)
         vectors = pa.FixedSizeListArray.from_arrays(pa.array(X.ravel()), X.shape[1])
         return pa.table({"key": [samples.key(each) for each in inputs], "vector": vectors})
 
@@ -229,13 +237,11 @@ def _ray() -> Any:
 
 
 def _cause(error: BaseException) -> str:
-    """What went wrong, from the innermost error that says something."""
-    cause: BaseException = error
-    while (inner := getattr(cause, "cause", None) or cause.__cause__) is not None and inner is not cause:
-        cause = inner
-    return _first_line(cause)
+    """What went wrong: our own sentence, which Ray wraps into its traces, or else the last line of them."""
+    own = re.findall(r"HeadstartError: (.+)", "".join(traceback.format_exception(error)))
+    return str(own[-1]) if own else _last_line(error)
 
 
-def _first_line(error: BaseException) -> str:
-    lines: Sequence[str] = [line for line in str(error).splitlines() if line.strip()]
+def _last_line(error: BaseException) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
     return lines[-1].strip() if lines else type(error).__name__

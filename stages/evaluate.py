@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages import (
-    baseline,
     cli,
     cost,
     features,
@@ -30,6 +29,7 @@ from stages import (
     params,
     plots,
     predictions,
+    remembered,
     report,
     rounded,
     samples,
@@ -38,6 +38,7 @@ from stages import (
 )
 from stages.errors import HeadstartError
 from stages.features import Features
+from stages.label_errors import Suspect
 from stages.learning_curve import Curve
 from stages.model import Model
 from stages.near_duplicates import Pair
@@ -82,7 +83,7 @@ def evaluate(
     train = train.select(samples.within_budget(train.ids, train.labels, budget))
     if set(train.labels) != set(trained.labels):
         raise HeadstartError(f"{head} was trained on other classes than {source / 'train'} has; run `dvc repro`")
-    curves = learning_curve.of_both(prepared, train, rows, trained, settings)
+    curves, in_training = _of_any_head(prepared, train, rows, settings)
     scored = {"head": scoring.probabilities(head, trained, rows.X)}
     if tuned:
         scored["finetuned"] = _finetuned(prepared, finetuned, tuned, rows.ids, runtime)
@@ -92,7 +93,7 @@ def evaluate(
     test = _Test(rows, truth, trained.labels, scored)
     pairs = near_duplicates.find(train.X, rows.X, settings.near_duplicates)
     suspects = {
-        "train": label_errors.in_training(train, curves["backbone"].C),
+        "train": in_training,
         "test": label_errors.find(truth, scored["head"]),
     }
 
@@ -137,7 +138,7 @@ def evaluate(
                 curves=drawn,
                 pairs=pairs,
                 suspects=suspects,
-                baseline=baseline.NAMES[trained.modality],
+                baseline=learning_curve.BASELINES[trained.modality],
                 settings={"budget": budget.model_dump(), "evaluate": settings.model_dump()},
             ),
         )
@@ -154,6 +155,22 @@ def _models(source: Path, head: Path, finetuned: Path) -> tuple[Model, Model | N
     if tuned and tuned.labels != trained.labels:
         raise HeadstartError(f"{finetuned} and {head} have different labels; run `dvc repro finetune`")
     return trained, tuned
+
+
+def _of_any_head(
+    prepared: Path, train: Features, test: Features, settings: EvaluateParams
+) -> tuple[dict[str, Curve], list[Suspect]]:
+    """Learning curves, and training rows that are likely labelled wrongly: the same whatever the head is."""
+
+    def compute() -> remembered.Arrays:
+        curves = learning_curve.of_both(prepared, train, test, settings)
+        found = label_errors.in_training(train, curves["backbone"].C)
+        arrays = [curve.arrays(name) for name, curve in curves.items()]
+        return {"suspects": label_errors.to_array(found)} | {key: each for part in arrays for key, each in part.items()}
+
+    kept = remembered.result(train, test, settings.model_dump(), compute)
+    names = [name for name in ("backbone", "baseline") if f"{name}.C" in kept]
+    return {name: Curve.of_arrays(name, kept) for name in names}, label_errors.of_array(kept["suspects"])
 
 
 def _finetuned(prepared: Path, folder: Path, tuned: Model, ids: np.ndarray, runtime: RuntimeParams) -> np.ndarray:

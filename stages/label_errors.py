@@ -5,12 +5,11 @@ class's own rows in the mean.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
-from stages import heads
 from stages.features import Features
 
 LEAST_ROWS = 20  # fewer say nothing about how sure the classifier is of each class
@@ -55,6 +54,8 @@ def in_training(train: Features, C: float) -> list[Suspect]:
     Args:
         C: of the head.
     """
+    from stages import heads  # takes most of a second, and is not needed for what is kept
+
     names, y, counts = np.unique(train.labels.astype(str), return_inverse=True, return_counts=True)
     kept = np.flatnonzero(counts[y] > 1)
     known = np.unique(y[kept])
@@ -63,6 +64,16 @@ def in_training(train: Features, C: float) -> list[Suspect]:
     P = np.zeros((len(kept), len(names)))
     P[:, known] = heads.out_of_fold(train.X[kept], train.labels[kept], C)
     return [replace(each, row=int(kept[each.row])) for each in find(y[kept], P)]
+
+
+def to_array(suspects: Sequence[Suspect]) -> np.ndarray:
+    """Suspects as an array, to be kept: (suspects, 4)."""
+    return np.array([astuple(each) for each in suspects], dtype=np.float64).reshape(-1, 4)
+
+
+def of_array(array: np.ndarray) -> list[Suspect]:
+    """What `to_array` gave."""
+    return [Suspect(int(row), int(suggested), *p) for row, suggested, *p in array.tolist()]
 
 
 def table(suspects: Mapping[str, Sequence[Suspect]], rows: Mapping[str, Features], labels: Sequence[str]) -> pa.Table:

@@ -1,7 +1,7 @@
 """How accuracy grows with the labels per class, for features of a backbone and for a baseline without transfer.
 
-Each point is the test accuracy of logistic heads on several draws of the training rows, the same draws for both. The
-regularisation of a point is chosen by cross-validation on its first draw.
+Each point is the test accuracy of logistic heads on several draws of the training rows, the same draws for both. Their
+regularisation is chosen once, on all rows: to choose it for every point would cost ten times as much for little.
 """
 
 import itertools
@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from stages import baseline, heads, samples
+from stages import samples
 from stages.features import Features, Vectors
-from stages.model import Model
-from stages.params import BudgetParams, EvaluateParams
+from stages.params import BudgetParams, EvaluateParams, Modality
 
+BASELINES: dict[Modality, str] = {"text": "TF-IDF of words", "image": "32 x 32 pixels"}
 MOST_ROWS = 20_000  # training rows of the last point, in which every class has as many as there are
 
 
@@ -50,6 +50,20 @@ class Curve:
     C: float
     P: np.ndarray
 
+    def arrays(self, name: str) -> dict[str, np.ndarray]:
+        """The curve as arrays, to be kept under names that start with `name`."""
+        values = [(point.per_class, accuracy) for point in self.points for accuracy in point.accuracies]
+        return {f"{name}.points": np.array(values), f"{name}.C": np.array(self.C), f"{name}.P": self.P}
+
+    @classmethod
+    def of_arrays(cls, name: str, arrays: Mapping[str, np.ndarray]) -> "Curve":
+        """What `arrays` gave."""
+        points: dict[float, list[float]] = {}
+        for per_class, accuracy in arrays[f"{name}.points"].tolist():
+            points.setdefault(per_class, []).append(accuracy)
+        found = tuple(Point(per_class, tuple(accuracies)) for per_class, accuracies in points.items())
+        return cls(found, float(arrays[f"{name}.C"]), arrays[f"{name}.P"])
+
 
 def draws(ids: np.ndarray, labels: np.ndarray, sizes: Sequence[int], *, repeats: int, seed: int) -> list[Draws]:
     """The training rows of each point: `repeats` draws of as many labels per class as each of `sizes` says.
@@ -72,40 +86,42 @@ def draws(ids: np.ndarray, labels: np.ndarray, sizes: Sequence[int], *, repeats:
     return [*out, Draws(len(everything) / len(counts), (everything,))]
 
 
-def measure(
-    points: Sequence[Draws], vectors: Vectors, train: np.ndarray, test: np.ndarray, last_C: float | None = None
-) -> Curve:
+def measure(points: Sequence[Draws], vectors: Vectors, train: np.ndarray, test: np.ndarray) -> Curve:
     """The curve of the features that `vectors` gives.
 
     Args:
         train: (rows,) labels of the training rows that the draws are of.
         test: (test rows,) labels.
-        last_C: what cross-validation chose for the last point, where that is known; it takes longest there.
     """
-    out = []
-    for point in points:
-        accuracies: list[float] = []
-        C = last_C if point is points[-1] else None
+
+    from stages import heads  # takes most of a second, and is not needed for curves that are kept
+
+    curve: list[Point] = []
+    C: float | None = None
+    for point in reversed(points):  # the last one first: it gives C to the others
+        accuracies = []
         for rows in point.rows:
             X, T = vectors(rows)
             head, C = heads.logistic_head(X, train[rows], C)
             P = head.probabilities(T)
             accuracies.append(float((np.array(head.labels, dtype=object)[P.argmax(axis=1)] == test).mean()))
-        out.append(Point(point.per_class, tuple(accuracies)))
+        if not curve:
+            of_all = P
+        curve.insert(0, Point(point.per_class, tuple(accuracies)))
     assert C is not None
-    return Curve(tuple(out), C, P)
+    return Curve(tuple(curve), C, of_all)
 
 
-def of_both(prepared: Path, train: Features, test: Features, head: Model, settings: EvaluateParams) -> dict[str, Curve]:
+def of_both(prepared: Path, train: Features, test: Features, settings: EvaluateParams) -> dict[str, Curve]:
     """The curves of `backbone` and, if anything can be learned from the training rows without one, of `baseline`."""
-    usual = head.chosen["kind"] == "logistic" and len(train.ids) <= MOST_ROWS
+    from stages import baseline
+
     points = draws(train.ids, train.labels, settings.learning_curve, repeats=settings.repeats, seed=settings.seed)
     vectors: dict[str, Vectors | None] = {
         "backbone": lambda rows: (train.X[rows], test.X),
         "baseline": baseline.load(prepared, train.metadata.modality, train.ids.tolist(), test.ids.tolist()),
     }
-    known = {"backbone": head.chosen["value"]} if usual else {}
-    return {name: measure(points, of, train.labels, test.labels, known.get(name)) for name, of in vectors.items() if of}
+    return {name: measure(points, of, train.labels, test.labels) for name, of in vectors.items() if of}
 
 
 def labels_saved(curves: Mapping[str, Curve]) -> dict[str, Any]:

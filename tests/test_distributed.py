@@ -86,12 +86,25 @@ def prepared(folder: Path, inputs: list[str]) -> Path:
 
 
 class Slow(distributed._Worker):
-    """Takes its time, so that something can happen meanwhile; and dies of one row."""
+    """Takes its time, so that something can happen meanwhile."""
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         time.sleep(0.5)
-        if any("poison" in text for text in batch["text"].to_pylist()):
-            os._exit(1)
+        return super().__call__(batch)
+
+
+class Dying(distributed._Worker):
+    """Dies of one row, while it computes."""
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        encode = self._encoder.encode
+
+        def fatal(inputs: Any) -> Any:
+            if "poison" in inputs:
+                os._exit(1)
+            return encode(inputs)
+
+        self._encoder.encode = fatal
         return super().__call__(batch)
 
 
@@ -171,10 +184,11 @@ def test_a_node_that_is_removed_takes_nothing_with_it(fill: Fill, cluster: Any) 
     assert len([found for found in ray.nodes() if found["Alive"]] if ray.is_initialized() else [1, 1]) == 2
 
 
-def test_a_row_that_always_kills_its_worker_is_named(fill: Fill) -> None:
+def test_a_row_that_always_kills_its_worker_is_named(fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "_Worker", Dying)
     inputs = texts(100)
     inputs[55] = "poison"
-    with pytest.raises(HeadstartError, match=r"one of 20 rows, x.csv:\d+ to x.csv:\d+, killed its worker 3 times"):
+    with pytest.raises(HeadstartError, match=r"one of 20 rows, x.csv:42 to x.csv:61, killed its worker 3 times"):
         fill(inputs)
 
 
@@ -187,8 +201,12 @@ def test_a_cluster_without_a_free_cpu_is_said(fill: Fill, cluster: Any, monkeypa
             return True
 
     def hold() -> None:
+        for _ in range(300):  # what the runs before held may not be free yet
+            if ray.available_resources().get("CPU", 0) >= 2:
+                break
+            time.sleep(0.2)
         held.extend(ray.remote(num_cpus=1)(Holder).remote() for _ in range(2))
-        ray.get([each.ready.remote() for each in held])
+        ray.get([each.ready.remote() for each in held], timeout=60)
 
     original = distributed._missing
 

@@ -34,7 +34,10 @@ FEW: dict[str, Any] = {
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "banking77-10": ({"budget__per_class": 10, "prepare__validation": 0}, FEW),
     "banking77-30": ({"budget__per_class": 30, "prepare__validation": 0}, FEW),
-    "banking77": ({"prepare__validation": 0}, {"method": "full", "label_smoothing": 0.1, "layer_decay": 0.9}),
+    "banking77": (
+        {"prepare__validation": 0},
+        {"method": "full", "label_smoothing": 0.1, "layer_decay": 0.9, "epochs": 6},
+    ),
     "sst2-50": ({"budget__per_class": 50}, {"method": "full"}),
     "reviews": ({"prepare__label": "sentiment"}, {"method": "full"}),
 }

@@ -1,0 +1,56 @@
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from stages import label_errors, remembered
+from stages.features import Features
+from stages.label_errors import Suspect
+from stages.learning_curve import Curve, Point
+from tests.test_label_errors import table
+
+
+@pytest.fixture
+def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Features:
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+    return table(np.eye(3), ["a", "b", "a"])
+
+
+def test_what_nothing_has_changed_is_computed_once(rows: Features, monkeypatch: pytest.MonkeyPatch) -> None:
+    computed: list[int] = []
+
+    def compute() -> remembered.Arrays:
+        computed.append(1)
+        return {"x": np.arange(3) / 7}
+
+    def ask(train: Features = rows, test: Features = rows, **settings: object) -> int:
+        before = len(computed)
+        np.testing.assert_array_equal(remembered.result(train, test, settings, compute)["x"], np.arange(3) / 7)
+        return len(computed) - before
+
+    assert [ask(), ask(), ask()] == [1, 0, 0]
+    assert ask(repeats=3) == 1
+    other = dataclasses.replace(rows, labels=np.array(["a", "a", "b"], dtype=object))
+    assert ask(other) == 1 and ask(test=other) == 1 and ask(other) == 0
+    assert ask(dataclasses.replace(rows, X=2 * rows.X)) == 1
+    assert ask(dataclasses.replace(rows, X=sparse.csr_matrix(rows.X))) == 1
+    (folder,) = Path(os.environ["HEADSTART_CACHE"]).iterdir()
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes()[:-30])
+    assert [ask(), ask()] == [1, 0], "damaged"
+    monkeypatch.setattr("stages.model.versions", lambda *_: {"numpy": "another"})
+    assert [ask(), ask()] == [1, 0]
+    monkeypatch.setenv("HEADSTART_CACHE", "/proc/nothing")
+    assert [ask(), ask()] == [1, 1], "nowhere to keep it"
+
+
+def test_curves_and_suspects_come_back_as_they_were() -> None:
+    curve = Curve((Point(2.0, (0.1, 0.2, 0.2)), Point(61.625, (0.7,))), 10.0, np.array([[0.25, 0.75]]))
+    back = Curve.of_arrays("x", curve.arrays("x"))
+    assert (back.points, back.C) == (curve.points, curve.C) and np.array_equal(back.P, curve.P)
+    suspects = [Suspect(3, 1, 0.1, 0.2), Suspect(0, 2, 0.05, 0.9)]
+    assert label_errors.of_array(label_errors.to_array(suspects)) == suspects
+    assert label_errors.of_array(label_errors.to_array([])) == []
