@@ -76,7 +76,8 @@ def run(main: Callable[[], int | None]) -> None:
     except KeyboardInterrupt:
         code = 130
     cost.log(Path(sys.argv[0]).stem, code)
-    sys.exit(code)
+    if code:
+        sys.exit(code)
 
 
 def _end_with(parent: int) -> None:

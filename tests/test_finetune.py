@@ -104,7 +104,8 @@ def test_fine_tuning_learns_is_repeatable_and_is_evaluated_and_predicted(trained
     report = json.loads((trained / "data/evaluation/metrics.json").read_text())
     assert report["finetuned"]["accuracy"] > 0.9 and report["finetuned_ci95"]["roc_auc"]["low"] > 0.5
     table = pq.read_table(trained / "data/evaluation/predictions.parquet").to_pylist()
-    assert {row["model"] for row in table} == {"head", "finetuned"} and len(table) == 2 * report["test_rows"]
+    assert {row["model"] for row in table} == {"head", "finetuned", "baseline"}
+    assert len(table) == 3 * report["test_rows"]
     tuned = {row["id"]: row["p_good"] for row in table if row["model"] == "finetuned"}
 
     (trained / "params.yaml").unlink()

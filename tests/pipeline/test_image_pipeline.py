@@ -136,6 +136,8 @@ def test_predict_shrinks_as_prepare_did(digits: Path, verb: Verb) -> None:
     rows = pq.read_table(digits / "data/evaluation/predictions.parquet").to_pylist()
     sources = {row["id"]: row["source"] for row in pq.read_table(digits / "data/prepared/test").to_pylist()}
     for row in rows:
+        if row["model"] != "head":
+            continue
         assert predicted[sources[row["id"]]] == pytest.approx(row["p_1"], abs=2e-3)  # features are stored in float16
 
 

@@ -48,7 +48,7 @@ def test_the_default_run_makes_a_real_classifier(default_run: Path) -> None:
     assert report["test_rows"] == 168 and report["classes"] == 8
     assert report["head"]["accuracy"] > 0.75
     table = pq.read_table(default_run / "data/evaluation/predictions.parquet")
-    assert table.num_rows == 168 and "p_headphones" in table.column_names
+    assert table.num_rows == 2 * 168 and "p_headphones" in table.column_names
     assert not list((default_run / "data").glob(".*")), "no temporary names are left"
     status = run(default_run, "git", "status", "--short").stdout.split("\n")
     assert {line[3:] for line in status if line} == {"dvc.lock", "data/evaluation/"}
