@@ -83,7 +83,7 @@ def test_forcing_a_run_leaves_dvc_lock_as_it_is(restored: Path) -> None:
 
 def test_dvc_draws_the_plots_and_shows_the_metrics(default_run: Path) -> None:
     plots = json.loads(run(default_run, "dvc", "plots", "show", "--json").stdout)
-    assert len(plots["data"]) == 8 and not plots.get("errors")
+    assert len(plots["data"]) == 11 and not plots.get("errors")
     assert "head.accuracy" in run(default_run, "dvc", "metrics", "show").stdout
 
 
@@ -128,7 +128,7 @@ def test_a_change_reruns_only_what_it_affects(light: Path, change: dict[str, Any
     status = json.loads(run(light, "dvc", "status", "--json").stdout)
     section = next(iter(change)).split("__")[0]
     directly = {stage for stage, reasons in status.items() if section in json.dumps(reasons)}
-    users = {"backbone": {"extract"}, "extract": {"extract"}, "budget": {"train_head", "finetune"}, "runtime": set()}
+    users = {"backbone": {"extract"}, "extract": {"extract"}, "budget": set(STAGES[2:]), "runtime": set()}
     assert set(status) == directly == users.get(section, {section})
     assert ran(run(light, "dvc", "repro")) == stages
     (light / "params.yaml").write_text(before)
