@@ -196,8 +196,8 @@ def _metrics(test: _Test, settings: EvaluateParams) -> dict[str, Any]:
         add_intervals(name, resampled[name])
     for name, other in PAIRS:
         if name in scored and other in scored:
-            metric = [each for each in metrics.headline(truth, scored[name]) if each in content[other]]
-            difference = {each: content[name][each] - content[other][each] for each in metric}
+            shared = [each for each in content[name] if each in content[other] and each != "calibration_error"]
+            difference = {each: content[name][each] - content[other][each] for each in shared}
             p_value = metrics.mcnemar(truth, scored[name], scored[other])
             content[f"{name}_minus_{other}"] = difference | {"p_value": p_value}
             values = {each: resampled[name][each] - resampled[other][each] for each in resampled[name]}

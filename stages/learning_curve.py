@@ -52,16 +52,21 @@ class Curve:
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         """The curve as arrays, to be kept under names that start with `name`."""
-        values = [(point.per_class, accuracy) for point in self.points for accuracy in point.accuracies]
+        values = [
+            (place, point.per_class, accuracy)
+            for place, point in enumerate(self.points)
+            for accuracy in point.accuracies
+        ]
         return {f"{name}.points": np.array(values), f"{name}.C": np.array(self.C), f"{name}.P": self.P}
 
     @classmethod
     def of_arrays(cls, name: str, arrays: Mapping[str, np.ndarray]) -> "Curve":
         """What `arrays` gave."""
-        points: dict[float, list[float]] = {}
-        for per_class, accuracy in arrays[f"{name}.points"].tolist():
-            points.setdefault(per_class, []).append(accuracy)
-        found = tuple(Point(per_class, tuple(accuracies)) for per_class, accuracies in points.items())
+        # By place: the last point, of all rows, can have as many labels per class as the one before it.
+        points: dict[tuple[float, float], list[float]] = {}
+        for place, per_class, accuracy in arrays[f"{name}.points"].tolist():
+            points.setdefault((place, per_class), []).append(accuracy)
+        found = tuple(Point(per_class, tuple(accuracies)) for (_, per_class), accuracies in points.items())
         return cls(found, float(arrays[f"{name}.C"]), arrays[f"{name}.P"])
 
 
@@ -93,7 +98,6 @@ def measure(points: Sequence[Draws], vectors: Vectors, train: np.ndarray, test: 
         train: (rows,) labels of the training rows that the draws are of.
         test: (test rows,) labels.
     """
-
     from stages import heads  # takes most of a second, and is not needed for curves that are kept
 
     curve: list[Point] = []

@@ -15,6 +15,13 @@ ROOT = Path(__file__).parents[1]
 NO_HUB = "http://127.0.0.1:9"  # a port that nothing listens on
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
+QUICK: dict[str, object] = {  # a pipeline on the demo data in seconds, for `set_params`
+    "backbone__family": "tfidf",
+    "backbone__name": "word",
+    "backbone__revision": None,
+    "evaluate__learning_curve": [],
+    "evaluate__bootstrap": 50,
+}
 RANDOM_SQUEEZENET: dict[str, object] = {  # an image backbone for `set_params` that computes in no time
     "backbone__family": "torchvision",
     "backbone__name": "squeezenet1_1",

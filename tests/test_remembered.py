@@ -48,7 +48,9 @@ def test_what_nothing_has_changed_is_computed_once(rows: Features, monkeypatch: 
 
 
 def test_curves_and_suspects_come_back_as_they_were() -> None:
-    curve = Curve((Point(2.0, (0.1, 0.2, 0.2)), Point(61.625, (0.7,))), 10.0, np.array([[0.25, 0.75]]))
+    curve = Curve(
+        (Point(2.0, (0.1, 0.2, 0.2)), Point(61.625, (0.7, 0.6)), Point(61.625, (0.8,))), 10.0, np.array([[0.25, 0.75]])
+    )
     back = Curve.of_arrays("x", curve.arrays("x"))
     assert (back.points, back.C) == (curve.points, curve.C) and np.array_equal(back.P, curve.P)
     suspects = [Suspect(3, 1, 0.1, 0.2), Suspect(0, 2, 0.05, 0.9)]

@@ -14,18 +14,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import NO_HUB, ROOT, make_project, set_params
+from tests.conftest import NO_HUB, QUICK, ROOT, make_project, set_params
 
 GITHUB = ROOT / ".github/workflows"
 GITLAB = ROOT / ".gitlab-ci.yml"
 SECRET = "sesame-open-1234"
-SETTINGS: dict[str, object] = {
-    "backbone__family": "tfidf",
-    "backbone__name": "word",
-    "backbone__revision": None,
-    "evaluate__learning_curve": [],
-    "evaluate__bootstrap": 50,
-}
 
 
 def workflow(name: str) -> dict[str, Any]:
@@ -111,7 +104,7 @@ class Runner:
 def runner(tmp_path: Path) -> Iterator[tuple[Runner, str]]:
     """A fresh clone of a change to a project whose artifacts are in a remote; and the commit that it is based on."""
     project = make_project(tmp_path / "project")
-    set_params(project, **SETTINGS)
+    set_params(project, **QUICK)
     shutil.copy(ROOT / "pyproject.toml", project)
     shutil.copy(ROOT / "README.md", project)
     shutil.copy(ROOT / "LICENSE", project)

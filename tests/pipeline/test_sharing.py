@@ -11,16 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import make_project, set_params
+from tests.conftest import QUICK, make_project, set_params
 from tests.pipeline import servers
-
-SETTINGS: dict[str, object] = {
-    "backbone__family": "tfidf",
-    "backbone__name": "word",
-    "backbone__revision": None,
-    "evaluate__learning_curve": [],
-    "evaluate__bootstrap": 50,
-}
 
 
 @dataclass(frozen=True)
@@ -73,7 +65,7 @@ class Team:
 def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose pipeline ran."""
     project = make_project(tmp_path_factory.mktemp("sharing") / "project")
-    set_params(project, **SETTINGS)
+    set_params(project, **QUICK)
     Clone(project, servers.Remote("", lambda _: None)).run("dvc", "repro", "-q")
     return project
 
