@@ -67,7 +67,7 @@ def fetch(name: str, target: Path) -> None:
             raise HeadstartError(f"NAME is {name!r}, but must be digits, hf:OWNER/NAME or torchvision:NAME")
         shutil.rmtree(downloads)
         _refuse_existing(target)  # a download takes long; meanwhile someone may have put something there
-    print(f"fetch: {name} -> {target}: {summary} in {cost.spent()}")
+    print(f"fetch: {name} -> {target}: {summary}, in {cost.spent()}")
     print(f"next: dvc add {shlex.quote(str(target))}")
     print("next: in params.yaml set", ", ".join(f"prepare.{k}: {v}" for k, v in {"data": target, **columns}.items()))
 

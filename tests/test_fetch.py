@@ -5,6 +5,7 @@ import inspect
 import io
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -68,6 +69,11 @@ def server(answer: Callable[[str], tuple[int, dict[str, str], bytes]]) -> Iterat
         running.server_close()
 
 
+def lines_printed(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What was printed, less what it took."""
+    return re.sub(r", in [0-9.]+ s, [0-9.]+ GB$", "", capsys.readouterr().out, flags=re.MULTILINE).splitlines()
+
+
 # digits
 
 
@@ -82,7 +88,7 @@ def test_digits_are_those_of_scikit_learn(tmp_path: Path, capsys: pytest.Capture
     for row in (1, 1_000, 1_796):
         found = pixels(tmp_path / f"digits/{bundled.target[row]}/{row:04d}.png")
         np.testing.assert_allclose(found, bundled.images[row] * 255 / 16, atol=0.5)
-    printed = capsys.readouterr().out.splitlines()
+    printed = lines_printed(capsys)
     target = tmp_path / "digits"
     assert printed == [
         f"fetch: digits -> {target}: 1,797 images in 10 classes",
@@ -243,7 +249,7 @@ def test_a_data_set_of_the_hub_becomes_tables_with_class_names(
     assert pq.ParquetFile(target / "train.parquet").num_row_groups == 3, "row groups are passed on one by one"
     assert pq.read_table(target / "test.parquet")["label"].to_pylist() == [None, "pos"], "-1 is no class"
     assert pq.read_table(target / "validation.parquet")["text"].to_pylist() == ["h"], "dev before val, by name"
-    printed = capsys.readouterr().out.splitlines()
+    printed = lines_printed(capsys)
     assert printed == [
         f"fetch: hf:me/reviews:en -> {target}: 4 train, 1 validation, 2 test rows of configuration en,"
         f" commit {COMMIT[:7]}; unsupervised, val left out",
@@ -405,7 +411,7 @@ def test_images_of_torchvision_are_sorted_into_split_and_class(
     for name, image in wanted.items():
         np.testing.assert_array_equal(pixels(target / name), image)
     assert list(tmp_path.iterdir()) == [target], "and the downloads are gone"
-    printed = capsys.readouterr().out.splitlines()
+    printed = lines_printed(capsys)
     assert printed[0] == f"fetch: torchvision:FashionMNIST -> {target}: 3 train, 2 test images in 3 classes"
     assert printed[1:] == [f"next: dvc add {target}", f"next: in params.yaml set prepare.data: {target}"]
 
