@@ -11,10 +11,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from stages import cost
+from stages import cost, outputs
 from stages.errors import HeadstartError
 
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# What the system says to a writer, in a user's words, and what to do.
+REFUSALS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), ("the disk is full", "free space")),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), ("access is denied", "change its permissions")),
+}
+GRACE = 3.0  # seconds that SIGTERM leaves to what is running
 
 
 def arguments(
@@ -60,24 +65,47 @@ def run(main: Callable[[], int | None]) -> None:
     """Run a verb's `main`, which may give an exit code; a user's mistake ends with one sentence on stderr, and 1."""
     if "DVC_STAGE" in os.environ:
         threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    # SIGTERM unwinds like an exception, so that half-written outputs are removed on the way out.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    _heed_sigterm()
+    # A name that the terminal cannot show ends no run.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         code = main() or 0
     except HeadstartError as error:
         code = 1
         print(f"error: {error}", file=sys.stderr)
     except OSError as error:
-        if error.errno not in NO_SPACE:
+        if error.errno not in REFUSALS:
             raise
         code = 1
+        what, fix = REFUSALS[error.errno]
         where = f" at {error.filename}" if error.filename else ""
-        print(f"error: the disk is full{where} ({os.strerror(error.errno)}); free space and run again", file=sys.stderr)
+        print(f"error: {what}{where} ({os.strerror(error.errno)}); {fix} and run again", file=sys.stderr)
     except KeyboardInterrupt:
         code = 130
     cost.log(Path(sys.argv[0]).stem, code)
     if code:
         sys.exit(code)
+
+
+def _heed_sigterm() -> None:
+    """Let SIGTERM unwind like an exception, so that half-written outputs are removed on the way out.
+
+    Python does so when the main thread comes back from what it calls, and threads of a pool are waited for: a head of
+    many rows would hold both up. So a thread, which hears of the signal at once, ends what has not ended in time.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+
+    def watch() -> None:
+        while os.read(reading, 1)[0] != signal.SIGTERM:
+            pass
+        time.sleep(GRACE)
+        outputs.discard()
+        os._exit(143)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _end_with(parent: int) -> None:

@@ -57,5 +57,5 @@ def log(verb: str, code: int) -> None:
     }
     with suppress(OSError):
         cache.root().mkdir(parents=True, exist_ok=True)
-        with (cache.root() / LOG).open("a", encoding="utf-8") as file:
+        with (cache.root() / LOG).open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -9,6 +9,7 @@ import importlib
 import logging
 import os
 import re
+import socket
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS: dict[Modality, int] = {"text": 1024, "image": 128}  # that a worker gets at a time
 MOST_ATTEMPTS = 3  # at one batch; a row that kills its worker would be tried for ever
+CONNECT_SECONDS = 10
 PATIENCE = 120  # seconds to wait for the first worker
 
 
@@ -70,6 +72,7 @@ def cluster(runtime: RuntimeParams) -> Iterator[None]:
     ray = _ray()
     started: dict[str, Any] = {} if runtime.ray_address else {"include_dashboard": False}
     try:
+        _reach(runtime.ray_address or "")
         ray.init(
             address=runtime.ray_address or "local",
             log_to_driver=False,
@@ -77,7 +80,7 @@ def cluster(runtime: RuntimeParams) -> Iterator[None]:
             runtime_env={"py_modules": [str(Path(__file__).parent)], "env_vars": {"RAY_USAGE_STATS_ENABLED": "0"}},
             **started,
         )
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise HeadstartError(
             f"no Ray cluster can be joined at runtime.ray_address {runtime.ray_address!r} ({_last_line(error)});"
             " start one with `ray start --head`, or set it to null"
@@ -86,6 +89,14 @@ def cluster(runtime: RuntimeParams) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Raise OSError where nothing listens at host:port, which Ray would try again for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        with socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS):
+            pass
 
 
 def device() -> str:

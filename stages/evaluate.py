@@ -79,8 +79,7 @@ def evaluate(
         raise HeadstartError(
             f"{source / 'test'} has rows of class {unknown[0]}, which {head} does not know; run `dvc repro`"
         )
-    train = features.read(source, "train")
-    train = train.select(samples.within_budget(train.ids, train.labels, budget))
+    train = features.read(source, "train", budget)
     if set(train.labels) != set(trained.labels):
         raise HeadstartError(f"{head} was trained on other classes than {source / 'train'} has; run `dvc repro`")
     curves, in_training = _of_any_head(prepared, train, rows, settings)

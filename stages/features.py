@@ -4,7 +4,7 @@ Dense backbones write `feature: fixed_size_list<float16 or float32>[dim]`, spars
 `values: list<float32>`. The metadata tells which backbone made the vectors, and with what settings.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from stages import shards
-from stages.params import BackboneParams, ExtractParams, Modality, Section, validate
+from stages import samples, shards
+from stages.params import BackboneParams, BudgetParams, ExtractParams, Modality, Section, validate
 
 BACKBONE_FOLDER = "backbone"  # beside the training shards: what a fitted backbone needs to be restored
 
@@ -45,9 +45,9 @@ class Features:
     X: Matrix  # (rows, dim) float32
     metadata: Metadata
 
-    def select(self, mask: np.ndarray) -> "Features":
-        """The rows where `mask`, (rows,) bool, is true."""
-        return Features(self.ids[mask], self.labels[mask], self.X[mask], self.metadata)
+    def select(self, rows: np.ndarray) -> "Features":
+        """Some rows: (selected,) indices, or (rows,) bool."""
+        return Features(self.ids[rows], self.labels[rows], self.X[rows], self.metadata)
 
 
 class Writer(shards.Writer):
@@ -74,26 +74,55 @@ class Writer(shards.Writer):
         self.write(pa.table(columns))
 
 
-def read(features: Path, split: str) -> Features:
-    """Read one split whole.
+def read(features: Path, split: str, budget: BudgetParams | None = None) -> Features:
+    """Read one split into memory, or of it the rows within the budget.
 
     Raises:
         HeadstartError: the table is missing, damaged, or not a feature table.
     """
-    folder = features / split
-    metadata = read_metadata(folder)
-    table = shards.read_all(folder).combine_chunks()
-    rows = table.num_rows
+    metadata = read_metadata(features / split)
+    ids, labels = identities(features, split)
+    rows = np.arange(len(ids)) if budget is None else np.flatnonzero(samples.within_budget(ids, labels, budget))
     X: Matrix
     if metadata.sparse:
-        lists = {name: _one_chunk(table[name]) for name in ("indices", "values")}
-        offsets = lists["indices"].offsets.to_numpy()
-        parts = (lists["values"].values.to_numpy(), lists["indices"].values.to_numpy(), offsets)
-        X = sparse.csr_matrix(parts, shape=(rows, metadata.dim), dtype=np.float32)
+        X = sparse.vstack([*matrices(features, split, rows), sparse.csr_matrix((0, metadata.dim), dtype=np.float32)])
     else:
-        X = _one_chunk(table["feature"]).flatten().to_numpy().reshape(rows, metadata.dim).astype(np.float32)
-    ids, labels = (np.array(table[name].to_pylist(), dtype=object) for name in ("id", "label"))
-    return Features(ids, labels, X, metadata)
+        X, start = np.empty((len(rows), metadata.dim), dtype=np.float32), 0
+        for part in matrices(features, split, rows):
+            X[start : start + len(part)] = part
+            start += len(part)
+    return Features(ids[rows], labels[rows], X, metadata)
+
+
+def identities(features: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Ids and labels of one split, without the vectors: (rows,) str each."""
+    table = shards.read_all(features / split, ["id", "label"])
+    ids, labels = (np.array(table[name].to_pylist(), dtype=object) for name in table.column_names)
+    return ids, labels
+
+
+def matrices(features: Path, split: str, rows: np.ndarray) -> Iterator[Matrix]:
+    """The vectors of some rows of one split, in order, a bounded number of them at a time: (part of rows, dim) float32.
+
+    Args:
+        rows: (rows,) their places in the table, ascending.
+    """
+    metadata = read_metadata(features / split)
+    columns = ["indices", "values"] if metadata.sparse else ["feature"]
+    start = 0
+    for batch in shards.read(features / split, columns):
+        first, last = np.searchsorted(rows, [start, start + batch.num_rows])
+        wanted = rows[first:last] - start
+        start += batch.num_rows
+        if not len(wanted):
+            continue
+        if metadata.sparse:
+            offsets = batch["values"].offsets.to_numpy()
+            parts = (*(batch[name].flatten().to_numpy() for name in ("values", "indices")), offsets - offsets[0])
+            yield sparse.csr_matrix(parts, shape=(batch.num_rows, metadata.dim), dtype=np.float32)[wanted]
+        else:
+            X = batch["feature"].flatten().to_numpy().reshape(batch.num_rows, metadata.dim)
+            yield X[wanted].astype(np.float32)
 
 
 def read_metadata(folder: Path) -> Metadata:
@@ -107,7 +136,3 @@ def _schema(metadata: Metadata) -> pa.Schema:
         return pa.schema([*identity, ("indices", pa.list_(pa.int32())), ("values", pa.list_(pa.float32()))])
     element = pa.float16() if metadata.extract.dtype == "float16" else pa.float32()
     return pa.schema([*identity, ("feature", pa.list_(element, metadata.dim))])
-
-
-def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks or [pa.array([], column.type)])

@@ -143,12 +143,11 @@ def _rows(prepared: Path, split: str, trained: Model, budget: BudgetParams) -> "
 
 def _linear_layer(source: Path, head: Path, budget: BudgetParams) -> "tuple[np.ndarray, np.ndarray]":
     """The head as a linear layer; a head that is not linear is stood in for by a logistic one on the same features."""
-    from stages import features, heads, samples
+    from stages import features, heads
 
     if layer := linear.read(head):
         return layer
-    train = features.read(source, "train")
-    train = train.select(samples.within_budget(train.ids, train.labels, budget))
+    train = features.read(source, "train", budget)
     logistic, _ = heads.logistic_head(train.X, train.labels)
     layer = heads.linear_layer(logistic)
     assert layer is not None

@@ -5,21 +5,14 @@ temperature that minimises the log loss of their out-of-fold scores (Guo et al. 
 Networks); the others keep temperature 1.
 """
 
-import io
-import json
-import re
 import warnings
 import zipfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
-import sklearn.utils
 from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
@@ -31,7 +24,7 @@ from sklearn.svm import LinearSVC
 from sklearn.utils.class_weight import compute_sample_weight
 from threadpoolctl import threadpool_limits
 
-from stages import calibration, logistic, parallel
+from stages import archive, calibration, logistic, parallel
 from stages.errors import HeadstartError
 from stages.features import Matrix
 from stages.params import TrainHeadParams
@@ -125,6 +118,20 @@ def fit(X: Matrix, labels: np.ndarray, settings: TrainHeadParams) -> tuple[Head,
     return Head(estimator, tuple(names.tolist()), temperature), chosen
 
 
+def fit_on(blocks: logistic.Blocks, labels: np.ndarray, near: Head, C: float, settings: TrainHeadParams) -> Head:
+    """Fit a logistic head on rows that come in blocks.
+
+    Args:
+        blocks: parts of (rows, dim) float32, the same in every iteration.
+        labels: (rows,) class names, the same ones as those of `near`.
+        near: a logistic head on some of the rows, to start from.
+    """
+    y = np.searchsorted(np.array(near.labels), labels.astype(str))
+    start = np.vstack([near.estimator.coef_.T, near.estimator.intercept_])
+    solution = logistic.fit(blocks, y, C=C, weights=compute_sample_weight(settings.class_weight, y), start=start)
+    return Head(_of_solution(_estimator(C, settings), solution), near.labels)
+
+
 def logistic_head(X: Matrix, labels: np.ndarray, C: float | None = None) -> tuple[Head, float]:
     """A logistic head and its C: the given one, or chosen by cross-validation where there are rows for that."""
     if C is None:
@@ -164,7 +171,7 @@ def linear_layer(head: Head) -> tuple[np.ndarray, np.ndarray] | None:
 
 def save(head: Head, path: Path) -> None:
     """Write the estimator with skops; the same estimator gives the same bytes."""
-    path.write_bytes(_repeatable(_skops().dumps(head.estimator)))
+    path.write_bytes(archive.dumps(head.estimator, ESTIMATORS))
 
 
 def load(path: Path, labels: tuple[str, ...], temperature: float) -> Head:
@@ -173,7 +180,7 @@ def load(path: Path, labels: tuple[str, ...], temperature: float) -> Head:
     Raises:
         HeadstartError: the file is missing, damaged, or holds anything but a head.
     """
-    skops = _skops()
+    skops = archive.skops_io(ESTIMATORS)
     try:
         content = path.read_bytes()
         untrusted = sorted(set(skops.get_untrusted_types(data=content)) - {TRUSTED})
@@ -218,10 +225,14 @@ def _fit(X: Matrix, y: np.ndarray, value: float, settings: TrainHeadParams, near
         return estimator.fit(X, y)
     start = None if near is None else np.vstack([near.coef_.T, near.intercept_])
     weights = compute_sample_weight(settings.class_weight, y)
-    solution = logistic.fit(X, y, C=value, weights=weights, start=start)
-    estimator.classes_ = np.arange(labels)
+    return _of_solution(estimator, logistic.fit([X], y, C=value, weights=weights, start=start))
+
+
+def _of_solution(estimator: LogisticRegression, solution: np.ndarray) -> LogisticRegression:
+    """The estimator, fitted: `solution` as `logistic.fit` gives it."""
     estimator.coef_, estimator.intercept_ = np.ascontiguousarray(solution[:-1].T), solution[-1]
-    estimator.n_features_in_ = X.shape[1]
+    estimator.classes_ = np.arange(max(2, solution.shape[1]))
+    estimator.n_features_in_ = len(solution) - 1
     return estimator
 
 
@@ -255,46 +266,3 @@ def _scores(estimator: Any, X: Matrix) -> np.ndarray:
         return np.asarray(np.log(np.maximum(estimator.predict_proba(X), np.finfo(np.float64).tiny)))
     decision = np.asarray(estimator.decision_function(X), dtype=np.float64)
     return np.stack([-decision, decision], axis=1) / 2 if decision.ndim == 1 else decision
-
-
-def _skops() -> ModuleType:
-    """skops.io, trusting the estimators of this module only.
-
-    On import, skops asks scikit-learn for all of its estimators, which imports every one of its modules and, through
-    one of them, torch: 4 s and 600 MB to save a few coefficients.
-    """
-    with _listing(ESTIMATORS):
-        import skops.io
-    return skops.io  # type: ignore[no-any-return]
-
-
-@contextmanager
-def _listing(estimators: tuple[type, ...]) -> Iterator[None]:
-    original = sklearn.utils.all_estimators
-    sklearn.utils.all_estimators = lambda: [(each.__name__, each) for each in estimators]
-    try:
-        yield
-    finally:
-        sklearn.utils.all_estimators = original
-
-
-def _repeatable(archive: bytes) -> bytes:
-    """A skops archive without what differs between runs: memory addresses as object ids, and dates."""
-    numbers: dict[str, str] = {}
-
-    def renumber(found: re.Match[str]) -> str:
-        return numbers.setdefault(found[0], str(len(numbers) + 1))
-
-    out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(archive)) as source, zipfile.ZipFile(out, "w") as target:
-        schema = json.loads(source.read("schema.json"))
-        text = json.dumps(schema, indent=2)
-        text = re.sub(r'(?<="__id__": )\d+|(?<=")\d+(?=\.np[yz]")', renumber, text)
-        contents = {
-            numbers[path.stem] + path.suffix: source.read(str(path))
-            for path in map(Path, source.namelist())
-            if path.suffix in (".npy", ".npz")
-        }
-        for name, content in [("schema.json", text.encode()), *sorted(contents.items())]:
-            target.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
-    return out.getvalue()

@@ -4,10 +4,19 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from stages.errors import HeadstartError
+
+_open: set[Path] = set()  # temporary folders and files that are being written
+
+
+def discard() -> None:
+    """Remove what is half-written, in a process that ends without unwinding."""
+    for path in list(_open):
+        with suppress(OSError):  # a thread may still be writing there
+            _remove(path)
 
 
 @contextmanager
@@ -23,6 +32,7 @@ def directory(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f".{target.name}.tmp"
     lock = _lock(temporary, target)
+    _open.add(temporary)
     try:
         for leftover in temporary.iterdir():
             _remove(leftover)
@@ -37,6 +47,7 @@ def directory(target: Path) -> Iterator[Path]:
         _remove(temporary)
         raise
     finally:
+        _open.discard(temporary)
         os.close(lock)
 
 
@@ -45,10 +56,12 @@ def file(target: Path) -> Iterator[Path]:
     """Yield a path whose content becomes `target` when the block ends without an error."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f".{target.name}.{os.getpid()}.tmp"
+    _open.add(temporary)
     try:
         yield temporary
         temporary.replace(target)
     finally:
+        _open.discard(temporary)
         temporary.unlink(missing_ok=True)
 
 

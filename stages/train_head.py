@@ -4,7 +4,8 @@
 
 Reads `budget` and `train_head` from params.yaml. Writes head.skops, linear.safetensors where the head is linear, and
 model.json (labels in order, backbone and its fingerprint, chosen hyper-parameters, versions: all that predict needs).
-The validation rows decide nothing but how sure the head is of its predictions, by one temperature.
+The validation rows decide nothing but how sure the head is of its predictions, by one temperature. A logistic head on
+more than 200,000 rows reads them from disk as it trains, and holds but a part of them in memory.
 """
 
 import shutil
@@ -13,7 +14,22 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from stages import calibration, cli, cost, features, heads, linear, model, outputs, params, samples, scoring
+import numpy as np
+
+from stages import (
+    calibration,
+    cli,
+    cost,
+    features,
+    heads,
+    linear,
+    model,
+    out_of_core,
+    outputs,
+    params,
+    samples,
+    scoring,
+)
 from stages.params import BudgetParams, TrainHeadParams
 
 
@@ -23,9 +39,8 @@ def train_head(*, source: Path, target: Path, budget: BudgetParams, settings: Tr
     Raises:
         HeadstartError: the table is missing or damaged, or a class has too few rows.
     """
-    train = features.read(source, "train")
-    train = train.select(samples.within_budget(train.ids, train.labels, budget))
-    head, chosen = heads.fit(train.X, train.labels, settings)
+    head, chosen, labels = _fit(source, budget, settings)
+    metadata = features.read_metadata(source / "train")
     head, factor = _calibrated(head, features.read(source, "validation"), budget)
     with outputs.directory(target) as out:
         heads.save(head, out / heads.FILE)
@@ -42,14 +57,24 @@ def train_head(*, source: Path, target: Path, budget: BudgetParams, settings: Tr
                 temperature=head.temperature,
                 validation_temperature=factor,
                 chosen={"kind": settings.kind, **asdict(chosen)},
-                training={"rows": len(train.ids), "per_class": dict(sorted(Counter(train.labels).items()))},
+                training={"rows": len(labels), "per_class": dict(sorted(Counter(labels).items()))},
                 versions=model.versions("numpy", "scikit-learn", "scipy", "skops"),
-                **train.metadata.model_dump(include={"input", "modality", "max_side", "fingerprint"}),
-                backbone=train.metadata.backbone,
-                extract=train.metadata.extract,
+                **metadata.model_dump(include={"input", "modality", "max_side", "fingerprint"}),
+                backbone=metadata.backbone,
+                extract=metadata.extract,
             ),
         )
-    print(f"train_head: {_summary(settings.kind, chosen)} on {len(train.ids):,} rows in {cost.spent()}")
+    print(f"train_head: {_summary(settings.kind, chosen)} on {len(labels):,} rows in {cost.spent()}")
+
+
+def _fit(source: Path, budget: BudgetParams, settings: TrainHeadParams) -> tuple[heads.Head, heads.Chosen, np.ndarray]:
+    """The head, what was chosen, and the label of each training row: (rows,)."""
+    ids, labels = features.identities(source, "train")
+    rows = np.flatnonzero(samples.within_budget(ids, labels, budget))
+    if out_of_core.is_needed(source, len(rows), settings):
+        return *out_of_core.fit(source, rows, ids[rows], labels[rows], settings), labels[rows]
+    train = features.read(source, "train", budget)
+    return *heads.fit(train.X, train.labels, settings), train.labels
 
 
 def _calibrated(head: heads.Head, validation: features.Features, budget: BudgetParams) -> tuple[heads.Head, float]:

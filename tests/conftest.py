@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[1]
 NO_HUB = "http://127.0.0.1:9"  # a port that nothing listens on
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
+WORDS = ["i", "love", "hate", "this", "product", "is", "terrible", "great", "awful"]  # that the tiny encoder knows
+WORDS += ["the", "a", "best", "movie", "bad", "good"]
 QUICK: dict[str, object] = {  # a pipeline on the demo data in seconds, for `set_params`
     "backbone__family": "tfidf",
     "backbone__name": "word",
@@ -122,31 +124,46 @@ def verb(project: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     return partial(stage, project)
 
 
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mounts a file system of a few pages, or one that cannot be written."""
+    as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    mounted: list[Path] = []
+
+    def mount(options: str) -> Path:
+        folder = tmp_path / f"disk{len(mounted)}"
+        folder.mkdir()
+        subprocess.run([*as_root, "mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True)
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run([*as_root, "umount", str(folder)], check=True)
+
+
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT of two layers with random weights, saved as save_pretrained does."""
     return make_tiny_encoder(tmp_path_factory.mktemp("tiny"))
 
 
-def make_tiny_encoder(folder: Path, *, seed: int = 7) -> Path:
-    """Write what `tiny_encoder` is."""
+def make_tiny_encoder(folder: Path, *, seed: int = 7, words: Sequence[str] = WORDS, **config: int) -> Path:
+    """Write what `tiny_encoder` is, or one that knows other words, or with other sizes, as in BertConfig."""
     import torch
     from transformers import BertConfig, BertModel, BertTokenizer
 
-    words = ["i", "love", "hate", "this", "product", "is", "terrible", "great", "awful"]
-    words += ["the", "a", "best", "movie", "bad", "good"]
     vocabulary = {token: index for index, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words])}
     tokenizer = BertTokenizer(vocab=vocabulary, do_lower_case=True)
     tokenizer.model_max_length = 64
     tokenizer.save_pretrained(folder)
     torch.manual_seed(seed)
-    config = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=64,
-    )
-    BertModel(config).save_pretrained(folder)
+    sizes = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "max_position_embeddings": 64,
+    }
+    BertModel(BertConfig(vocab_size=len(vocabulary), **sizes | config)).save_pretrained(folder)
     return folder

@@ -177,6 +177,17 @@ def test_names_of_labels_are_texts_to_learn_from(trained: Path, verb: Verb) -> N
     assert described.training["epochs"] != without.training["epochs"]
 
 
+def test_weights_on_a_full_disk_are_one_sentence(trained: Path, verb: Verb, disk: Callable[[str], Path]) -> None:
+    set_params(trained, finetune__method="full", finetune__epochs=1)
+    inputs = ["data/prepared", "data/features", "data/head"]
+    for size in ("4k", "60k", "120k"):
+        folder = disk(f"size={size}")
+        done = verb("finetune", *inputs, str(folder / "out"), check=False)
+        assert done.returncode == 1, done.stderr
+        assert done.stderr.splitlines()[-1].startswith("error: the disk is full"), done.stderr
+        assert "Traceback" not in done.stderr and not list(folder.iterdir())
+
+
 def test_few_labels_are_few_for_validation_too(trained: Path, verb: Verb) -> None:
     set_params(trained, finetune__method="full", finetune__epochs=1, budget__per_class=4)
     verb("train_head")

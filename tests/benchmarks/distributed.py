@@ -1,0 +1,63 @@
+"""What Ray costs on one machine, against the local engine, by rows; and from which work on more machines pay.
+
+    python -m tests.benchmarks.distributed [ROWS …]
+
+Extraction of made-up texts by a tiny encoder, so that what is not the model shows, each time with an empty row cache.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from tests.benchmarks.photos import measure
+from tests.benchmarks.synthetic import write_encoder, write_texts
+from tests.conftest import make_project, run, set_params
+
+ROUNDS = 3
+
+
+def main() -> None:
+    counts = [int(each) for each in sys.argv[1:]] or [2_000, 20_000, 200_000]
+    with tempfile.TemporaryDirectory() as folder:
+        write_encoder(Path(folder) / "tiny")
+        project = make_project(Path(folder) / "project")
+        set_params(
+            project,
+            prepare__data="data/rows.csv",
+            backbone__name=f"{folder}/tiny",
+            backbone__revision=None,
+            extract__max_length=64,
+            runtime__device="cpu",
+        )
+        overheads = []
+        for count in counts:
+            write_texts(project / "data/rows.csv", count)
+            run(project, sys.executable, "-m", "stages.prepare", "data/prepared")
+            spent: dict[str, list[float]] = {"local": [], "ray": []}
+            memory = {}
+            for _ in range(ROUNDS):
+                for engine, seconds in spent.items():
+                    set_params(project, runtime__engine=engine)
+                    with tempfile.TemporaryDirectory(dir=folder) as cache:
+                        os.environ["HEADSTART_CACHE"] = cache
+                        took, memory[engine] = measure("stages.extract", "data/prepared", "data/features", cwd=project)
+                    seconds.append(took)
+            local, ray = (float(np.median(seconds)) for seconds in spent.values())
+            overheads.append(ray - local)
+            print(
+                f"{count:,} rows: local {local:.1f} s, {memory['local']:.2f} GB; Ray {ray:.1f} s,"
+                f" {memory['ray']:.2f} GB in the command's own process; {ray - local:+.1f} s"
+            )
+    per_row, fixed = np.polyfit(counts, overheads, 1)
+    print(f"Ray costs {fixed:.1f} s and {per_row * 1e6:.0f} µs for each row")
+    for speed in (100, 1_000, 10_000):
+        gain = 1 / speed / 2 - max(per_row, 0)
+        pays = f"from {fixed / gain:,.0f} rows" if gain > 0 else "never"
+        print(f"a model of {speed:,} rows/s on each of two machines like this one: pays {pays}")
+
+
+if __name__ == "__main__":
+    main()

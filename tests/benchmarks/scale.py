@@ -1,0 +1,71 @@
+"""What each stage costs from a thousand rows to a million: seconds, memory, disk, and what `dvc push` sends.
+
+    python -m tests.benchmarks.scale [ROWS …]
+
+Made-up texts of 10 classes, by an encoder of one layer and 384 dimensions: every stage but extract costs what it costs
+with MiniLM, whose 6 layers take about ten times as long. The default settings otherwise.
+"""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.benchmarks.synthetic import write_encoder, write_texts
+from tests.conftest import make_project, run, set_params
+
+
+def main() -> None:
+    counts = [int(each) for each in sys.argv[1:]] or [1_000, 10_000, 100_000, 1_000_000]
+    with tempfile.TemporaryDirectory() as name:
+        encoder = Path(name) / "tiny"
+        write_encoder(encoder, hidden_size=384, num_hidden_layers=1, num_attention_heads=12, intermediate_size=384)
+        for count in counts:
+            folder = Path(name) / str(count)
+            project = make_project(folder / "project")
+            os.environ["HEADSTART_CACHE"] = str(folder / "cache")
+            set_params(
+                project,
+                prepare__data="data/rows.csv",
+                backbone__name=str(encoder),
+                backbone__revision=None,
+                extract__max_length=64,
+            )
+            run(project, "dvc", "remote", "add", "-d", "here", str(folder / "remote"))
+            (folder / "remote").mkdir()
+            print(f"{count:,} rows:", *measured(folder, count), sep="\n  ", flush=True)
+            print("  1 % more:", *measured(folder, count + count // 100), sep="\n    ", flush=True)
+            shutil.rmtree(folder)
+
+
+def measured(folder: Path, rows: int) -> Iterator[str]:
+    """What `dvc repro` and `dvc push` cost with so many rows."""
+    project, cache, remote = folder / "project", folder / "cache", folder / "remote"
+    write_texts(project / "data/rows.csv", rows, classes=10, least=6, most=14)
+    (cache / "runs.jsonl").unlink(missing_ok=True)
+    start = time.perf_counter()
+    run(project, "dvc", "repro")
+    yield f"dvc repro {time.perf_counter() - start:.1f} s"
+    for line in (cache / "runs.jsonl").read_text().splitlines():
+        stage = json.loads(line)
+        yield f"{stage['verb']} {stage['seconds']:.1f} s, {stage['peak_memory_gb']:.2f} GB"
+    yield f"data/rows.csv {(project / 'data/rows.csv').stat().st_size / 1e6:.1f} MB"
+    yield f"row cache {size(cache):.1f} MB"
+    for output in ("prepared", "features", "head", "evaluation"):
+        yield f"data/{output} {size(project / 'data' / output):.1f} MB"
+    before, start = size(remote), time.perf_counter()
+    run(project, "dvc", "push")
+    yield f"dvc push {size(remote) - before:.1f} MB in {time.perf_counter() - start:.1f} s"
+
+
+def size(folder: Path) -> float:
+    """MB of the files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""Tables of made-up texts, of any size, and an encoder that knows their words."""
+
+import csv
+import random
+from pathlib import Path
+
+from tests.conftest import make_tiny_encoder
+
+WORDS = [f"{first}{second}" for first in "bdfgklmnprst" for second in ("a", "e", "i", "o", "u", "an", "en", "in", "on")]
+
+
+def write_texts(path: Path, count: int, *, classes: int = 5, least: int = 3, most: int = 40) -> None:
+    """Write a table of `count` texts of `least` to `most` words, each class with a liking for some of them."""
+    chance = random.Random(0)
+    liked = [chance.sample(WORDS, 12) for _ in range(classes)]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "category", "sentiment"])
+        for row in range(count):
+            label = row % classes
+            words = chance.choices(WORDS, k=chance.randint(least, most)) + chance.choices(liked[label], k=2)
+            writer.writerow([f"{' '.join(words)} {row}", f"class {label}", 0])
+
+
+def write_encoder(folder: Path, **config: int) -> None:
+    """Write a tiny BERT with random weights; `config` as in BertConfig."""
+    make_tiny_encoder(folder, words=[*WORDS, *map(str, range(10)), *(f"##{digit}" for digit in range(10))], **config)

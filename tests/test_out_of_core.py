@@ -1,0 +1,103 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from stages import cache, features, heads, out_of_core, params
+from stages.train_head import train_head
+
+ROOT = Path(__file__).parents[1]
+SETTINGS = params.TrainHeadParams(C=(0.1, 1.0), folds=3)
+
+
+def table(folder: Path, X: np.ndarray | sparse.csr_matrix, labels: np.ndarray) -> Path:
+    """A feature table whose train and validation splits are these rows, in shuffled order of ids."""
+    settings = params.load(ROOT / "params.yaml")
+    metadata = features.Metadata(
+        backbone=settings.backbone,
+        extract=settings.extract.model_copy(update={"dtype": "float32"}),
+        fingerprint="0" * 64,
+        dim=X.shape[1],
+        sparse=sparse.issparse(X),
+        input="text",
+        modality="text",
+        max_side=None,
+    )
+    ids = [f"{each:032x}" for each in np.random.default_rng(1).permutation(X.shape[0])]
+    for split in ("train", "validation"):
+        with features.Writer(folder / split, metadata) as writer:
+            for start in range(0, X.shape[0], 700):
+                rows = slice(start, start + 700)
+                writer.write_rows(ids[rows], labels[rows].tolist(), X[rows])
+    return folder
+
+
+def rows(classes: int, count: int = 2_000) -> tuple[np.ndarray, np.ndarray]:
+    """Rows sorted by class, as a table of folders would be: the first ones are no sample of all."""
+    generator = np.random.default_rng(0)
+    y = np.sort(np.arange(count) % classes)
+    X = generator.normal(size=(count, 12)) + 1.5 * np.eye(12)[y]
+    return X.astype(np.float32), np.array([f"class {each}" for each in y], dtype=object)
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+def test_the_head_is_that_of_all_rows_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classes: int, class_weight: str | None
+) -> None:
+    monkeypatch.setattr(out_of_core, "IN_MEMORY", 300)
+    monkeypatch.setattr(out_of_core, "BLOCK_ROWS", 128)
+    monkeypatch.setattr(heads, "LARGE", 0)  # the solver that comes as near to the minimum as this one does
+    X, labels = rows(classes)
+    if class_weight:  # a rare class, which 300 rows drawn by chance may lack
+        X, labels = np.vstack([X, X[:3] + 1]), np.append(labels, ["rare"] * 3)
+    source = table(tmp_path / "features", X, labels)
+    settings = SETTINGS.model_copy(update={"class_weight": class_weight})
+    assert out_of_core.is_needed(source, len(X), settings)
+    ids, names = features.identities(source, "train")
+    before = sorted(cache.root().rglob("*"))
+    head, chosen = out_of_core.fit(source, np.arange(len(X)), ids, names, settings)
+    assert sorted(cache.root().rglob("*")) == before
+    settings = settings.model_copy(update={"C": (chosen.value,)})
+    whole, _ = heads.fit(X, labels, settings)
+    assert head.labels == whole.labels
+    np.testing.assert_allclose(head.probabilities(X), whole.probabilities(X), atol=5e-3)
+    some, _ = heads.fit(X[::7], labels[::7], settings)
+    assert np.abs(some.probabilities(X)[:, 0] - whole.probabilities(X)[:, 0]).max() > 5e-3, "not that of some rows"
+
+
+def test_train_head_takes_it_past_the_stated_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    X, labels = rows(3)
+    source = table(tmp_path / "features", X, labels)
+    written = []
+    for most in (300, 2_000):
+        monkeypatch.setattr(out_of_core, "IN_MEMORY", most)
+        for name in ("head", "again"):
+            train_head(source=source, target=tmp_path / name, budget=params.BudgetParams(), settings=SETTINGS)
+            written.append((tmp_path / name / heads.FILE).read_bytes())
+        assert "on 2,000 rows" in capsys.readouterr().out
+    assert written[0] == written[1] and written[2] == written[3] and written[0] != written[2]
+
+
+def test_other_heads_and_sparse_features_stay_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(out_of_core, "IN_MEMORY", 300)
+    X, labels = rows(2)
+    dense, thin = table(tmp_path / "dense", X, labels), table(tmp_path / "sparse", sparse.csr_matrix(X), labels)
+    assert out_of_core.is_needed(dense, 301, SETTINGS) and not out_of_core.is_needed(dense, 300, SETTINGS)
+    assert not out_of_core.is_needed(thin, 301, SETTINGS)
+    assert not out_of_core.is_needed(dense, 301, SETTINGS.model_copy(update={"kind": "ridge"}))
+    np.testing.assert_array_equal(features.read(thin, "train").X.toarray(), features.read(dense, "train").X)
+
+
+def test_rows_within_the_budget_are_read_alone(tmp_path: Path) -> None:
+    X, labels = rows(4)
+    source = table(tmp_path / "features", X, labels)
+    read = features.read(source, "train", params.BudgetParams(per_class=5))
+    whole = features.read(source, "train")
+    places = [whole.ids.tolist().index(each) for each in read.ids]
+    assert len(places) == 20 and places == sorted(places)
+    np.testing.assert_array_equal(read.X, X[places])
+    assert read.labels.tolist() == labels[places].tolist()
