@@ -80,6 +80,9 @@ def run(main: Callable[[], int | None]) -> None:
         what, fix = REFUSALS[error.errno]
         where = f" at {error.filename}" if error.filename else ""
         print(f"error: {what}{where} ({os.strerror(error.errno)}); {fix} and run again", file=sys.stderr)
+    except MemoryError as error:
+        code = 1
+        print(f"error: memory is full ({error}); free some, or use fewer rows", file=sys.stderr)
     except KeyboardInterrupt:
         code = 130
     cost.log(Path(sys.argv[0]).stem, code)

@@ -83,7 +83,7 @@ def evaluate(
     if set(train.labels) != set(trained.labels):
         raise HeadstartError(f"{head} was trained on other classes than {source / 'train'} has; run `dvc repro`")
     curves, in_training = _of_any_head(prepared, train, rows, settings)
-    scored = {"head": scoring.probabilities(head, trained, rows.X)}
+    scored = {"head": scoring.load(head, trained, rows.X.shape[1])(rows.X)}
     if tuned:
         scored["finetuned"] = _finetuned(prepared, finetuned, tuned, rows.ids, runtime)
     if "baseline" in curves:
@@ -150,7 +150,9 @@ def _models(source: Path, head: Path, finetuned: Path) -> tuple[Model, Model | N
     if trained is None:
         raise HeadstartError(f"{head / model.FILE} describes no head; run `dvc repro train_head`")
     if trained.fingerprint != features.read_metadata(source / "test").fingerprint:
-        raise HeadstartError(f"{head} was trained on features of another backbone than {source} holds; run `dvc repro`")
+        raise HeadstartError(
+            f"{head} was trained on features of another backbone than {source} holds; run `dvc repro train_head`"
+        )
     if tuned and tuned.labels != trained.labels:
         raise HeadstartError(f"{finetuned} and {head} have different labels; run `dvc repro finetune`")
     return trained, tuned

@@ -84,7 +84,7 @@ def _read(content: Callable[[str], bytes], where: str) -> Evaluation:
     try:
         scored = comparison.read(pq.read_table(io.BytesIO(content(PREDICTIONS))))
         found = json.loads(content(METRICS))
-    except (ValueError, KeyError, pa.ArrowException) as error:
+    except (ValueError, KeyError, RecursionError, OSError, pa.ArrowException) as error:
         raise HeadstartError(
             f"the evaluation of {where} is damaged ({_first_line(error)}); run `dvc repro` or `dvc pull` there"
         ) from None

@@ -14,6 +14,7 @@ import pyarrow as pa
 from scipy import sparse
 
 from stages import samples, shards
+from stages.errors import HeadstartError
 from stages.params import BackboneParams, BudgetParams, ExtractParams, Modality, Section, validate
 
 BACKBONE_FOLDER = "backbone"  # beside the training shards: what a fitted backbone needs to be restored
@@ -58,13 +59,19 @@ class Writer(shards.Writer):
         super().__init__(folder, _schema(metadata), metadata.model_dump())
 
     def write_rows(self, ids: Sequence[str], labels: Sequence[str], X: Matrix) -> None:
-        """Append rows; `X`: (rows, dim), rounded to the stored type here."""
+        """Append rows; `X`: (rows, dim), rounded to the stored type here.
+
+        Raises:
+            HeadstartError: a vector has elements that are not finite.
+        """
         columns: dict[str, pa.Array] = {
             "id": pa.array(ids, pa.string()),
             "label": pa.array(labels, pa.string()),
         }
         if isinstance(X, np.ndarray):
-            flat = np.ascontiguousarray(X, dtype=self._metadata.extract.dtype).ravel()
+            with np.errstate(over="ignore"):
+                flat = np.ascontiguousarray(X, dtype=self._metadata.extract.dtype).ravel()
+            self._refuse_what_is_not_finite(ids, flat)
             columns["feature"] = pa.FixedSizeListArray.from_arrays(pa.array(flat), self._metadata.dim)
         else:
             X.sort_indices()
@@ -72,6 +79,16 @@ class Writer(shards.Writer):
             columns["indices"] = pa.ListArray.from_arrays(offsets, pa.array(X.indices.astype(np.int32)))
             columns["values"] = pa.ListArray.from_arrays(offsets, pa.array(X.data.astype(np.float32)))
         self.write(pa.table(columns))
+
+    def _refuse_what_is_not_finite(self, ids: Sequence[str], flat: np.ndarray) -> None:
+        if np.isfinite(flat).all():
+            return
+        row = int(np.flatnonzero(~np.isfinite(flat))[0]) // self._metadata.dim
+        name, dtype = self._metadata.backbone.name, self._metadata.extract.dtype
+        raise HeadstartError(
+            f"{name} makes a vector of no finite numbers of the row {ids[row]}; its weights are damaged"
+            + (", or float16 cannot hold it: set extract.dtype to float32" if dtype == "float16" else "")
+        )
 
 
 def read(features: Path, split: str, budget: BudgetParams | None = None) -> Features:
@@ -119,7 +136,12 @@ def matrices(features: Path, split: str, rows: np.ndarray) -> Iterator[Matrix]:
         if metadata.sparse:
             offsets = batch["values"].offsets.to_numpy()
             parts = (*(batch[name].flatten().to_numpy() for name in ("values", "indices")), offsets - offsets[0])
-            yield sparse.csr_matrix(parts, shape=(batch.num_rows, metadata.dim), dtype=np.float32)[wanted]
+            try:
+                X = sparse.csr_matrix(parts, shape=(batch.num_rows, metadata.dim), dtype=np.float32)
+                X.check_format()
+            except ValueError as error:
+                raise HeadstartError(f"{features / split} is damaged ({error}); run `dvc repro extract`") from None
+            yield X[wanted]
         else:
             X = batch["feature"].flatten().to_numpy().reshape(batch.num_rows, metadata.dim)
             yield X[wanted].astype(np.float32)

@@ -178,7 +178,7 @@ def load(path: Path, labels: tuple[str, ...], temperature: float) -> Head:
     """Read what `save` wrote.
 
     Raises:
-        HeadstartError: the file is missing, damaged, or holds anything but a head.
+        HeadstartError: the file is missing, damaged, or holds anything but a head of so many labels.
     """
     skops = archive.skops_io(ESTIMATORS)
     try:
@@ -191,12 +191,17 @@ def load(path: Path, labels: tuple[str, ...], temperature: float) -> Head:
         estimator = skops.loads(content, trusted=[TRUSTED])
     except FileNotFoundError:
         raise HeadstartError(f"{path} does not exist; run `dvc repro train_head`") from None
-    except (ValueError, KeyError, TypeError, AttributeError, ImportError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ImportError, zipfile.BadZipFile, MemoryError) as error:
         raise HeadstartError(
             f"{path} is not a head that skops can read ({error}); run `dvc repro train_head`"
         ) from None
     if not isinstance(estimator, ESTIMATORS):
         raise HeadstartError(f"{path} holds a {type(estimator).__name__}, not a head; run `dvc repro train_head`")
+    if len(estimator.classes_) != len(labels):
+        raise HeadstartError(
+            f"{path} is a head of {len(estimator.classes_)} labels, but its model.json has {len(labels)};"
+            " run `dvc repro train_head`"
+        )
     return Head(estimator, labels, temperature)
 
 

@@ -6,7 +6,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from stages.errors import HeadstartError
 from stages.params import BackboneParams, ExtractParams, Modality, Section, validate
@@ -21,15 +21,16 @@ class Model(Section):
     model_config = ConfigDict(strict=False)
 
     method: Literal["head", "full", "last_block", "lora"]
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] = Field(min_length=1)
     input: str
     modality: Modality
     max_side: int | None
     backbone: BackboneParams
     extract: ExtractParams
     fingerprint: str
-    temperature: float  # what scores are divided by before softmax
-    validation_temperature: float  # the factor of it that was fitted on the validation rows; 1 where there are too few
+    temperature: float = Field(gt=0, allow_inf_nan=False)  # what scores are divided by before softmax
+    # The factor of it that was fitted on the validation rows; 1 where there are too few.
+    validation_temperature: float = Field(gt=0, allow_inf_nan=False)
     chosen: dict[str, Any]
     training: dict[str, Any]
     versions: dict[str, str]
@@ -52,7 +53,7 @@ def read(folder: Path) -> Model | None:
         content = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise HeadstartError(f"{path} does not exist; run `dvc repro`, or name a folder that holds a model") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise HeadstartError(f"{path} is not valid JSON ({error}); run `dvc repro` to write it again") from None
     if content == {"method": "none"}:
         return None

@@ -230,7 +230,7 @@ def load(path: Path) -> Params:
         where = getattr(error, "problem_mark", None)
         line = f" in line {where.line + 1}" if where else ""
         raise HeadstartError(
-            f"{path} is not valid YAML{line}: {getattr(error, 'problem', error)}; correct it"
+            f"{path} is not valid YAML{line}: {getattr(error, 'problem', str(error).splitlines()[0])}; correct it"
         ) from None
     return validate(Params, raw, source=str(path))
 

@@ -120,7 +120,8 @@ def _load(folder: Path, trained: Model, runtime: RuntimeParams) -> Probabilities
         raise HeadstartError(
             f"{folder} was trained on another version of {trained.backbone.name} than is found here; run `dvc repro`"
         )
-    return lambda inputs: scoring.probabilities(folder, trained, backbone.encode(inputs))
+    head = scoring.load(folder, trained, backbone.dim)
+    return lambda inputs: head(backbone.encode(inputs))
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Probabilities from a trained head: by its linear layer where it has one, else by scikit-learn."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,13 @@ from stages.features import Matrix
 from stages.model import Model
 
 
-def probabilities(folder: Path, head: Model, X: Matrix) -> np.ndarray:
-    """Probability of each of `head.labels`: (rows, labels) float64, rows sum to 1.
+def load(folder: Path, head: Model, dim: int) -> Callable[[Matrix], np.ndarray]:
+    """A head as a function from features, (rows, dim), to probabilities of `head.labels`.
+
+    These are (rows, labels) float64, and rows sum to 1.
 
     Args:
         folder: what train_head wrote, with `head` its model.json.
-        X: (rows, dim) features.
 
     Raises:
         HeadstartError: the files of the head are missing, damaged, or made for other features.
@@ -24,14 +26,20 @@ def probabilities(folder: Path, head: Model, X: Matrix) -> np.ndarray:
     if layer is None:
         from stages import heads
 
-        return heads.load(folder / heads.FILE, head.labels, head.temperature).probabilities(X)
+        loaded = heads.load(folder / heads.FILE, head.labels, head.temperature)
+        if loaded.estimator.n_features_in_ != dim:
+            raise HeadstartError(
+                f"{folder / heads.FILE} is a head of {loaded.estimator.n_features_in_} features, but there are {dim};"
+                " run `dvc repro train_head`"
+            )
+        return loaded.probabilities
     weight, bias = layer
-    if weight.shape != (len(head.labels), X.shape[1]):
+    if weight.shape != (len(head.labels), dim) or bias.shape != (len(head.labels),):
         raise HeadstartError(
             f"{folder / linear.FILE} is a layer of {weight.shape}, but labels and features are"
-            f" {(len(head.labels), X.shape[1])}; run `dvc repro train_head`"
+            f" {(len(head.labels), dim)}; run `dvc repro train_head`"
         )
-    return softmax(np.asarray(X @ weight.T) + bias)
+    return lambda X: softmax(np.asarray(X @ weight.T) + bias)
 
 
 def logarithm(P: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ SHARD_ROWS = 65_536
 SHARD_BYTES = 256 * 2**20
 GROUP_ROWS = 8_192
 METADATA_KEY = b"headstart"
+UNREADABLE = (pa.ArrowException, OSError)  # what pyarrow raises for damaged files
 
 
 class Writer:
@@ -99,8 +100,10 @@ def read(folder: Path, columns: list[str] | None = None, *, rows: int = GROUP_RO
     for path in paths(folder):
         try:
             with pq.ParquetFile(path) as shard:
-                yield from shard.iter_batches(batch_size=rows, columns=columns)
-        except pa.ArrowException as error:
+                for batch in shard.iter_batches(batch_size=rows, columns=columns):
+                    batch.validate(full=True)  # what a damaged page may hold: bytes that are not UTF-8, odd offsets
+                    yield batch
+        except UNREADABLE as error:
             raise _damaged(path, error) from None
 
 
@@ -119,7 +122,7 @@ def schema(folder: Path) -> pa.Schema:
     path = paths(folder)[0]
     try:
         return pq.read_schema(path)
-    except pa.ArrowException as error:
+    except UNREADABLE as error:
         raise _damaged(path, error) from None
 
 

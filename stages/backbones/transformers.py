@@ -164,7 +164,8 @@ def _tokenizer(folder: Path, config: Any, name: str, settings: ExtractParams) ->
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:
         raise _unloadable(name, error) from None
-    if not getattr(tokenizer, "vocab_size", 0):
+    # Where files are missing, transformers makes one that knows nothing but its special tokens.
+    if getattr(tokenizer, "vocab_size", 0) <= len(getattr(tokenizer, "all_special_tokens", ())):
         raise HeadstartError(f"{name} has no tokenizer; add its tokenizer.json to {folder}")
     limit = _max_length(config, tokenizer)
     if settings.max_length > limit:

@@ -212,7 +212,7 @@ def _jsonl(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]
                 continue
             try:
                 record = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise HeadstartError(f"{path} is not valid JSON in line {number}: {error}; correct it") from None
             if not isinstance(record, dict):
                 raise HeadstartError(f"{path} holds no JSON object in line {number}; each line must be one object")
@@ -233,7 +233,7 @@ def _parquet(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]
                 for record in batch.to_pylist():
                     number += 1
                     yield number, record
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: bytes that are not UTF-8
         raise HeadstartError(f"{path} is not readable Parquet ({str(error).splitlines()[0]}); write it again") from None
 
 

@@ -74,7 +74,7 @@ def test_step_0_equals_the_head_and_fine_tuning_is_repeatable(
         classifier = classifiers.pretrained(described, CPU)
         classifier.start_from(*layer)
         found = classifier.probabilities(photos)
-    np.testing.assert_allclose(found, scoring.probabilities(head, described, test.X), atol=1e-3)
+    np.testing.assert_allclose(found, scoring.load(head, described, test.X.shape[1])(test.X), atol=1e-3)
 
     set_params(digits, finetune__method="full")
     verb("finetune")

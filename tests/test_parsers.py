@@ -1,0 +1,175 @@
+"""Whatever the parsers are given, they give a result or one sentence."""
+
+import io
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages import evaluation, features, model, params, shards, sources
+from stages.errors import HeadstartError
+from tests.conftest import QUICK, STAGES, make_project, set_params, stage
+
+ROOT = Path(__file__).parents[1]
+OFTEN = settings(max_examples=150, deadline=None, derandomize=True, database=None)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("1e999")
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+)
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+
+def fails_with_a_sentence(parse: Callable[[], object]) -> None:
+    """Call it; all that it may raise is what a user is told."""
+    try:
+        parse()
+    except HeadstartError as error:
+        assert str(error) and "\n" not in str(error).strip()
+
+
+@st.composite
+def changed(draw: Draw, content: bytes) -> bytes:
+    """Bytes of a file that somebody cut, overwrote or repeated in places."""
+    out = bytearray(content)
+    for _ in range(draw(st.integers(1, 4))):
+        place = draw(st.integers(0, max(len(out) - 1, 0)))
+        end = place + draw(st.integers(0, 12))
+        out[place:end] = draw(st.binary(max_size=12) | st.just(bytes(out[place:end]) * 2))
+    return bytes(out)
+
+
+@st.composite
+def edited(draw: Draw, content: Any) -> Any:
+    """Settings in which some values, keys or sections are something else."""
+    out = json.loads(json.dumps(content))
+    for _ in range(draw(st.integers(1, 3))):
+        at = out
+        while True:
+            key = draw(st.sampled_from(sorted(at)))
+            if not isinstance(at[key], dict) or not at[key] or draw(st.integers(0, 3)) == 0:
+                break
+            at = at[key]
+        match draw(st.sampled_from(["value", "value", "value", "key", "none"])):
+            case "value":
+                at[key] = draw(VALUES)
+            case "key":
+                at[draw(st.text(max_size=6))] = draw(VALUES)
+            case "none":
+                del at[key]
+        if not out:
+            break
+    return out
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which every stage ran."""
+    project = make_project(tmp_path_factory.mktemp("parsers") / "project")
+    set_params(project, **QUICK)
+    for name in STAGES:
+        stage(project, name)
+    return project
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    """A folder that all examples of a test write to."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def tables() -> dict[str, bytes]:
+    """Tables of each format, as they should be."""
+    parquet = io.BytesIO()
+    pq.write_table(pa.table({"text": ["one", "two", 'th"ree'], "label": ["a", "b", "a"]}), parquet)
+    return {
+        ".csv": b'text,label\none,a\n"t,w""o",b\nthr\xc3\xa9e,a\n',
+        ".tsv": b"text\tlabel\none\ta\ntwo\tb\n",
+        ".jsonl": b'{"text": "one", "label": "a"}\n{"text": "two\\u00e9", "label": 1}\n',
+        ".parquet": parquet.getvalue(),
+    }
+
+
+@pytest.mark.parametrize("suffix", tables())
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_tables(place: Path, suffix: str, modality: params.Modality) -> None:
+    path = place / f"rows{suffix}"
+
+    @OFTEN
+    @given(st.binary(max_size=200) | changed(tables()[suffix]))
+    def parse(content: bytes) -> None:
+        path.write_bytes(content)
+        fails_with_a_sentence(lambda: list(sources.rows(path, sources.Columns("text", "label"), modality)))
+
+    parse()
+
+
+def test_settings(place: Path) -> None:
+    written = (ROOT / "params.yaml").read_bytes()
+    path = place / "params.yaml"
+
+    @OFTEN
+    @given(
+        st.binary(max_size=200)
+        | changed(written)
+        | edited(yaml.safe_load(written)).map(lambda content: yaml.safe_dump(content).encode())
+    )
+    def parse(content: bytes) -> None:
+        path.write_bytes(content)
+        fails_with_a_sentence(lambda: params.load(path))
+
+    parse()
+
+
+def test_model_json(place: Path, evaluated: Path) -> None:
+    written = (evaluated / "data/head/model.json").read_bytes()
+
+    @OFTEN
+    @given(
+        st.binary(max_size=200)
+        | changed(written)
+        | edited(json.loads(written)).map(lambda content: json.dumps(content).encode())
+    )
+    def parse(content: bytes) -> None:
+        (place / model.FILE).write_bytes(content)
+        fails_with_a_sentence(lambda: model.read(place))
+
+    parse()
+
+
+def test_shards_and_feature_tables(place: Path, evaluated: Path) -> None:
+    written = (evaluated / "data/features/test/part-00000.parquet").read_bytes()
+    (place / "test").mkdir(exist_ok=True)
+
+    @OFTEN
+    @given(changed(written))
+    def parse(content: bytes) -> None:
+        (place / "test/part-00000.parquet").write_bytes(content)
+        fails_with_a_sentence(lambda: list(shards.read(place / "test")))
+        fails_with_a_sentence(lambda: features.read(place, "test"))
+
+    with np.errstate(all="ignore"):
+        parse()
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "predictions.parquet"])
+def test_evaluations(place: Path, evaluated: Path, name: str) -> None:
+    files = {path.name: path.read_bytes() for path in (evaluated / "data/evaluation").iterdir() if path.is_file()}
+
+    @OFTEN
+    @given(st.binary(max_size=200) | changed(files[name]))
+    def parse(content: bytes) -> None:
+        for each in ("metrics.json", "predictions.parquet"):
+            (place / each).write_bytes(content if each == name else files[each])
+        fails_with_a_sentence(lambda: evaluation.of_folder(place, ROOT / "params.yaml"))
+
+    parse()
