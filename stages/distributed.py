@@ -69,6 +69,7 @@ def cluster(runtime: RuntimeParams) -> Iterator[None]:
         HeadstartError: Ray is not installed, or there is no cluster at the address.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what fails comes back as an error
     ray = _ray()
     started: dict[str, Any] = {} if runtime.ray_address else {"include_dashboard": False}
     try:

@@ -246,13 +246,8 @@ def _print(content: Mapping[str, Any], scored: Mapping[str, np.ndarray], curves:
                 f"evaluate: {name} - {other}: accuracy {difference['accuracy']:+.3f}{interval},"
                 f" p = {difference['p_value']:.2g}"
             )
-    saved = content["labels_saved"]
-    if "baseline" in saved:
-        needed = saved["baseline"] if isinstance(saved["baseline"], str) else f"{saved['baseline']:.0f}"
-        print(
-            f"evaluate: accuracy {saved['accuracy']:.3f} takes {saved['backbone']:.0f} labels per class with the"
-            f" backbone, {needed} without"
-        )
+    if saved := learning_curve.sentence(content["labels_saved"]):
+        print(f"evaluate: {saved}")
     near, suspects = content["near_duplicates"]["test_rows"], content["label_errors"]
     print(
         f"evaluate: {content['test_rows']:,} test rows, {near:,} of them near a training row; likely label errors:"

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stages import cli, comparison, cost, evaluation, params
+from stages import cli, comparison, cost, evaluation, learning_curve, params
 from stages.comparison import Comparison, Difference
 from stages.errors import HeadstartError
 from stages.evaluation import Evaluation
@@ -102,13 +102,8 @@ def _markdown(
             ends = after.metrics.get(f"{name}_ci95", {})
             cells = [_with_ends(metrics[metric], ends.get(metric)) for metric in ("accuracy", "macro_f1")]
             yield f"| {name} | {' | '.join(cells)} | {metrics['calibration_error']:.3f} |"
-    saved = after.metrics.get("labels_saved", {})
-    if "baseline" in saved:
-        needed = saved["baseline"] if isinstance(saved["baseline"], str) else f"{saved['baseline']:.0f}"
-        yield (
-            f"\nAccuracy {saved['accuracy']:.3f} takes {saved['backbone']:.0f} labels per class with the backbone,"
-            f" {needed} without."
-        )
+    if saved := learning_curve.sentence(after.metrics.get("labels_saved", {})):
+        yield f"\n{saved.capitalize()}."
 
 
 def _cells(each: Difference) -> tuple[str, ...]:

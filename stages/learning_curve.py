@@ -121,11 +121,15 @@ def of_both(prepared: Path, train: Features, test: Features, settings: EvaluateP
     from stages import baseline
 
     points = draws(train.ids, train.labels, settings.learning_curve, repeats=settings.repeats, seed=settings.seed)
-    vectors: dict[str, Vectors | None] = {
-        "backbone": lambda rows: (train.X[rows], test.X),
-        "baseline": baseline.load(prepared, train.metadata.modality, train.ids.tolist(), test.ids.tolist()),
-    }
-    return {name: measure(points, of, train.labels, test.labels) for name, of in vectors.items() if of}
+    drawn = np.unique(np.concatenate([rows for point in points for rows in point.rows]))
+    curves = {"backbone": measure(points, lambda rows: (train.X[rows], test.X), train.labels, test.labels)}
+    vectors = baseline.load(prepared, train.metadata.modality, train.ids[drawn].tolist(), test.ids.tolist())
+    if vectors:
+        of_drawn = vectors
+        curves["baseline"] = measure(
+            points, lambda rows: of_drawn(np.searchsorted(drawn, rows)), train.labels, test.labels
+        )
+    return curves
 
 
 def labels_saved(curves: Mapping[str, Curve]) -> dict[str, Any]:
@@ -141,6 +145,17 @@ def labels_saved(curves: Mapping[str, Curve]) -> dict[str, Any]:
         most = curves["baseline"].points[-1].per_class
         saved["baseline"] = f"more than {most:.0f}" if needed is None else needed
     return saved
+
+
+def sentence(saved: Mapping[str, Any]) -> str:
+    """What `labels_saved` gave, in words; empty where there is no baseline."""
+    if "baseline" not in saved:
+        return ""
+    needed = saved["baseline"] if isinstance(saved["baseline"], str) else f"{saved['baseline']:.0f}"
+    return (
+        f"accuracy {saved['accuracy']:.3f} takes {saved['backbone']:.0f} labels per class with the backbone,"
+        f" {needed} without"
+    )
 
 
 def labels_needed(curve: Curve, accuracy: float) -> float | None:

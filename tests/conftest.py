@@ -1,5 +1,6 @@
 """A small project to run stages in, and a tiny encoder that needs no download."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -40,6 +41,21 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _alone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A test that is marked `alone`, since it measures time, runs while no other process of pytest-xdist tests."""
+    if not hasattr(request.config, "workerinput"):
+        yield
+        return
+    shared = tmp_path_factory.getbasetemp().parent
+    alone = request.node.get_closest_marker("alone")
+    with (shared / "door").open("w") as door, (shared / "room").open("w") as room:
+        fcntl.flock(door, fcntl.LOCK_EX)  # whoever waits for the room keeps others from entering it
+        fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(door, fcntl.LOCK_UN)
+        yield
+
+
+@pytest.fixture(autouse=True)
 def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test depends on what a hub cache on this machine holds, or reaches the internet."""
     monkeypatch.setenv("HF_ENDPOINT", NO_HUB)
@@ -68,11 +84,16 @@ def make_project(folder: Path) -> Path:
         else:
             shutil.copy(source, target)
     shutil.copy(ROOT / "data/reviews.csv", folder / "data/reviews.csv")
-    for command in (["git", "init", "-q"], ["git", "add", "-A"]):
-        subprocess.run(command, cwd=folder, check=True)
-    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-    subprocess.run(["git", *identity, "commit", "-qm", "start"], cwd=folder, check=True)
+    git(folder, "init", "-q")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "start")
     return folder
+
+
+def git(folder: Path, *command: str) -> str:
+    """Run git as somebody in a folder; what it printed."""
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    return subprocess.run(["git", *identity, *command], cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.conftest import contents, make_project, run, set_params, stage
+from tests.conftest import contents, git, make_project, run, set_params, stage
 
 SETTINGS: dict[str, object] = {
     "prepare__data": "data/rows.csv",
@@ -38,11 +38,6 @@ def table(path: Path, *, shuffled: float = 0.0) -> None:
             label = (k + chance.integers(1, 4)) % 4
         lines.append(f"{' '.join(words)} n{row},{'abcd'[label]},{split}")
     path.write_text("\n".join(lines) + "\n")
-
-
-def git(project: Path, *command: str) -> None:
-    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-    subprocess.run(["git", *identity, *command], cwd=project, check=True, capture_output=True)
 
 
 def reproduce(project: Path) -> None:

@@ -157,6 +157,7 @@ def test_what_it_says_is_what_was_measured(evaluation: Path, browser: Browser) -
     assert page.locator("#suspect-table tbody tr").count() == sum(found["label_errors"].values())
 
 
+@pytest.mark.alone
 def test_ten_thousand_test_rows_open_at_once(tmp_path: Path, browser: Browser) -> None:
     table = texts(tmp_path, 300, 10_000, 60)
     columns = {"prepare__label": "label", "prepare__split": "split", "evaluate__repeats": 1}

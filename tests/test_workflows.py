@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import NO_HUB, QUICK, ROOT, make_project, set_params
+from tests.conftest import NO_HUB, QUICK, ROOT, git, make_project, set_params
 
 GITHUB = ROOT / ".github/workflows"
 GITLAB = ROOT / ".gitlab-ci.yml"
@@ -108,7 +108,6 @@ def runner(tmp_path: Path) -> Iterator[tuple[Runner, str]]:
     shutil.copy(ROOT / "pyproject.toml", project)
     shutil.copy(ROOT / "README.md", project)
     shutil.copy(ROOT / "LICENSE", project)
-    identity = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
     dvc = [sys.executable, "-m", "dvc"]
 
     def call(*command: str) -> str:
@@ -117,11 +116,11 @@ def runner(tmp_path: Path) -> Iterator[tuple[Runner, str]]:
     call(*dvc, "remote", "add", "-d", "storage", str(tmp_path / "store"))
     call(*dvc, "repro", "-q")
     call(*dvc, "push", "-q", "--run-cache")
-    call("git", "add", "-A")
-    call(*identity, "commit", "-qm", "base")
-    base = call("git", "rev-parse", "HEAD").strip()
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "base")
+    base = git(project, "rev-parse", "HEAD").strip()
     set_params(project, train_head__C=[5])
-    call(*identity, "commit", "-qam", "change")
+    git(project, "commit", "-qam", "change")
     subprocess.run(["git", "clone", "-q", project, tmp_path / "clone"], check=True)
     yield Runner(tmp_path, tmp_path / "clone"), base
 

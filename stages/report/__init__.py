@@ -17,7 +17,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from stages import images, samples
+from stages import images, learning_curve, samples
 from stages.features import Features
 from stages.label_errors import Suspect
 from stages.model import Model
@@ -116,6 +116,7 @@ def write(path: Path, prepared: Path, content: Content) -> None:
         data=_embedded(rounded(data)),
         content=content,
         metrics=content.metrics,
+        saved=learning_curve.sentence(content.metrics["labels_saved"]),
         columns=[name for name in content.metrics["head"] if name != "calibration_error_before"],
         listed=len(rows),
     )

@@ -38,7 +38,8 @@ def main() -> None:
             run(project, "dvc", "remote", "add", "-d", "here", str(folder / "remote"))
             (folder / "remote").mkdir()
             print(f"{count:,} rows:", *measured(folder, count), sep="\n  ", flush=True)
-            print("  1 % more:", *measured(folder, count + count // 100), sep="\n    ", flush=True)
+            if count < 1_000_000:
+                print("  1 % more:", *measured(folder, count + count // 100), sep="\n    ", flush=True)
             shutil.rmtree(folder)
 
 

@@ -5,14 +5,13 @@ import io
 import json
 import os
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import make_project, make_tiny_encoder, run, set_params
+from tests.conftest import git, make_project, make_tiny_encoder, run, set_params
 
 
 @pytest.fixture
@@ -31,9 +30,8 @@ def ready(tmp_path: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -
         evaluate__bootstrap=0,
         runtime__device="cpu",
     )
-    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-    subprocess.run(["git", "add", "-A"], cwd=project, check=True)
-    subprocess.run(["git", *identity, "commit", "-qm", "ready"], cwd=project, check=True)
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "ready")
     return project
 
 

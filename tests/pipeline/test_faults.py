@@ -112,6 +112,7 @@ def test_of_two_runs_at_once_one_is_told_so(project: Path) -> None:
     assert (project / "dvc.lock").read_bytes() == lock
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", STAGES)
 def test_sigterm_ends_a_stage_in_five_seconds_and_leaves_what_was(project: Path, name: str) -> None:
     before = contents(project / "data")
@@ -130,6 +131,7 @@ def test_sigterm_ends_a_stage_in_five_seconds_and_leaves_what_was(project: Path,
         assert contents(project / "data") == before
 
 
+@pytest.mark.alone
 def test_sigterm_does_not_wait_for_a_head_that_takes_long(project: Path, tmp_path: Path) -> None:
     """Fits run in threads, which nothing can interrupt."""
     code = (

@@ -54,12 +54,14 @@ def test_the_default_run_makes_a_real_classifier(default_run: Path) -> None:
     assert {line[3:] for line in status if line} == {"dvc.lock", "data/evaluation/"}
 
 
+@pytest.mark.alone
 def test_nothing_to_do_takes_under_two_seconds(default_run: Path) -> None:
     start = time.perf_counter()
     assert ran(run(default_run, "dvc", "repro")) == []
     assert time.perf_counter() - start < 2
 
 
+@pytest.mark.alone
 def test_a_head_change_takes_under_six_seconds(restored: Path) -> None:
     seconds = []
     for C in [0.5, 5, 50], [0.2, 2, 20], [0.3, 3, 30]:  # the best of three: a busy machine is not a slow stage
