@@ -111,12 +111,31 @@ def set_params(project: Path, **changes: object) -> None:
     path.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
-def run(project: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run a command of this environment in the project."""
+def run(
+    project: Path, *command: str, check: bool = True, memory: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of this environment in the project, with at most `memory` bytes of address space."""
+    process = start(project, *command, memory=memory)
+    out, errors = process.communicate(timeout=600)
+    assert not check or process.returncode == 0, out + errors
+    return subprocess.CompletedProcess(command, process.returncode, out, errors)
+
+
+def start(project: Path, *command: str, memory: int | None = None) -> subprocess.Popen[str]:
+    """Start a command as `run` does."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HF_ENDPOINT": NO_HUB}
-    done = subprocess.run(command, check=False, cwd=project, text=True, capture_output=True, env=environment)
-    assert not check or done.returncode == 0, done.stdout + done.stderr
-    return done
+    if memory:
+        command = ("prlimit", f"--as={memory}", *command)
+        environment["OPENBLAS_NUM_THREADS"] = "2"  # each thread takes address space
+    return subprocess.Popen(
+        command,
+        cwd=project,
+        env=environment,
+        text=True,
+        errors="replace",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -133,10 +152,12 @@ STAGES = {
 }
 
 
-def stage(project: Path, name: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+def stage(
+    project: Path, name: str, *arguments: str, check: bool = True, memory: int | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run `python -m stages.NAME`, with the usual paths unless others are given."""
     given = arguments or [f"data/{path}" for path in STAGES[name]]
-    return run(project, sys.executable, "-m", f"stages.{name}", *given, check=check)
+    return run(project, sys.executable, "-m", f"stages.{name}", *given, check=check, memory=memory)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import io
 import itertools
 import json
 import os
-import resource
 import subprocess
 import sys
 import zipfile
@@ -18,6 +17,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from tests import conftest
 from tests.conftest import make_project, set_params
 
 MEMORY = 3 * 2**30  # bytes of address space; a limit on what a hostile input can make a verb take
@@ -25,17 +25,7 @@ MEMORY = 3 * 2**30  # bytes of address space; a limit on what a hostile input ca
 
 def run(project: Path, *command: str, memory: int = MEMORY) -> subprocess.CompletedProcess[str]:
     """Run a verb with its memory limited."""
-    return subprocess.run(
-        [sys.executable, "-m", *command],
-        cwd=project,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-        timeout=300,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (memory, memory)),
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "2"},
-    )
+    return conftest.run(project, sys.executable, "-m", *command, check=False, memory=memory)
 
 
 def gigabyte_line(path: Path) -> None:

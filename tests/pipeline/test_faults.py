@@ -3,35 +3,25 @@
 import os
 import random
 import re
-import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import QUICK, STAGES, contents, make_project, run, set_params, stage
+from tests import conftest
+from tests.conftest import QUICK, STAGES, contents, make_project, set_params
 
 KILLS = 20
 MEMORY = 3 * 2**30  # bytes of address space
 
 
-def start(project: Path, *command: str) -> subprocess.Popen[str]:
-    """Start a command of this environment in the project, in a group of its own."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    return subprocess.Popen(
-        command,
-        cwd=project,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+run, start, stage = (partial(each, memory=MEMORY) for each in (conftest.run, conftest.start, conftest.stage))
 
 
 def stage_of(dvc: subprocess.Popen[str], name: str) -> int:
@@ -45,7 +35,7 @@ def stage_of(dvc: subprocess.Popen[str], name: str) -> int:
             except OSError:
                 continue
         time.sleep(0.005)
-    raise AssertionError(f"DVC started no {name}: {dvc.communicate()[0]}")
+    raise AssertionError(f"DVC started no {name}: {''.join(dvc.communicate())}")
 
 
 def wait_for_end(pid: int, seconds: float) -> None:
@@ -87,7 +77,7 @@ def test_kills_at_any_moment_leave_the_next_run_the_same_dvc_lock(project: Path)
         except ProcessLookupError:
             continue  # had ended by itself
         finally:
-            out = dvc.communicate()[0]
+            out = "".join(dvc.communicate())
         wait_for_end(child, 5)
         killed += dvc.returncode != 0
         after = run(project, "dvc", "repro", "--no-run-cache")
@@ -106,7 +96,7 @@ def test_of_two_runs_at_once_one_is_told_so(project: Path) -> None:
     # A stage by hand, past DVC's lock, waits for no one either.
     by_hand = stage(project, "prepare", check=False)
     assert by_hand.returncode == 0 or "is being written by another process" in by_hand.stderr
-    out = first.communicate()[0]
+    out = "".join(first.communicate())
     assert first.returncode == 0 or "being written by another process" in out, out
     run(project, "dvc", "repro")
     assert (project / "dvc.lock").read_bytes() == lock
@@ -123,7 +113,7 @@ def test_sigterm_ends_a_stage_in_five_seconds_and_leaves_what_was(project: Path,
         time.sleep(chance.uniform(0.1, 1.5))
         process.terminate()
         began = time.monotonic()
-        out = process.communicate(timeout=60)[0]
+        out = "".join(process.communicate(timeout=60))
         assert time.monotonic() - began < 5
         assert process.returncode in (0, 143, -signal.SIGTERM), out
         assert "Traceback" not in out
@@ -153,18 +143,9 @@ def test_sigterm_does_not_wait_for_a_head_that_takes_long(project: Path, tmp_pat
     assert contents(project / "data/head") == before and not list((project / "data").glob(".*"))
 
 
-def limited(project: Path, name: str, target: Path) -> subprocess.CompletedProcess[str]:
-    """Run a stage whose output is `target`, with its memory limited."""
-    inputs = [f"data/{path}" for path in STAGES[name][:-1]]
-    return subprocess.run(
-        [sys.executable, "-m", f"stages.{name}", *inputs, str(target)],
-        cwd=project,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "2"},
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)),
-    )
+def to(target: Path, project: Path, name: str) -> subprocess.CompletedProcess[str]:
+    """Run a stage whose output is `target`."""
+    return stage(project, name, *(f"data/{path}" for path in STAGES[name][:-1]), str(target), check=False)
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -172,7 +153,7 @@ def test_a_full_disk_is_one_sentence(project: Path, disk: Callable[[str], Path],
     folder = disk("size=16k")
     filler = folder / "filler"
     filler.write_bytes(b"x" * (16_384 if name == "finetune" else 4_096))  # without a method it writes a line
-    done = limited(project, name, folder / "out")
+    done = to(folder / "out", project, name)
     assert done.returncode == 1, done.stderr
     assert re.fullmatch(
         r"error: the disk is full.*\(No space left on device\); free space and run again\n", done.stderr
@@ -182,7 +163,7 @@ def test_a_full_disk_is_one_sentence(project: Path, disk: Callable[[str], Path],
 
 @pytest.mark.parametrize("name", STAGES)
 def test_a_disk_that_cannot_be_written_is_one_sentence(project: Path, disk: Callable[[str], Path], name: str) -> None:
-    done = limited(project, name, disk("ro") / "out")
+    done = to(disk("ro") / "out", project, name)
     assert done.returncode == 1, done.stderr
     assert re.fullmatch(r"error: access is denied at \S+ \(Read-only file system\); .+\n", done.stderr), done.stderr
 
