@@ -100,15 +100,20 @@ def read(features: Path, split: str, budget: BudgetParams | None = None) -> Feat
     metadata = read_metadata(features / split)
     ids, labels = identities(features, split)
     rows = np.arange(len(ids)) if budget is None else np.flatnonzero(samples.within_budget(ids, labels, budget))
-    X: Matrix
+    return Features(ids[rows], labels[rows], vectors(features, split, rows), metadata)
+
+
+def vectors(features: Path, split: str, rows: np.ndarray) -> Matrix:
+    """What `matrices` gives, in one: (rows, dim) float32."""
+    metadata = read_metadata(features / split)
     if metadata.sparse:
-        X = sparse.vstack([*matrices(features, split, rows), sparse.csr_matrix((0, metadata.dim), dtype=np.float32)])
-    else:
-        X, start = np.empty((len(rows), metadata.dim), dtype=np.float32), 0
-        for part in matrices(features, split, rows):
-            X[start : start + len(part)] = part
-            start += len(part)
-    return Features(ids[rows], labels[rows], X, metadata)
+        none = sparse.csr_matrix((0, metadata.dim), dtype=np.float32)
+        return sparse.vstack([*matrices(features, split, rows), none], format="csr")
+    X, start = np.empty((len(rows), metadata.dim), dtype=np.float32), 0
+    for part in matrices(features, split, rows):
+        X[start : start + len(part)] = part
+        start += len(part)
+    return X
 
 
 def identities(features: Path, split: str) -> tuple[np.ndarray, np.ndarray]:

@@ -41,6 +41,7 @@ ESTIMATORS = (
 )
 TRUSTED = "scipy.sparse._csr.csr_matrix"  # what knn keeps of sparse features; numbers only, read without pickle
 LARGE = 5e7  # values of X times labels: with more, a sweep of logistic takes our solver, which is several times as fast
+MOST_ROWS = 200_000  # that a head is fitted on in memory
 NEEDS_CALIBRATION = ("linear_svm", "ridge")
 USUAL_C = 10.0  # where there are too few rows to choose
 
@@ -144,7 +145,7 @@ def logistic_head(X: Matrix, labels: np.ndarray, C: float | None = None) -> tupl
 
 
 def out_of_fold(X: Matrix, labels: np.ndarray, C: float) -> np.ndarray:
-    """Probabilities of a logistic head for each row, by a fit on the other folds: (rows, labels).
+    """Probabilities of a logistic head for each row, fitted on at most `MOST_ROWS` rows of other folds: (rows, labels).
 
     Every class needs two rows or more. The labels are in sorted order.
     """
@@ -153,6 +154,22 @@ def out_of_fold(X: Matrix, labels: np.ndarray, C: float) -> np.ndarray:
     with threadpool_limits(1):
         scores = _cross_validate(X, y, min(settings.folds, int(np.bincount(y).min())), settings.C, settings)
     return np.asarray(softmax(scores[0], axis=1))
+
+
+def some(order: np.ndarray, y: np.ndarray, least: int) -> np.ndarray:
+    """Indices of `MOST_ROWS` rows, and of at least some of each class where there are as many, ascending.
+
+    Args:
+        order: (rows,) indices of all rows, those that are wanted most first.
+        y: (rows,) labels.
+        least: rows of each class.
+    """
+    if len(order) <= MOST_ROWS:
+        return np.arange(len(order))
+    names = y[order]
+    by_class = np.argsort(names, kind="stable")
+    place = np.arange(len(names)) - np.searchsorted(names[by_class], names[by_class])  # within its class
+    return np.sort(order[np.union1d(np.arange(MOST_ROWS), by_class[place < least])])
 
 
 def linear_layer(head: Head) -> tuple[np.ndarray, np.ndarray] | None:
@@ -244,11 +261,12 @@ def _of_solution(estimator: LogisticRegression, solution: np.ndarray) -> Logisti
 def _cross_validate(
     X: Matrix, y: np.ndarray, folds: int, candidates: tuple[float, ...], settings: TrainHeadParams
 ) -> np.ndarray:
-    """Out-of-fold scores of each candidate: (candidates, rows, labels)."""
+    """Out-of-fold scores of each candidate, fitted on at most `MOST_ROWS` rows: (candidates, rows, labels)."""
     out = np.empty((len(candidates), len(y), int(y.max()) + 1))
 
     def run(split: tuple[np.ndarray, np.ndarray]) -> None:
         training, held_out = split
+        training = training[some(np.random.default_rng(0).permutation(len(training)), y[training], 1)]
         X_training, y_training, X_held_out = X[training], y[training], X[held_out]
         estimator = None
         for index in np.argsort(candidates):

@@ -156,3 +156,20 @@ def test_archives_that_are_no_head_are_refused(tmp_path: Path) -> None:
     skops.io.dump(RandomForestClassifier(2).fit(X, labels.astype(str)), path)
     with pytest.raises(HeadstartError):
         heads.load(path, ("a", "b"), 1.0)
+
+
+def test_cross_validation_fits_on_a_bounded_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, labels = data(3, rows=300)
+    order = np.argsort(labels, kind="stable")  # sorted by class: the first rows are no sample of all
+    X, labels = X[order], labels[order]
+    labels[:2] = "rare"
+    whole = heads.out_of_fold(X, labels, 1.0)
+    sizes: list[int] = []
+    fit = heads._fit
+    monkeypatch.setattr(heads, "_fit", lambda X, *rest: (sizes.append(len(X)), fit(X, *rest))[1])
+    monkeypatch.setattr(heads, "MOST_ROWS", 60)
+    some = heads.out_of_fold(X, labels, 1.0)
+    assert len(sizes) == 2 and all(60 <= size <= 64 for size in sizes)
+    assert some.shape == whole.shape == (300, 4) and not np.array_equal(some, whole)
+    truth = np.unique(labels.astype(str), return_inverse=True)[1]
+    assert (some.argmax(axis=1) == truth).mean() > 0.75

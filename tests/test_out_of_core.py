@@ -46,7 +46,7 @@ def rows(classes: int, count: int = 2_000) -> tuple[np.ndarray, np.ndarray]:
 def test_the_head_is_that_of_all_rows_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classes: int, class_weight: str | None
 ) -> None:
-    monkeypatch.setattr(out_of_core, "IN_MEMORY", 300)
+    monkeypatch.setattr(heads, "MOST_ROWS", 300)
     monkeypatch.setattr(out_of_core, "BLOCK_ROWS", 128)
     monkeypatch.setattr(heads, "LARGE", 0)  # the solver that comes as near to the minimum as this one does
     X, labels = rows(classes)
@@ -74,7 +74,7 @@ def test_train_head_takes_it_past_the_stated_rows(
     source = table(tmp_path / "features", X, labels)
     written = []
     for most in (300, 2_000):
-        monkeypatch.setattr(out_of_core, "IN_MEMORY", most)
+        monkeypatch.setattr(heads, "MOST_ROWS", most)
         for name in ("head", "again"):
             train_head(source=source, target=tmp_path / name, budget=params.BudgetParams(), settings=SETTINGS)
             written.append((tmp_path / name / heads.FILE).read_bytes())
@@ -83,7 +83,7 @@ def test_train_head_takes_it_past_the_stated_rows(
 
 
 def test_other_heads_and_sparse_features_stay_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(out_of_core, "IN_MEMORY", 300)
+    monkeypatch.setattr(heads, "MOST_ROWS", 300)
     X, labels = rows(2)
     dense, thin = table(tmp_path / "dense", X, labels), table(tmp_path / "sparse", sparse.csr_matrix(X), labels)
     assert out_of_core.is_needed(dense, 301, SETTINGS) and not out_of_core.is_needed(dense, 300, SETTINGS)
