@@ -172,4 +172,5 @@ def test_cross_validation_fits_on_a_bounded_number_of_rows(monkeypatch: pytest.M
     assert len(sizes) == 2 and all(60 <= size <= 64 for size in sizes)
     assert some.shape == whole.shape == (300, 4) and not np.array_equal(some, whole)
     truth = np.unique(labels.astype(str), return_inverse=True)[1]
-    assert (some.argmax(axis=1) == truth).mean() > 0.75
+    right = [(P.argmax(axis=1) == truth).mean() for P in (some, whole)]
+    assert right[1] > right[0] > 0.55, "of the first 60 rows alone, whose class is one, it would be a third"
