@@ -116,7 +116,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command of this environment in the project, with at most `memory` bytes of address space."""
     process = start(project, *command, memory=memory)
-    out, errors = process.communicate(timeout=600)
+    out, errors = process.communicate()
     assert not check or process.returncode == 0, out + errors
     return subprocess.CompletedProcess(command, process.returncode, out, errors)
 
