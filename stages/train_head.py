@@ -71,10 +71,10 @@ def _fit(source: Path, budget: BudgetParams, settings: TrainHeadParams) -> tuple
     """The head, what was chosen, and the label of each training row: (rows,)."""
     ids, labels = features.identities(source, "train")
     rows = np.flatnonzero(samples.within_budget(ids, labels, budget))
+    ids, labels = ids[rows], labels[rows]
     if out_of_core.is_needed(source, len(rows), settings):
-        return *out_of_core.fit(source, rows, ids[rows], labels[rows], settings), labels[rows]
-    train = features.read(source, "train", budget)
-    return *heads.fit(train.X, train.labels, settings), train.labels
+        return *out_of_core.fit(source, rows, ids, labels, settings), labels
+    return *heads.fit(features.vectors(source, "train", rows), labels, settings), labels
 
 
 def _calibrated(head: heads.Head, validation: features.Features, budget: BudgetParams) -> tuple[heads.Head, float]:

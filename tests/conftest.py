@@ -160,6 +160,15 @@ def stage(
     return run(project, sys.executable, "-m", f"stages.{name}", *given, check=check, memory=memory)
 
 
+def make_evaluated(folder: Path) -> Path:
+    """A project of `make_project` in which every stage ran, with the settings `QUICK`."""
+    project = make_project(folder)
+    set_params(project, **QUICK)
+    for name in STAGES:
+        stage(project, name)
+    return project
+
+
 @pytest.fixture
 def verb(project: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """`stage` in the project."""

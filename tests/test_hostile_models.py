@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from tests.conftest import QUICK, STAGES, make_project, set_params, stage
+from tests.conftest import make_evaluated, make_project, set_params, stage
 from tests.test_hostile import refused, run
 
 TORCH_MEMORY = 8 * 2**30  # bytes of address space, of which importing torch takes the most
@@ -135,10 +135,7 @@ def test_code_beside_a_model_is_not_run(prepared: Path, model: Path, harm: Calla
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a logistic head in data/head, and one that is not linear in data/knn."""
-    project = make_project(tmp_path_factory.mktemp("heads") / "project")
-    set_params(project, **QUICK)
-    for name in STAGES:
-        stage(project, name)
+    project = make_evaluated(tmp_path_factory.mktemp("heads") / "project")
     set_params(project, train_head__kind="knn")
     stage(project, "train_head", "data/features", "data/knn")
     (project / "new.csv").write_text("text\nbuy this\n")

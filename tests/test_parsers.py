@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from stages import evaluation, features, model, params, shards, sources
 from stages.errors import HeadstartError
-from tests.conftest import QUICK, STAGES, make_project, set_params, stage
+from tests.conftest import make_evaluated
 
 ROOT = Path(__file__).parents[1]
 OFTEN = settings(max_examples=150, deadline=None, derandomize=True, database=None)
@@ -73,11 +73,7 @@ def edited(draw: Draw, content: Any) -> Any:
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in which every stage ran."""
-    project = make_project(tmp_path_factory.mktemp("parsers") / "project")
-    set_params(project, **QUICK)
-    for name in STAGES:
-        stage(project, name)
-    return project
+    return make_evaluated(tmp_path_factory.mktemp("parsers") / "project")
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.benchmarks.photos import measure
-from tests.benchmarks.synthetic import write_encoder, write_texts
-from tests.conftest import make_project, run, set_params
+from tests.benchmarks.synthetic import make_tiny_project, write_texts
+from tests.conftest import run, set_params
 
 ROUNDS = 3
 
@@ -22,16 +22,8 @@ ROUNDS = 3
 def main() -> None:
     counts = [int(each) for each in sys.argv[1:]] or [2_000, 20_000, 200_000]
     with tempfile.TemporaryDirectory() as folder:
-        write_encoder(Path(folder) / "tiny")
-        project = make_project(Path(folder) / "project")
-        set_params(
-            project,
-            prepare__data="data/rows.csv",
-            backbone__name=f"{folder}/tiny",
-            backbone__revision=None,
-            extract__max_length=64,
-            runtime__device="cpu",
-        )
+        project = make_tiny_project(Path(folder))
+        set_params(project, runtime__device="cpu")
         overheads = []
         for count in counts:
             write_texts(project / "data/rows.csv", count)

@@ -9,23 +9,15 @@ import tempfile
 from pathlib import Path
 
 from tests.benchmarks.photos import measure
-from tests.benchmarks.synthetic import write_encoder, write_texts
-from tests.conftest import make_project, run, set_params
+from tests.benchmarks.synthetic import make_tiny_project, write_texts
+from tests.conftest import run
 
 
 def main() -> None:
     peaks = []
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HEADSTART_CACHE"] = f"{folder}/cache"
-        write_encoder(Path(folder) / "tiny")
-        project = make_project(Path(folder) / "project")
-        set_params(
-            project,
-            prepare__data="data/rows.csv",
-            backbone__name=f"{folder}/tiny",
-            backbone__revision=None,
-            extract__max_length=64,
-        )
+        project = make_tiny_project(Path(folder))
         for count in (20_000, 200_000):
             write_texts(project / "data/rows.csv", count)
             run(project, sys.executable, "-m", "stages.prepare", "data/prepared")

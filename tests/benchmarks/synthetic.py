@@ -4,7 +4,7 @@ import csv
 import random
 from pathlib import Path
 
-from tests.conftest import make_tiny_encoder
+from tests.conftest import make_project, make_tiny_encoder, set_params
 
 WORDS = [f"{first}{second}" for first in "bdfgklmnprst" for second in ("a", "e", "i", "o", "u", "an", "en", "in", "on")]
 
@@ -25,3 +25,17 @@ def write_texts(path: Path, count: int, *, classes: int = 5, least: int = 3, mos
 def write_encoder(folder: Path, **config: int) -> None:
     """Write a tiny BERT with random weights; `config` as in BertConfig."""
     make_tiny_encoder(folder, words=[*WORDS, *map(str, range(10)), *(f"##{digit}" for digit in range(10))], **config)
+
+
+def make_tiny_project(folder: Path) -> Path:
+    """A project in `folder` that encodes data/rows.csv by such an encoder."""
+    write_encoder(folder / "tiny")
+    project = make_project(folder / "project")
+    set_params(
+        project,
+        prepare__data="data/rows.csv",
+        backbone__name=str(folder / "tiny"),
+        backbone__revision=None,
+        extract__max_length=64,
+    )
+    return project
