@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+import stages
 from stages import backbones, samples, shards
 from stages.errors import HeadstartError
 from stages.params import BackboneParams, ExtractParams, Modality, RuntimeParams
@@ -78,7 +79,7 @@ def cluster(runtime: RuntimeParams) -> Iterator[None]:
             address=runtime.ray_address or "local",
             log_to_driver=False,
             logging_level="error",
-            runtime_env={"py_modules": [str(Path(__file__).parent)], "env_vars": {"RAY_USAGE_STATS_ENABLED": "0"}},
+            runtime_env={"py_modules": [str(Path(stages.__file__).parent)], "env_vars": {"RAY_USAGE_STATS_ENABLED": "0"}},
             **started,
         )
     except (OSError, RuntimeError, ValueError) as error:

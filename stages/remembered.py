@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+import stages
 from stages import cache, model, outputs
 from stages.features import Features
 
@@ -47,7 +48,7 @@ def result(train: Features, test: Features, settings: Mapping[str, Any], compute
 def _key(train: Features, test: Features, settings: Mapping[str, Any]) -> str:
     """A hash of rows, settings, code and libraries."""
     digest = hashlib.sha256(json.dumps([settings, model.versions(*PACKAGES)], sort_keys=True).encode())
-    for source in sorted(Path(__file__).parent.rglob("*.py")):
+    for source in sorted(Path(stages.__file__).parent.rglob("*.py")):
         digest.update(source.read_bytes())
     for features in (train, test):
         digest.update(
