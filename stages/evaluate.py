@@ -16,33 +16,29 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages import (
-    cli,
-    cost,
-    features,
+from stages.common import atomic, cli, params, run_stats
+from stages.common.errors import HeadstartError
+from stages.common.params import BudgetParams, EvaluateParams, RuntimeParams
+from stages.evaluation import (
+    cached_results,
     label_errors,
+    labels_saved,
     learning_curve,
-    metrics,
-    model,
     near_duplicates,
-    outputs,
-    params,
     plots,
-    predictions,
-    remembered,
+    prediction_columns,
     report,
-    rounded,
-    samples,
-    scoring,
+    rounded_json,
     slices,
 )
-from stages.errors import HeadstartError
-from stages.features import Features
-from stages.label_errors import Suspect
-from stages.learning_curve import Curve
-from stages.model import Model
-from stages.near_duplicates import Pair
-from stages.params import BudgetParams, EvaluateParams, RuntimeParams
+from stages.evaluation.label_errors import Suspect
+from stages.evaluation.learning_curve import Curve
+from stages.evaluation.near_duplicates import Pair
+from stages.heads import loading, model_card
+from stages.heads.model_card import ModelCard
+from stages.scores import metrics
+from stages.tables import features, prepared
+from stages.tables.features import Features
 
 PAIRS = (("head", "baseline"), ("finetuned", "baseline"), ("finetuned", "head"))  # whose difference is reported
 
@@ -59,8 +55,8 @@ class _Test:
 
 def evaluate(
     *,
-    prepared: Path,
-    source: Path,
+    prepared_folder: Path,
+    features_folder: Path,
     head: Path,
     finetuned: Path,
     target: Path,
@@ -73,19 +69,21 @@ def evaluate(
     Raises:
         HeadstartError: an input is missing or damaged, or the head was trained on features of another backbone.
     """
-    trained, tuned = _models(source, head, finetuned)
-    rows = features.read(source, "test")
+    trained, tuned = _models(features_folder, head, finetuned)
+    rows = features.read(features_folder, "test")
     if unknown := sorted(set(rows.labels) - set(trained.labels)):
         raise HeadstartError(
-            f"{source / 'test'} has rows of class {unknown[0]}, which {head} does not know; run `dvc repro`"
+            f"{features_folder / 'test'} has rows of class {unknown[0]}, which {head} does not know; run `dvc repro`"
         )
-    train = features.read(source, "train", budget)
+    train = features.read(features_folder, "train", budget)
     if set(train.labels) != set(trained.labels):
-        raise HeadstartError(f"{head} was trained on other classes than {source / 'train'} has; run `dvc repro`")
-    curves, in_training = _of_any_head(prepared, train, rows, settings)
-    scored = {"head": scoring.load(head, trained, rows.X.shape[1])(rows.X)}
+        raise HeadstartError(
+            f"{head} was trained on other classes than {features_folder / 'train'} has; run `dvc repro`"
+        )
+    curves, in_training = _of_any_head(prepared_folder, train, rows, settings)
+    scored = {"head": loading.load(head, trained, rows.X.shape[1])(rows.X)}
     if tuned:
-        scored["finetuned"] = _finetuned(prepared, finetuned, tuned, rows.ids, runtime)
+        scored["finetuned"] = _finetuned(prepared_folder, finetuned, tuned, rows.ids, runtime)
     if "baseline" in curves:
         scored["baseline"] = curves["baseline"].P
     truth = np.array([trained.labels.index(label) for label in rows.labels])
@@ -99,21 +97,23 @@ def evaluate(
     content = _metrics(test, settings)
     for name, described in {"head": trained, "finetuned": tuned}.items():
         if described:
-            P = scoring.softmax(scoring.logarithm(scored[name]) * described.validation_temperature)
+            P = loading.softmax(loading.logarithm(scored[name]) * described.validation_temperature)
             content[name]["calibration_error_before"] = metrics.calibration_error(truth, P)
     if tuned:
         content["finetuned_kept_epoch"] = tuned.training["kept_epoch"]  # 0: no epoch was better than the head
-    content["labels_saved"] = learning_curve.labels_saved(curves)
+    content["labels_saved"] = labels_saved.labels_saved(curves)
     content["near_duplicates"] = _without(test, pairs)
     content["label_errors"] = {split: len(found) for split, found in suspects.items()}
-    slice_of = slices.names(prepared, rows.ids)
-    points = {name: plots.of_model(truth, P, trained.labels) for name, P in scored.items()}
+    slice_of = slices.names(prepared_folder, rows.ids)
+    points = {name: plots.from_model(truth, P, trained.labels) for name, P in scored.items()}
     for name, P in scored.items():
         points[name]["slices"] = slices.metrics_of(slice_of, truth, P, settings)
-    drawn = {name: plots.of_curve(curve) for name, curve in curves.items()}
-    with outputs.directory(target) as out:
+    drawn = {name: plots.from_curve(curve) for name, curve in curves.items()}
+    with atomic.directory(target) as out:
         plots.write(out / "plots", points, {"backbone": [], "baseline": []} | drawn)
-        rounded.write_json(out / "plots" / "finetuned" / "training.json", tuned.training["epochs"] if tuned else [])
+        rounded_json.write_json(
+            out / "plots" / "finetuned" / "training.json", tuned.training["epochs"] if tuned else []
+        )
         pq.write_table(_predictions(test), out / "predictions.parquet", compression="zstd")
         pq.write_table(near_duplicates.table(pairs, train, rows), out / "near_duplicates.parquet", compression="zstd")
         pq.write_table(
@@ -121,10 +121,10 @@ def evaluate(
             out / "label_errors.parquet",
             compression="zstd",
         )
-        rounded.write_json(out / "metrics.json", content)
+        rounded_json.write_json(out / "metrics.json", content)
         report.write(
             out / report.FILE,
-            prepared,
+            prepared_folder,
             report.Content(
                 head=trained,
                 finetuned=tuned,
@@ -144,14 +144,15 @@ def evaluate(
     _print(content, scored, curves)
 
 
-def _models(source: Path, head: Path, finetuned: Path) -> tuple[Model, Model | None]:
+def _models(features_folder: Path, head: Path, finetuned: Path) -> tuple[ModelCard, ModelCard | None]:
     """What head and fine-tuned model are; None where fine-tuning was not asked for."""
-    trained, tuned = model.read(head), model.read(finetuned)
+    trained, tuned = model_card.read(head), model_card.read(finetuned)
     if trained is None:
-        raise HeadstartError(f"{head / model.FILE} describes no head; run `dvc repro train_head`")
-    if trained.fingerprint != features.read_metadata(source / "test").fingerprint:
+        raise HeadstartError(f"{head / model_card.FILE} describes no head; run `dvc repro train_head`")
+    if trained.fingerprint != features.read_metadata(features_folder / "test").fingerprint:
         raise HeadstartError(
-            f"{head} was trained on features of another backbone than {source} holds; run `dvc repro train_head`"
+            f"{head} was trained on features of another backbone than {features_folder} holds;"
+            f" run `dvc repro train_head`"
         )
     if tuned and tuned.labels != trained.labels:
         raise HeadstartError(f"{finetuned} and {head} have different labels; run `dvc repro finetune`")
@@ -159,27 +160,29 @@ def _models(source: Path, head: Path, finetuned: Path) -> tuple[Model, Model | N
 
 
 def _of_any_head(
-    prepared: Path, train: Features, test: Features, settings: EvaluateParams
+    prepared_folder: Path, train: Features, test: Features, settings: EvaluateParams
 ) -> tuple[dict[str, Curve], list[Suspect]]:
     """Learning curves, and training rows that are likely labelled wrongly: the same whatever the head is."""
 
-    def compute() -> remembered.Arrays:
-        curves = learning_curve.of_both(prepared, train, test, settings)
+    def compute() -> cached_results.Arrays:
+        curves = learning_curve.both_curves(prepared_folder, train, test, settings)
         found = label_errors.in_training(train, curves["backbone"].C)
         arrays = [curve.arrays(name) for name, curve in curves.items()]
         return {"suspects": label_errors.to_array(found)} | {key: each for part in arrays for key, each in part.items()}
 
-    kept = remembered.result(train, test, settings.model_dump(), compute)
+    kept = cached_results.result(train, test, settings.model_dump(), compute)
     names = [name for name in ("backbone", "baseline") if f"{name}.C" in kept]
-    return {name: Curve.of_arrays(name, kept) for name in names}, label_errors.of_array(kept["suspects"])
+    return {name: Curve.from_arrays(name, kept) for name in names}, label_errors.from_array(kept["suspects"])
 
 
-def _finetuned(prepared: Path, folder: Path, tuned: Model, ids: np.ndarray, runtime: RuntimeParams) -> np.ndarray:
+def _finetuned(
+    prepared_folder: Path, folder: Path, tuned: ModelCard, ids: np.ndarray, runtime: RuntimeParams
+) -> np.ndarray:
     """Probabilities of the fine-tuned model for the rows `ids`, joined by id: (rows, labels)."""
-    from stages.backbones import classifier
+    from stages.finetuning import classifier
 
     loaded = classifier.load(folder, tuned, runtime)
-    return np.stack(samples.of_ids(prepared, "test", tuned.modality, ids.tolist(), loaded.probabilities))
+    return np.stack(prepared.map_by_id(prepared_folder, "test", tuned.modality, ids.tolist(), loaded.probabilities))
 
 
 def _metrics(test: _Test, settings: EvaluateParams) -> dict[str, Any]:
@@ -225,7 +228,7 @@ def _predictions(test: _Test) -> pa.Table:
                 "model": pa.array([name] * len(P), pa.string()),
                 "id": pa.array(test.rows.ids, pa.string()),
                 "label": pa.array(test.rows.labels, pa.string()),
-                **predictions.columns(P, test.labels),
+                **prediction_columns.columns(P, test.labels),
             }
         )
         for name, P in test.scored.items()
@@ -246,12 +249,12 @@ def _print(content: Mapping[str, Any], scored: Mapping[str, np.ndarray], curves:
                 f"evaluate: {name} - {other}: accuracy {difference['accuracy']:+.3f}{interval},"
                 f" p = {difference['p_value']:.2g}"
             )
-    if saved := learning_curve.sentence(content["labels_saved"]):
+    if saved := labels_saved.sentence(content["labels_saved"]):
         print(f"evaluate: {saved}")
     near, suspects = content["near_duplicates"]["test_rows"], content["label_errors"]
     print(
         f"evaluate: {content['test_rows']:,} test rows, {near:,} of them near a training row; likely label errors:"
-        f" {suspects['train']:,} in train, {suspects['test']:,} in test; in {cost.spent()}"
+        f" {suspects['train']:,} in train, {suspects['test']:,} in test; in {run_stats.spent()}"
     )
 
 
@@ -266,8 +269,8 @@ def main() -> None:
     )
     settings = params.load(args.params)
     evaluate(
-        prepared=args.prepared,
-        source=args.features,
+        prepared_folder=args.prepared,
+        features_folder=args.features,
         head=args.head,
         finetuned=args.finetuned,
         target=args.evaluation,

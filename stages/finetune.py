@@ -15,61 +15,63 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages import backbones, cli, cost, linear, model, outputs, params
-from stages.errors import HeadstartError
-from stages.model import Model
-from stages.params import BudgetParams, FinetuneParams, RuntimeParams
+from stages import backbones
+from stages.common import atomic, cli, params, run_stats
+from stages.common.errors import HeadstartError
+from stages.common.params import BudgetParams, FinetuneParams, RuntimeParams
+from stages.heads import linear_layer, model_card
+from stages.heads.model_card import ModelCard
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from stages.backbones.classifier import Classifier
-    from stages.training.progress import Progress
+    from stages.finetuning.classifier import Classifier
+    from stages.finetuning.progress import Progress
 
 
 def finetune(
     *,
-    prepared: Path,
-    source: Path,
+    prepared_folder: Path,
+    features_folder: Path,
     head: Path,
     target: Path,
     budget: BudgetParams,
     settings: FinetuneParams,
     runtime: RuntimeParams,
 ) -> None:
-    """Fine-tune the backbone of `head` on the training rows of `prepared`, and write it to `target`.
+    """Fine-tune the backbone of `head` on the training rows of `prepared_folder`, and write it to `target`.
 
     Raises:
         HeadstartError: an input is missing or damaged, the backbone has no weights to train, or training diverged.
     """
     if settings.method == "none":
-        with outputs.directory(target) as out:
-            model.write(out, None)
-        print(f"finetune: method none, nothing to train, in {cost.spent()}")
+        with atomic.directory(target) as out:
+            model_card.write(out, None)
+        print(f"finetune: method none, nothing to train, in {run_stats.spent()}")
         return
-    trained = model.read(head)
+    trained = model_card.read(head)
     if trained is None:
-        raise HeadstartError(f"{head / model.FILE} describes no head; run `dvc repro train_head`")
+        raise HeadstartError(f"{head / model_card.FILE} describes no head; run `dvc repro train_head`")
     if trained.backbone.family not in backbones.TRAINABLE:
         raise HeadstartError(
             f"finetune.method is {settings.method}, but backbone.family {trained.backbone.family} has no weights to"
             f" train; set finetune.method to none, or backbone.family to {' or '.join(backbones.TRAINABLE)}"
         )
     # Imported here: without fine-tuning this stage takes a third of a second.
-    from stages import calibration, training
-    from stages.backbones import classifier as classifiers
-    from stages.training import checkpoints, curves
+    from stages.finetuning import checkpoints, curves, loop
+    from stages.finetuning import classifier as classifiers
+    from stages.scores import calibration
 
-    inputs, y, rows = _rows(prepared, "train", trained, budget)
+    inputs, y, rows = _rows(prepared_folder, "train", trained, budget)
     if settings.label_names:
         inputs, y = _with_names(inputs, y, trained)
-    held_out, truth, held_out_rows = _rows(prepared, "validation", trained, budget)
-    versions = model.versions("accelerate", "peft", "torch", "transformers")
-    head_hash = hashlib.sha256((head / model.FILE).read_bytes()).hexdigest()
+    held_out, truth, held_out_rows = _rows(prepared_folder, "validation", trained, budget)
+    versions = model_card.versions("accelerate", "peft", "torch", "transformers")
+    head_hash = hashlib.sha256((head / model_card.FILE).read_bytes()).hexdigest()
     classifier = classifiers.pretrained(trained, runtime)
-    classifier.start_from(*_linear_layer(source, head, budget))
+    classifier.start_from(*_linear_layer(features_folder, head, budget))
     classifier.adapt(settings)
-    progress = training.train(
+    progress = loop.train(
         classifier,
         inputs,
         y,
@@ -81,9 +83,9 @@ def finetune(
     )
     if not checkpoints.is_main():
         return
-    if len(truth) >= calibration.LEAST_ROWS:
+    if len(truth) >= calibration.MIN_CALIBRATION_ROWS:
         classifier.temperature = calibration.fit_temperature(classifier.scores(held_out), truth)
-    with outputs.directory(target) as out:
+    with atomic.directory(target) as out:
         classifier.save(out, method=settings.method)
         described = trained.model_copy(
             update={
@@ -102,15 +104,15 @@ def finetune(
                 "versions": versions,
             }
         )
-        model.write(out, described)
+        model_card.write(out, described)
         curves.write(out / curves.FOLDER, progress.history)
     print(
         f"finetune: {settings.method}, {len(inputs):,} rows, {progress.step:,} steps"
-        f" in {cost.spent()}, {_outcome(progress)}"
+        f" in {run_stats.spent()}, {_outcome(progress)}"
     )
 
 
-def _with_names(inputs: "list[Any]", y: "np.ndarray", trained: Model) -> "tuple[list[Any], np.ndarray]":
+def _with_names(inputs: "list[Any]", y: "np.ndarray", trained: ModelCard) -> "tuple[list[Any], np.ndarray]":
     """The rows, and each label's name as a text of that label."""
     import numpy as np
 
@@ -130,34 +132,37 @@ def _outcome(progress: "Progress") -> str:
     return f"{before} -> {progress.history[progress.kept - 1]['accuracy']:.3f} in epoch {progress.kept} of {epochs}"
 
 
-def _rows(prepared: Path, split: str, trained: Model, budget: BudgetParams) -> "tuple[list[Any], np.ndarray, str]":
+def _rows(
+    prepared_folder: Path, split: str, trained: ModelCard, budget: BudgetParams
+) -> "tuple[list[Any], np.ndarray, str]":
     """Inputs and label indices of the rows of a split that can be used, and a hash of both."""
-    from stages import samples
+    from stages.tables import prepared
 
-    rows = samples.read(prepared, split)
-    mask, y = samples.usable(rows["id"].to_pylist(), rows["label"].to_pylist(), budget, trained.labels)
+    rows = prepared.read(prepared_folder, split)
+    mask, y = prepared.usable(rows["id"].to_pylist(), rows["label"].to_pylist(), budget, trained.labels)
     rows = rows.filter(mask)
     digest = hashlib.sha256("".join([*rows["id"].to_pylist(), *map(str, y)]).encode()).hexdigest()
     return rows[trained.modality].to_pylist(), y, digest
 
 
-def _linear_layer(source: Path, head: Path, budget: BudgetParams) -> "tuple[np.ndarray, np.ndarray]":
+def _linear_layer(features_folder: Path, head: Path, budget: BudgetParams) -> "tuple[np.ndarray, np.ndarray]":
     """The head as a linear layer; a head that is not linear is stood in for by a logistic one on the same features."""
-    from stages import features, heads
+    from stages.heads import choosing
+    from stages.tables import features
 
-    if layer := linear.read(head):
+    if layer := linear_layer.read(head):
         return layer
-    train = features.read(source, "train", budget)
-    logistic, _ = heads.logistic_head(train.X, train.labels)
-    layer = heads.linear_layer(logistic)
+    train = features.read(features_folder, "train", budget)
+    logistic, _ = choosing.logistic_head(train.X, train.labels)
+    layer = linear_layer.from_head(logistic)
     assert layer is not None
     return layer
 
 
 def _validate(classifier: "Classifier", inputs: "list[Any]", truth: "np.ndarray") -> dict[str, float]:
     """Headline metrics on the validation rows; empty where there are none."""
-    from stages import metrics
-    from stages.scoring import softmax
+    from stages.heads.loading import softmax
+    from stages.scores import metrics
 
     return metrics.headline(truth, softmax(classifier.scores(inputs))) if inputs else {}
 
@@ -172,8 +177,8 @@ def main() -> None:
     )
     settings = params.load(args.params)
     finetune(
-        prepared=args.prepared,
-        source=args.features,
+        prepared_folder=args.prepared,
+        features_folder=args.features,
         head=args.head,
         target=args.finetuned,
         budget=settings.budget,

@@ -14,11 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stages import cli, comparison, cost, evaluation, learning_curve, params
-from stages.comparison import Comparison, Difference
-from stages.errors import HeadstartError
-from stages.evaluation import Evaluation
-from stages.params import GateParams
+from stages.common import cli, params, run_stats
+from stages.common.errors import HeadstartError
+from stages.common.params import GateParams
+from stages.comparison import paired, stored
+from stages.comparison.paired import Comparison, Difference
+from stages.comparison.stored import Evaluation
+from stages.evaluation import labels_saved
 
 HEADER: tuple[str, ...] = ("metric", "before", "after", "difference", "95 % interval", "verdict")
 CHANGES = 30  # settings that are listed
@@ -39,11 +41,11 @@ def gate(
         HeadstartError: the workspace has no evaluation, or one of the two is damaged.
     """
     try:
-        after = evaluation.of_folder(folder, settings_file)
-    except evaluation.MissingError as error:
+        after = stored.from_folder(folder, settings_file)
+    except stored.MissingError as error:
         raise HeadstartError(f"there is nothing to judge, as {error}; run `dvc repro`") from None
     before, why = _baseline(base, folder, settings_file)
-    found = comparison.compare(before.scored if before else None, after.scored, settings)
+    found = paired.compare(before.scored if before else None, after.scored, settings)
     code = 0
     if not found.passed:
         code = 1
@@ -52,7 +54,7 @@ def gate(
     outcome = f"gate: {('passed', 'failed', 'could not compare')[code]} against {base}"
     reason = why or found.reason
     print("\n".join(_text(found, before, after)))
-    print(f"{outcome}{f': {reason}' if reason else ''}, in {cost.spent()}")
+    print(f"{outcome}{f': {reason}' if reason else ''}, in {run_stats.spent()}")
     if markdown:
         markdown.write_text("\n".join(_markdown(found, before, after, outcome, reason)) + "\n", "utf-8")
     return code
@@ -62,9 +64,9 @@ def _baseline(base: str, folder: Path, settings_file: Path) -> tuple[Evaluation 
     """The evaluation of BASE; or None, and why."""
     try:
         if Path(base).is_dir():
-            return evaluation.of_folder(Path(base)), None
-        return evaluation.of_revision(base, folder, settings_file), None
-    except evaluation.MissingError as error:
+            return stored.from_folder(Path(base)), None
+        return stored.from_revision(base, folder, settings_file), None
+    except stored.MissingError as error:
         return None, str(error)
 
 
@@ -102,7 +104,7 @@ def _markdown(
             ends = after.metrics.get(f"{name}_ci95", {})
             cells = [_with_ends(metrics[metric], ends.get(metric)) for metric in ("accuracy", "macro_f1")]
             yield f"| {name} | {' | '.join(cells)} | {metrics['calibration_error']:.3f} |"
-    if saved := learning_curve.sentence(after.metrics.get("labels_saved", {})):
+    if saved := labels_saved.sentence(after.metrics.get("labels_saved", {})):
         yield f"\n{saved.capitalize()}."
 
 

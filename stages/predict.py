@@ -21,24 +21,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from stages import (
-    backbones,
-    cli,
-    cost,
-    features,
-    images,
-    model,
-    outputs,
-    parallel,
-    predictions,
-    samples,
-    scoring,
-    sources,
-)
-from stages.errors import HeadstartError
-from stages.model import Model
-from stages.params import RuntimeParams
+from stages import backbones, sources
+from stages.common import atomic, cli, run_stats, threads
+from stages.common.errors import HeadstartError
+from stages.common.params import RuntimeParams
+from stages.evaluation import prediction_columns
+from stages.heads import loading, model_card
+from stages.heads.model_card import ModelCard
 from stages.sources import Row
+from stages.tables import features, images, prepared
 
 Probabilities: TypeAlias = Callable[[Sequence[Any]], np.ndarray]
 
@@ -49,20 +40,20 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
     Raises:
         HeadstartError: no model, no readable table with the model's input column, or another backbone than it needs.
     """
-    trained = model.read(folder)
+    trained = model_card.read(folder)
     if trained is None:
         raise HeadstartError(f"{folder} holds no model, since finetune.method was none; use the head's folder")
     if target.suffix != ".parquet":
         raise HeadstartError(f"{target} must end in .parquet, the format that is written")
     rows = sources.rows(new, sources.Columns(trained.input), trained.modality)
-    ready = parallel.ordered(lambda row: _ready(row, trained), rows, workers=parallel.cores())
+    ready = threads.ordered(lambda row: _ready(row, trained), rows, workers=threads.cores())
     counts: Counter[bool] = Counter()
     probabilities: Probabilities | None = None
     writer: pq.ParquetWriter | None = None
     with ExitStack() as stack:
-        out = stack.enter_context(outputs.file(target))
+        out = stack.enter_context(atomic.file(target))
         progress = stack.enter_context(tqdm(desc="predict", unit=" rows", disable=None))
-        while window := list(islice(ready, samples.WINDOW_ROWS[trained.modality])):
+        while window := list(islice(ready, prepared.WINDOW_ROWS[trained.modality])):
             usable = [number for number, row in enumerate(window) if not row.problem]
             P = np.full((len(window), len(trained.labels)), np.nan)
             if usable:
@@ -75,10 +66,10 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
             progress.update(len(window))
         if writer is None:
             raise HeadstartError(f"{new} has no rows to classify")
-    print(f"predict: {counts[False]:,} rows classified, {counts[True]:,} rejected -> {target} in {cost.spent()}")
+    print(f"predict: {counts[False]:,} rows classified, {counts[True]:,} rejected -> {target} in {run_stats.spent()}")
 
 
-def _ready(row: Row, trained: Model) -> Row:
+def _ready(row: Row, trained: ModelCard) -> Row:
     """The row as prepare would have stored it; one that cannot be used gets a problem."""
     if row.problem or isinstance(row.content, str):
         return row
@@ -89,23 +80,23 @@ def _ready(row: Row, trained: Model) -> Row:
         return replace(row, content=b"", problem=f"{row.name or 'the image'} {error}")
 
 
-def _table(rows: Sequence[Row], P: np.ndarray, trained: Model) -> pa.Table:
+def _table(rows: Sequence[Row], P: np.ndarray, trained: ModelCard) -> pa.Table:
     """One row for each of `rows`; `P`: (rows, labels), NaN where a row cannot be used."""
     given = [row.name if isinstance(row.content, bytes) else None if row.problem else row.content for row in rows]
     return pa.table(
         {
-            "source": pa.array([row.source for row in rows], pa.string()),
+            "source": pa.array([row.origin for row in rows], pa.string()),
             trained.input: pa.array(given, pa.large_string()),
-            **predictions.columns(P, trained.labels),
+            **prediction_columns.columns(P, trained.labels),
             "rejected": pa.array([row.problem for row in rows], pa.string()),
         }
     )
 
 
-def _load(folder: Path, trained: Model, runtime: RuntimeParams) -> Probabilities:
+def _load(folder: Path, trained: ModelCard, runtime: RuntimeParams) -> Probabilities:
     """The model as a function from inputs to probabilities (inputs, labels)."""
     if trained.method != "head":
-        from stages.backbones import classifier
+        from stages.finetuning import classifier
 
         return classifier.load(folder, trained, runtime).probabilities
     saved = folder / features.BACKBONE_FOLDER
@@ -120,7 +111,7 @@ def _load(folder: Path, trained: Model, runtime: RuntimeParams) -> Probabilities
         raise HeadstartError(
             f"{folder} was trained on another version of {trained.backbone.name} than is found here; run `dvc repro`"
         )
-    head = scoring.load(folder, trained, backbone.dim)
+    head = loading.load(folder, trained, backbone.dim)
     return lambda inputs: head(backbone.encode(inputs))
 
 

@@ -20,10 +20,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from stages import cli, cost, images, outputs, parallel, params, samples, sources
-from stages.errors import HeadstartError
-from stages.params import PrepareParams
+from stages import sources
+from stages.common import atomic, cli, params, run_stats, threads
+from stages.common.errors import HeadstartError
+from stages.common.params import PrepareParams
 from stages.sources import Row
+from stages.tables import images, prepared
 
 Result = TypeVar("Result")
 
@@ -36,7 +38,7 @@ class _Content:
 
     keeper: int
     rank: int
-    source: str
+    origin: str
     labels: tuple[str, ...]
 
 
@@ -56,7 +58,7 @@ class _Plan:
 class _Counts:
     """What the second pass wrote and left out."""
 
-    classes: dict[str, Counter[str]] = field(default_factory=lambda: {split: Counter() for split in samples.SPLITS})
+    classes: dict[str, Counter[str]] = field(default_factory=lambda: {split: Counter() for split in prepared.SPLITS})
     left_out: Counter[str] = field(default_factory=Counter)
 
     def rows(self, split: str) -> int:
@@ -66,7 +68,7 @@ class _Counts:
         return sorted(set().union(*self.classes.values()))
 
 
-def prepare(prepared: Path, settings: PrepareParams) -> None:
+def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
     """Write the prepared table of `settings.data` to `prepared`.
 
     The source is read twice: first to find duplicates, conflicts and given splits, then to write. Memory holds the
@@ -78,37 +80,37 @@ def prepare(prepared: Path, settings: PrepareParams) -> None:
     """
     columns = sources.Columns(settings.input, settings.label, settings.group, settings.slice, settings.split)
     data = Path(settings.data)
-    source = samples.Source(
+    info = prepared.TableInfo(
         input="image" if sources.is_image_folder(data) else settings.input,
         modality=sources.modality(data, columns, settings.modality),
         max_side=None,
     )
-    if source.modality == "image":
-        source = source.model_copy(update={"max_side": settings.max_side})
+    if info.modality == "image":
+        info = info.model_copy(update={"max_side": settings.max_side})
 
     def rows() -> Iterator[Row]:
-        return sources.rows(data, columns, source.modality)
+        return sources.rows(data, columns, info.modality)
 
     plan = _first_pass(rows(), settings)
-    with outputs.directory(prepared) as out:
-        counts = _second_pass(out, rows(), plan, source, settings)
+    with atomic.directory(prepared_folder) as out:
+        counts = _second_pass(out, rows(), plan, info, settings)
         _check_classes(counts, settings)
         summary: dict[str, Any] = {
             "rows": plan.rows,
-            "kept": {split: counts.rows(split) for split in samples.SPLITS},
+            "kept": {split: counts.rows(split) for split in prepared.SPLITS},
             "left_out": {reason: counts.left_out[reason] for reason in ("unreadable", "duplicate", "conflict")},
             "classes": {
-                label: {split: counts.classes[split][label] for split in samples.SPLITS} for label in counts.labels()
+                label: {split: counts.classes[split][label] for split in prepared.SPLITS} for label in counts.labels()
             },
         }
         if similar := _similar(counts.labels()):
             summary["similar_classes"] = similar
         (out / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    kept = ", ".join(f"{counts.rows(split):,} {split}" for split in samples.SPLITS)
+    kept = ", ".join(f"{counts.rows(split):,} {split}" for split in prepared.SPLITS)
     print(
         f"prepare: {plan.rows:,} rows in {len(counts.labels())} classes -> {kept};"
-        f" {counts.left_out.total():,} left out ({prepared / 'rejected.parquet'})"
-        f" in {cost.spent()}"
+        f" {counts.left_out.total():,} left out ({prepared_folder / 'rejected.parquet'})"
+        f" in {run_stats.spent()}"
     )
     for names in similar:
         print(f"prepare: {' and '.join(map(repr, names))} look like one class; correct the table if they are")
@@ -128,18 +130,18 @@ def _first_pass(rows: Iterator[Row], settings: PrepareParams) -> _Plan:
         if row.problem:
             plan.unreadable[number] = row.problem
             if len(plan.examples) < 3:
-                plan.examples.append(f"{row.source}: {row.problem}")
+                plan.examples.append(f"{row.origin}: {row.problem}")
             continue
         assert row.label is not None
         if row.split:
             plan.given.add(row.split)
         # Of the copies in several given splits the one in the later split stays: a published test file keeps its rows.
-        rank = samples.SPLITS.index(row.split) if row.split else 0
-        content = plan.contents.setdefault(row_id, _Content(number, rank, row.source, (row.label,)))
+        rank = prepared.SPLITS.index(row.split) if row.split else 0
+        content = plan.contents.setdefault(row_id, _Content(number, rank, row.origin, (row.label,)))
         if row.label not in content.labels:
             content.labels = (*content.labels, row.label)
         if rank > content.rank:
-            content.keeper, content.rank, content.source = number, rank, row.source
+            content.keeper, content.rank, content.origin = number, rank, row.origin
     if not plan.rows:
         raise HeadstartError(f"{settings.data} has no rows; it needs labelled rows below its header")
     if len(plan.unreadable) / plan.rows > settings.max_rejected:
@@ -152,7 +154,7 @@ def _first_pass(rows: Iterator[Row], settings: PrepareParams) -> _Plan:
 
 
 def _second_pass(
-    out: Path, rows: Iterator[Row], plan: _Plan, source: samples.Source, settings: PrepareParams
+    out: Path, rows: Iterator[Row], plan: _Plan, info: prepared.TableInfo, settings: PrepareParams
 ) -> _Counts:
     """Write each row to the table of its split, or to rejected.parquet."""
 
@@ -163,9 +165,9 @@ def _second_pass(
         return row, row_id, reason, row.content if reason else _packed(row, settings.max_side)
 
     counts = _Counts()
-    batches: dict[str, list[dict[str, Any]]] = {split: [] for split in samples.SPLITS}
+    batches: dict[str, list[dict[str, Any]]] = {split: [] for split in prepared.SPLITS}
     with ExitStack() as stack:
-        writers = {split: stack.enter_context(samples.writer(out / split, source)) for split in samples.SPLITS}
+        writers = {split: stack.enter_context(prepared.writer(out / split, info)) for split in prepared.SPLITS}
         rejected = stack.enter_context(pq.ParquetWriter(out / "rejected.parquet", REJECTED, compression="zstd"))
         left_out: list[dict[str, str]] = []
         done = _over_cores(finished, rows)
@@ -174,15 +176,15 @@ def _second_pass(
         ):
             if reason:
                 counts.left_out[reason[0]] += 1
-                left_out.append({"source": row.source, "reason": reason[1]})
+                left_out.append({"source": row.origin, "reason": reason[1]})
                 continue
             assert row.label is not None
             split = _split(row, row_id, plan.given, settings)
             counts.classes[split][row.label] += 1
             batch = batches[split]
-            shown = {"label": row.label, "group": row.group, "slice": row.slice, "source": row.source}
-            batch.append({"id": row_id, source.modality: content, **shown})
-            if len(batch) == samples.WINDOW_ROWS[source.modality]:
+            shown = {"label": row.label, "group": row.group, "slice": row.slice, "source": row.origin}
+            batch.append({"id": row_id, info.modality: content, **shown})
+            if len(batch) == prepared.WINDOW_ROWS[info.modality]:
                 writers[split].write(pa.Table.from_pylist(batch, writers[split].schema))
                 batch.clear()
         for split, batch in batches.items():
@@ -200,7 +202,7 @@ def _over_cores(function: Callable[[tuple[int, Row]], Result], rows: Iterator[Ro
     items = chain([first], numbered)
     if isinstance(first[1].content, str):
         return map(function, items)
-    return parallel.ordered(function, items, workers=parallel.cores())
+    return threads.ordered(function, items, workers=threads.cores())
 
 
 def _checked(numbered: tuple[int, Row]) -> tuple[int, Row, str]:
@@ -218,7 +220,7 @@ def _checked(numbered: tuple[int, Row]) -> tuple[int, Row, str]:
 
 
 def _id(row: Row) -> str:
-    return samples.content_id(row.content if isinstance(row.content, bytes) else row.content.encode())
+    return prepared.content_id(row.content if isinstance(row.content, bytes) else row.content.encode())
 
 
 def _packed(row: Row, max_side: int | None) -> str | bytes:
@@ -231,11 +233,11 @@ def _reason(plan: _Plan, number: int, row: Row, row_id: str) -> tuple[str, str] 
         return "unreadable", plan.unreadable[number]
     content = plan.contents.get(row_id)
     if content is None:
-        raise HeadstartError(f"{row.source} changed while it was read; run `dvc repro prepare` again")
+        raise HeadstartError(f"{row.origin} changed while it was read; run `dvc repro prepare` again")
     if len(content.labels) > 1:
         return "conflict", f"the same content is labelled {' and '.join(sorted(content.labels))}"
     if content.keeper != number:
-        return "duplicate", f"duplicate of {content.source}"
+        return "duplicate", f"duplicate of {content.origin}"
     return None
 
 
@@ -243,7 +245,7 @@ def _split(row: Row, row_id: str, given: set[str], settings: PrepareParams) -> s
     """The given split where there is one; a split that nobody gave is cut from the training rows."""
     if row.split in ("validation", "test"):
         return row.split
-    return samples.split_of(
+    return prepared.split_of(
         row.group or row_id,
         validation=0 if "validation" in given else settings.validation,
         test=0 if "test" in given else settings.test,

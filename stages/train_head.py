@@ -16,78 +16,72 @@ from typing import Any
 
 import numpy as np
 
-from stages import (
-    calibration,
-    cli,
-    cost,
-    features,
-    heads,
-    linear,
-    model,
-    out_of_core,
-    outputs,
-    params,
-    samples,
-    scoring,
-)
-from stages.params import BudgetParams, TrainHeadParams
+from stages.common import atomic, cli, params, run_stats
+from stages.common.params import BudgetParams, TrainHeadParams
+from stages.heads import choosing, from_disk, linear_layer, loading, model_card, persistence
+from stages.scores import calibration
+from stages.tables import features, prepared
 
 
-def train_head(*, source: Path, target: Path, budget: BudgetParams, settings: TrainHeadParams) -> None:
-    """Fit a head on the training rows of the feature table `source`, and write it to `target`.
+def train_head(*, features_folder: Path, target: Path, budget: BudgetParams, settings: TrainHeadParams) -> None:
+    """Fit a head on the training rows of the feature table `features_folder`, and write it to `target`.
 
     Raises:
         HeadstartError: the table is missing or damaged, or a class has too few rows.
     """
-    head, chosen, labels = _fit(source, budget, settings)
-    metadata = features.read_metadata(source / "train")
-    head, factor = _calibrated(head, features.read(source, "validation"), budget)
-    with outputs.directory(target) as out:
-        heads.save(head, out / heads.FILE)
-        if layer := heads.linear_layer(head):
-            linear.write(out, *layer)
-        fitted = source / "train" / features.BACKBONE_FOLDER
+    head, chosen, labels = _fit(features_folder, budget, settings)
+    metadata = features.read_metadata(features_folder / "train")
+    head, factor = _calibrated(head, features.read(features_folder, "validation"), budget)
+    with atomic.directory(target) as out:
+        persistence.save(head, out / persistence.FILE)
+        if layer := linear_layer.from_head(head):
+            linear_layer.write(out, *layer)
+        fitted = features_folder / "train" / features.BACKBONE_FOLDER
         if fitted.exists():
             shutil.copytree(fitted, out / features.BACKBONE_FOLDER)
-        model.write(
+        model_card.write(
             out,
-            model.Model(
+            model_card.ModelCard(
                 method="head",
                 labels=head.labels,
                 temperature=head.temperature,
                 validation_temperature=factor,
                 chosen={"kind": settings.kind, **asdict(chosen)},
                 training={"rows": len(labels), "per_class": dict(sorted(Counter(labels).items()))},
-                versions=model.versions("numpy", "scikit-learn", "scipy", "skops"),
+                versions=model_card.versions("numpy", "scikit-learn", "scipy", "skops"),
                 **metadata.model_dump(include={"input", "modality", "max_side", "fingerprint"}),
                 backbone=metadata.backbone,
                 extract=metadata.extract,
             ),
         )
-    print(f"train_head: {_summary(settings.kind, chosen)} on {len(labels):,} rows in {cost.spent()}")
+    print(f"train_head: {_summary(settings.kind, chosen)} on {len(labels):,} rows in {run_stats.spent()}")
 
 
-def _fit(source: Path, budget: BudgetParams, settings: TrainHeadParams) -> tuple[heads.Head, heads.Chosen, np.ndarray]:
+def _fit(
+    features_folder: Path, budget: BudgetParams, settings: TrainHeadParams
+) -> tuple[choosing.Head, choosing.Chosen, np.ndarray]:
     """The head, what was chosen, and the label of each training row: (rows,)."""
-    ids, labels = features.identities(source, "train")
-    rows = np.flatnonzero(samples.within_budget(ids, labels, budget))
+    ids, labels = features.identities(features_folder, "train")
+    rows = np.flatnonzero(prepared.within_budget(ids, labels, budget))
     ids, labels = ids[rows], labels[rows]
-    if out_of_core.is_needed(source, len(rows), settings):
-        return *out_of_core.fit(source, rows, ids, labels, settings), labels
-    return *heads.fit(features.vectors(source, "train", rows), labels, settings), labels
+    if from_disk.is_needed(features_folder, len(rows), settings):
+        return *from_disk.fit(features_folder, rows, ids, labels, settings), labels
+    return *choosing.fit(features.vectors(features_folder, "train", rows), labels, settings), labels
 
 
-def _calibrated(head: heads.Head, validation: features.Features, budget: BudgetParams) -> tuple[heads.Head, float]:
+def _calibrated(
+    head: choosing.Head, validation: features.Features, budget: BudgetParams
+) -> tuple[choosing.Head, float]:
     """The head with a temperature that fits the validation rows, and by which factor that changed."""
-    mask, y = samples.usable(validation.ids, validation.labels, budget, head.labels)
-    if len(y) < calibration.LEAST_ROWS:
+    mask, y = prepared.usable(validation.ids, validation.labels, budget, head.labels)
+    if len(y) < calibration.MIN_CALIBRATION_ROWS:
         return head, 1.0
     P = head.probabilities(validation.select(mask).X)
-    factor = calibration.fit_temperature(scoring.logarithm(P), y)
+    factor = calibration.fit_temperature(loading.logarithm(P), y)
     return replace(head, temperature=head.temperature * factor), factor
 
 
-def _summary(kind: str, chosen: heads.Chosen) -> str:
+def _summary(kind: str, chosen: choosing.Chosen) -> str:
     text = f"{kind}, {chosen.parameter} = {chosen.value:g}"
     if not chosen.log_losses:
         return text
@@ -101,7 +95,7 @@ def _summary(kind: str, chosen: heads.Chosen) -> str:
 def main() -> None:
     args = cli.arguments(__doc__, features="folder that extract wrote", head="folder to write")
     settings = params.load(args.params)
-    train_head(source=args.features, target=args.head, budget=settings.budget, settings=settings.train_head)
+    train_head(features_folder=args.features, target=args.head, budget=settings.budget, settings=settings.train_head)
 
 
 if __name__ == "__main__":

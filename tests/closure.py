@@ -28,6 +28,11 @@ def closure(verb: str) -> set[str]:
     return found
 
 
+def rooms(files: set[str]) -> set[str]:
+    """The rooms that these files lie in: `stages/heads` of `stages/heads/choosing.py`."""
+    return {"/".join(Path(file).parts[:2]) for file in files if len(Path(file).parts) > 2}
+
+
 def _path(module: str) -> str | None:
     base = module.replace(".", "/")
     for candidate in (f"{base}.py", f"{base}/__init__.py"):

@@ -6,17 +6,18 @@ import pytest
 from PIL import Image
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from stages import baseline, samples
-from stages.errors import HeadstartError
+from stages.common.errors import HeadstartError
+from stages.evaluation import baseline
+from stages.tables import prepared
 from tests.test_images import encoded
 
 TEXTS = ["the red door", "a red red wall", "the blue sea", "green grass and a blue sky", "sea and sky"]
 
 
-def prepared(folder: Path, modality: str, contents: list[object]) -> Path:
-    source = samples.Source(input="x", modality=modality, max_side=None)  # type: ignore[arg-type]
+def make_prepared(folder: Path, modality: str, contents: list[object]) -> Path:
+    source = prepared.TableInfo(input="x", modality=modality, max_side=None)  # type: ignore[arg-type]
     for split, part in {"train": contents[:-1], "test": contents[-1:]}.items():
-        with samples.writer(folder / split, source) as writer:
+        with prepared.writer(folder / split, source) as writer:
             rows = [
                 {"id": f"{split}{row}", modality: each, "label": "a", "group": None, "slice": None, "source": "x"}
                 for row, each in enumerate(part)
@@ -26,7 +27,7 @@ def prepared(folder: Path, modality: str, contents: list[object]) -> Path:
 
 
 def test_texts_are_what_tfidf_makes_of_them_fitted_on_the_asked_rows_alone(tmp_path: Path) -> None:
-    folder = prepared(tmp_path, "text", [*TEXTS])
+    folder = make_prepared(tmp_path, "text", [*TEXTS])
     vectors = baseline.load(folder, "text", ["train3", "train0", "train2"], ["test0"])
     assert vectors
     for rows, texts in (([0, 2], [TEXTS[3], TEXTS[2]]), ([1, 0], [TEXTS[0], TEXTS[3]])):
@@ -37,7 +38,7 @@ def test_texts_are_what_tfidf_makes_of_them_fitted_on_the_asked_rows_alone(tmp_p
 
 
 def test_texts_without_words(tmp_path: Path) -> None:
-    folder = prepared(tmp_path, "text", ["!", "?", "word", "word"])
+    folder = make_prepared(tmp_path, "text", ["!", "?", "word", "word"])
     assert baseline.load(folder, "text", ["train0", "train1"], ["test0"]) is None
     vectors = baseline.load(folder, "text", ["train0", "train2"], ["test0"])
     assert vectors
@@ -47,7 +48,7 @@ def test_texts_without_words(tmp_path: Path) -> None:
 
 def test_images_are_their_pixels(tmp_path: Path) -> None:
     pictures = [Image.new("RGB", (50, 40), (shade, 0, 0)) for shade in (10, 200, 100)]
-    folder = prepared(tmp_path, "image", [encoded(each) for each in pictures])
+    folder = make_prepared(tmp_path, "image", [encoded(each) for each in pictures])
     vectors = baseline.load(folder, "image", ["train1", "train0"], ["test0"])
     assert vectors
     X, T = vectors(np.array([1]))
@@ -57,6 +58,6 @@ def test_images_are_their_pixels(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ids", [(["train9"], ["test0"]), (["train0"], ["test9"])])
 def test_a_row_that_is_missing_is_said(tmp_path: Path, ids: tuple[list[str], list[str]]) -> None:
-    folder = prepared(tmp_path, "text", [*TEXTS])
+    folder = make_prepared(tmp_path, "text", [*TEXTS])
     with pytest.raises(HeadstartError, match=r"lacks the row (train|test)9 of the feature table; run `dvc repro`"):
         baseline.load(folder, "text", *ids)

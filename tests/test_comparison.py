@@ -4,9 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from stages import comparison, predictions
-from stages.comparison import Scored
-from stages.params import GateMetric, GateParams
+from stages.common.params import GateMetric, GateParams
+from stages.comparison import paired
+from stages.comparison.paired import Scored
+from stages.evaluation import prediction_columns
 
 LABELS = ("a", "b", "c")
 
@@ -34,7 +35,7 @@ def test_noise_alone_rarely_trips_it(truth: np.ndarray) -> None:
     for seed in range(200):
         generator = np.random.default_rng(seed)
         before, after = (scored(truth, model(truth, 0.8, generator)) for _ in range(2))
-        failed += not comparison.compare(before, after, GateParams(bootstrap=500)).passed
+        failed += not paired.compare(before, after, GateParams(bootstrap=500)).passed
     assert failed <= 0.05 * 200
 
 
@@ -42,7 +43,7 @@ def test_noise_alone_rarely_trips_it(truth: np.ndarray) -> None:
 def test_what_chance_does_not_explain(truth: np.ndarray, change: float, verdict: str) -> None:
     generator = np.random.default_rng(0)
     before, after = (scored(truth, model(truth, 0.8 + delta, generator)) for delta in (0, change))
-    found = comparison.compare(before, after, GateParams())
+    found = paired.compare(before, after, GateParams())
     assert [each.verdict for each in found.differences] == [verdict] * 2
     assert found.passed == (verdict == "better") and found.common == 300
     (accuracy, _) = found.differences
@@ -56,7 +57,7 @@ def test_tolerance_direction_and_floor(truth: np.ndarray) -> None:
 
     def verdict(before: Scored, after: Scored, name: str = "accuracy", **settings: object) -> tuple[str, bool]:
         metric = GateMetric(**settings)  # type: ignore[arg-type]
-        found = comparison.compare(before, after, GateParams(metrics={name: metric}))  # type: ignore[dict-item]
+        found = paired.compare(before, after, GateParams(metrics={name: metric}))  # type: ignore[dict-item]
         return found.differences[0].verdict, found.passed
 
     assert verdict(good, bad) == ("worse", False)
@@ -79,7 +80,7 @@ def test_rows_are_paired_by_id_and_counted(truth: np.ndarray) -> None:
     ids_after = [ids[row] for row in order]
     ids_after[-3:] = ["new1", "new2", "new3"]
     after = scored(other[order], P[order], ids_after)
-    found = comparison.compare(before, after, GateParams())
+    found = paired.compare(before, after, GateParams())
     assert (found.common, found.new, found.lost, found.relabelled) == (283, 3, 13, 4)
     assert [each.before for each in found.differences] == [each.after for each in found.differences]
 
@@ -87,7 +88,7 @@ def test_rows_are_paired_by_id_and_counted(truth: np.ndarray) -> None:
 def test_classes_in_another_order_are_the_same_classes(truth: np.ndarray) -> None:
     before = scored(truth, model(truth, 0.8, np.random.default_rng(0)))
     after = dataclasses.replace(before, labels=("c", "a", "b"), P=before.P[:, [2, 0, 1]])
-    assert [each.verdict for each in comparison.compare(before, after, GateParams()).differences] == ["same", "same"]
+    assert [each.verdict for each in paired.compare(before, after, GateParams()).differences] == ["same", "same"]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_classes_in_another_order_are_the_same_classes(truth: np.ndarray) -> Non
 def test_other_classes_cannot_be_compared(truth: np.ndarray, labels: tuple[str, ...], reason: str) -> None:
     after = scored(truth, model(truth, 0.8, np.random.default_rng(0)))
     before = dataclasses.replace(after, labels=labels)
-    found = comparison.compare(before, after, GateParams())
+    found = paired.compare(before, after, GateParams())
     assert found.reason == f"the classes differ: {reason}" and found.passed
     assert {each.verdict for each in found.differences} == {"incomparable"}
 
@@ -105,26 +106,26 @@ def test_other_classes_cannot_be_compared(truth: np.ndarray, labels: tuple[str, 
 def test_nothing_in_common_and_no_baseline_still_have_floors(truth: np.ndarray) -> None:
     after = scored(truth, model(truth, 0.5, np.random.default_rng(0)))
     before = dataclasses.replace(after, ids=np.array([f"x{row}" for row in range(300)], dtype=object))
-    assert comparison.compare(before, after, GateParams()).reason == "the two have no test row in common"
+    assert paired.compare(before, after, GateParams()).reason == "the two have no test row in common"
     settings = GateParams(metrics={"accuracy": GateMetric(floor=0.8)})
     for baseline in (before, None):
-        found = comparison.compare(baseline, after, settings)
+        found = paired.compare(baseline, after, settings)
         assert not found.passed and found.differences[0].under_floor and found.reason
 
 
 def test_a_metric_that_is_not_defined_is_incomparable(truth: np.ndarray) -> None:
     both = scored(truth, model(truth, 0.8, np.random.default_rng(0)))
-    found = comparison.compare(both, both, GateParams(metrics={"roc_auc": GateMetric(), "accuracy": GateMetric()}))
+    found = paired.compare(both, both, GateParams(metrics={"roc_auc": GateMetric(), "accuracy": GateMetric()}))
     assert [each.verdict for each in found.differences] == ["incomparable", "same"], "three classes"
 
 
 def test_the_shipped_model_is_read() -> None:
     P = np.array([[0.9, 0.1, 0.0]])
-    columns = {"id": ["1"], "label": ["a"], **predictions.columns(P, LABELS)}
+    columns = {"id": ["1"], "label": ["a"], **prediction_columns.columns(P, LABELS)}
     tables = {name: pa.table({"model": [name], **columns}) for name in ("head", "finetuned", "baseline")}
-    assert comparison.read(pa.concat_tables([tables["head"], tables["baseline"]])).model == "head"
-    found = comparison.read(pa.concat_tables([tables["head"], tables["finetuned"]]))
+    assert paired.read(pa.concat_tables([tables["head"], tables["baseline"]])).model == "head"
+    found = paired.read(pa.concat_tables([tables["head"], tables["finetuned"]]))
     assert found.model == "finetuned" and found.labels == LABELS and found.ids.tolist() == ["1"]
     np.testing.assert_allclose(found.P, P, atol=1e-6)
     with pytest.raises(ValueError, match="no rows of finetuned or head"):
-        comparison.read(tables["baseline"])
+        paired.read(tables["baseline"])

@@ -24,7 +24,7 @@ def test_every_run_is_logged_outside_of_its_outputs(project: Path) -> None:
 
 
 def test_peak_memory_is_of_this_program_and_not_of_what_started_it() -> None:
-    code = "from stages import cost; held = bytearray(200_000_000); print(cost.peak_memory())"
+    code = "from stages.common import run_stats; held = bytearray(200_000_000); print(run_stats.peak_memory())"
     large = bytearray(600_000_000)  # this process is larger than what it starts
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert 200_000_000 < int(done.stdout) < 400_000_000 < len(large)

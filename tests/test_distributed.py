@@ -13,11 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from stages import backbones, distributed, samples
+from stages import backbones
 from stages.backbones.encoder import Encoder
-from stages.errors import HeadstartError
-from stages.params import BackboneParams, ExtractParams, RuntimeParams
-from stages.rowcache import RowCache
+from stages.common.errors import HeadstartError
+from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
+from stages.extraction import ray_cluster
+from stages.extraction.row_cache import RowCache
+from stages.tables import prepared
 from tests.conftest import contents, make_project, set_params, stage
 
 ray = pytest.importorskip("ray")
@@ -71,21 +73,21 @@ def test_the_table_is_that_of_the_local_engine(project: Path, monkeypatch: pytes
     assert contents(project / "data/features") == found
 
 
-def prepared(folder: Path, inputs: list[str]) -> Path:
+def make_prepared(folder: Path, inputs: list[str]) -> Path:
     """A prepared table whose training rows are `inputs`, in row groups of a hundred."""
-    source = samples.Source(input="text", modality="text", max_side=None)
-    for split in samples.SPLITS:
-        with samples.writer(folder / split, source) as writer:
+    source = prepared.TableInfo(input="text", modality="text", max_side=None)
+    for split in prepared.SPLITS:
+        with prepared.writer(folder / split, source) as writer:
             writer._group_rows = 100
             rows = [
-                {"id": samples.content_id(text.encode()), "text": text, "label": "a", "source": f"x.csv:{number + 2}"}
+                {"id": prepared.content_id(text.encode()), "text": text, "label": "a", "source": f"x.csv:{number + 2}"}
                 for number, text in enumerate(inputs if split == "train" else [])
             ]
             writer.write(pa.Table.from_pylist(rows, writer.schema))
     return folder
 
 
-class Slow(distributed._Worker):
+class Slow(ray_cluster._Worker):
     """Takes its time, so that something can happen meanwhile."""
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -93,7 +95,7 @@ class Slow(distributed._Worker):
         return super().__call__(batch)
 
 
-class Dying(distributed._Worker):
+class Dying(ray_cluster._Worker):
     """Dies of one row, while it computes."""
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -115,26 +117,26 @@ Fill = Callable[..., tuple[RowCache, list[str]]]
 def fill(tmp_path: Path, tiny_encoder: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> Fill:
     """Fill an empty cache through the cluster with slow workers; gives the cache, and the keys of all rows."""
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(distributed, "_Worker", Slow)
-    monkeypatch.setattr(distributed, "BATCH_ROWS", {"text": 20})
+    monkeypatch.setattr(ray_cluster, "_Worker", Slow)
+    monkeypatch.setattr(ray_cluster, "BATCH_ROWS", {"text": 20})
     from ray import cloudpickle
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     spec, settings = BackboneParams(family="transformers", name=str(tiny_encoder)), ExtractParams(max_length=32)
     encoder = backbones.load(spec, settings, RuntimeParams(device="cpu"), modality="text")
     assert isinstance(encoder, Encoder)
-    wanted = distributed.Wanted(spec, settings, "text", encoder.fingerprint)
+    wanted = ray_cluster.Wanted(spec, settings, "text", encoder.fingerprint)
 
     def run(inputs: list[str], meanwhile: Callable[[], None] = lambda: None) -> tuple[RowCache, list[str]]:
         cache = RowCache("0" * 64, dim=32, dtype="float16", limit_bytes=10**9)
-        with distributed.cluster(RuntimeParams(ray_address=cluster.address)):
+        with ray_cluster.cluster(RuntimeParams(ray_address=cluster.address)):
             thread = threading.Thread(target=meanwhile)
             thread.start()
             try:
-                distributed.fill(prepared(tmp_path / "prepared", inputs), wanted, cache)
+                ray_cluster.fill(make_prepared(tmp_path / "prepared", inputs), wanted, cache)
             finally:
                 thread.join()
-        return cache, [samples.key(text) for text in inputs]
+        return cache, [prepared.key(text) for text in inputs]
 
     return run
 
@@ -185,7 +187,7 @@ def test_a_node_that_is_removed_takes_nothing_with_it(fill: Fill, cluster: Any) 
 
 
 def test_a_row_that_always_kills_its_worker_is_named(fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed, "_Worker", Dying)
+    monkeypatch.setattr(ray_cluster, "_Worker", Dying)
     inputs = texts(100)
     inputs[55] = "poison"
     with pytest.raises(HeadstartError, match=r"one of 20 rows, x.csv:42 to x.csv:61, killed its worker 3 times"):
@@ -193,7 +195,7 @@ def test_a_row_that_always_kills_its_worker_is_named(fill: Fill, monkeypatch: py
 
 
 def test_a_cluster_without_a_free_cpu_is_said(fill: Fill, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed, "PATIENCE", 5)
+    monkeypatch.setattr(ray_cluster, "WORKER_TIMEOUT_SECONDS", 5)
     held: list[Any] = []
 
     class Holder:
@@ -208,13 +210,13 @@ def test_a_cluster_without_a_free_cpu_is_said(fill: Fill, cluster: Any, monkeypa
         held.extend(ray.remote(num_cpus=1)(Holder).remote() for _ in range(2))
         ray.get([each.ready.remote() for each in held], timeout=60)
 
-    original = distributed._missing
+    original = ray_cluster._missing
 
     def missing(*given: Any) -> Any:
         hold()
         return original(*given)
 
-    monkeypatch.setattr(distributed, "_missing", missing)
+    monkeypatch.setattr(ray_cluster, "_missing", missing)
     start = time.perf_counter()
     with pytest.raises(HeadstartError, match=r"extraction on Ray failed: .*\(free: 0 CPUs"):
         fill(texts(50))
@@ -225,9 +227,9 @@ def test_no_cluster_at_the_address_and_no_ray(monkeypatch: pytest.MonkeyPatch) -
     runtime = RuntimeParams(engine="ray", ray_address="127.0.0.1:9")
     with (
         pytest.raises(HeadstartError, match=r"no Ray cluster can be joined at runtime.ray_address '127.0.0.1:9'"),
-        distributed.cluster(runtime),
+        ray_cluster.cluster(runtime),
     ):
         pass
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(HeadstartError, match="which is not installed"), distributed.cluster(runtime):
+    with pytest.raises(HeadstartError, match="which is not installed"), ray_cluster.cluster(runtime):
         pass

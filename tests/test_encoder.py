@@ -9,7 +9,7 @@ import torch
 from stages import backbones
 from stages.backbones import text
 from stages.backbones.encoder import affordable
-from stages.params import BackboneParams, ExtractParams, RuntimeParams
+from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
 
 
 def test_a_batch_for_each_core_changes_no_bit_and_no_setting(

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from stages import features, rowcache
-from stages.samples import SPLITS
+from stages.extraction import row_cache
+from stages.tables import features
+from stages.tables.prepared import SPLITS
 from tests.conftest import MINILM, RANDOM_SQUEEZENET, REVISION, ROOT, set_params
 
 Verb = Callable[..., subprocess.CompletedProcess[str]]
@@ -24,9 +25,11 @@ Verb = Callable[..., subprocess.CompletedProcess[str]]
 # Runs extract with windows of 16 rows, and writes down how many rows were computed, as they are.
 OBSERVED = """
 import pathlib, sys
-from stages import cli, extract, samples
+from stages import extract
+from stages.common import cli
+from stages.tables import prepared
 from stages.backbones.encoder import Encoder
-samples.WINDOW_ROWS["text"] = 16
+prepared.WINDOW_ROWS["text"] = 16
 log, stream = open(sys.argv.pop(1), "a"), Encoder.stream
 def observed(self, inputs):
     for positions, vectors in stream(self, inputs):
@@ -196,7 +199,7 @@ def test_parallel_runs_compute_nothing_twice(
         total, cached = from_cache(subprocess.CompletedProcess([], 0, out))
         computed += total - cached
     assert computed == 800
-    assert sum(rows for _, rows, _, _ in rowcache.info()) == 800
+    assert sum(rows for _, rows, _, _ in row_cache.info()) == 800
     found = [
         {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.parquet")}
         for folder in (project / f"data/run{number}" for number in range(3))

@@ -25,7 +25,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from stages import fetch as verb
-from stages.errors import HeadstartError
+from stages.common.errors import HeadstartError
 from stages.fetch import fetch
 from tests.conftest import NO_HUB, ROOT
 

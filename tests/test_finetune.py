@@ -14,11 +14,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from stages import features, model, outputs, scoring
-from stages.backbones import classifier as classifiers
-from stages.errors import HeadstartError
-from stages.params import RuntimeParams
-from stages.training import checkpoints
+from stages.common import atomic
+from stages.common.errors import HeadstartError
+from stages.common.params import RuntimeParams
+from stages.finetuning import checkpoints
+from stages.finetuning import classifier as classifiers
+from stages.heads import loading, model_card
+from stages.tables import features
 from tests.conftest import ROOT, contents, run, set_params
 
 Verb = Callable[..., subprocess.CompletedProcess[str]]
@@ -61,20 +63,20 @@ def test_the_feature_table_keeps_its_contract(trained: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["logistic", "ridge", "mlp"])
 def test_step_0_of_fine_tuning_equals_the_head(trained: Path, verb: Verb, kind: str) -> None:
+    from stages.common.params import BudgetParams
     from stages.finetune import _linear_layer
-    from stages.params import BudgetParams
 
     set_params(trained, train_head__kind=kind)
     verb("train_head")
     head = trained / "data/head"
-    described = model.read(head)
+    described = model_card.read(head)
     assert described is not None
     test = features.read(trained / "data/features", "test")
     texts = pq.read_table(trained / "data/prepared/test")["text"].to_pylist()
     classifier = classifiers.pretrained(described, CPU)
     classifier.start_from(*_linear_layer(trained / "data/features", head, BudgetParams()))
     start = classifier.probabilities(texts)
-    wanted = scoring.load(head, described, test.X.shape[1])(test.X)
+    wanted = loading.load(head, described, test.X.shape[1])(test.X)
     if kind == "mlp":  # a logistic stand-in: the same decisions, not the same numbers
         assert (start.argmax(axis=1) == wanted.argmax(axis=1)).mean() > 0.8
     else:
@@ -167,10 +169,10 @@ def test_two_processes_train_together(trained: Path) -> None:
 def test_names_of_labels_are_texts_to_learn_from(trained: Path, verb: Verb) -> None:
     set_params(trained, finetune__method="full", finetune__epochs=1, finetune__contrastive=1.0)
     verb("finetune")
-    without = model.read(trained / "data/finetuned")
+    without = model_card.read(trained / "data/finetuned")
     set_params(trained, finetune__label_names=True)
     verb("finetune")
-    described = model.read(trained / "data/finetuned")
+    described = model_card.read(trained / "data/finetuned")
     assert described is not None and without is not None
     assert described.training["rows"] == without.training["rows"], "names are no rows"
     assert described.training["start"] == without.training["start"]
@@ -192,7 +194,7 @@ def test_few_labels_are_few_for_validation_too(trained: Path, verb: Verb) -> Non
     set_params(trained, finetune__method="full", finetune__epochs=1, budget__per_class=4)
     verb("train_head")
     verb("finetune")
-    described = model.read(trained / "data/finetuned")
+    described = model_card.read(trained / "data/finetuned")
     assert described is not None
     assert (described.training["rows"], described.training["validation_rows"]) == (8, 8)
     assert described.validation_temperature == 1, "too few rows to fit a temperature on"
@@ -226,12 +228,12 @@ def test_fine_tuning_tfidf_is_refused(project: Path, verb: Verb) -> None:
 
 def test_outputs_are_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "out"
-    with outputs.directory(target) as folder:
+    with atomic.directory(target) as folder:
         (folder / "a").write_text("1")
-    with pytest.raises(RuntimeError), outputs.directory(target) as folder:
+    with pytest.raises(RuntimeError), atomic.directory(target) as folder:
         (folder / "a").write_text("2")
         raise RuntimeError
-    with outputs.directory(target), pytest.raises(HeadstartError, match="being written"), outputs.directory(target):
+    with atomic.directory(target), pytest.raises(HeadstartError, match="being written"), atomic.directory(target):
         pass
     assert not list(target.iterdir()) and [path.name for path in tmp_path.iterdir()] == ["out"]
 

@@ -13,9 +13,10 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from stages import calibration, heads, linear, scoring
-from stages.errors import HeadstartError
-from stages.params import TrainHeadParams
+from stages.common.errors import HeadstartError
+from stages.common.params import TrainHeadParams
+from stages.heads import choosing, linear_layer, loading, persistence
+from stages.scores import calibration
 
 KINDS = ("logistic", "linear_svm", "ridge", "knn", "mlp")
 
@@ -38,22 +39,22 @@ def test_every_head_learns_gives_probabilities_and_survives_saving(
     tmp_path: Path, kind: str, classes: int, form: Any
 ) -> None:
     X, labels = data(classes)
-    head, chosen = heads.fit(form(X), labels, settings(kind))
+    head, chosen = choosing.fit(form(X), labels, settings(kind))
     P = head.probabilities(form(X))
     assert P.shape == (120, classes) and head.labels == tuple(sorted(set(labels)))
     np.testing.assert_allclose(P.sum(axis=1), 1)
     assert (np.array(head.labels)[P.argmax(axis=1)] == labels).mean() > 0.75
     assert chosen.value in chosen.candidates and len(chosen.log_losses) == len(chosen.candidates) == 2
     assert chosen.log_losses[chosen.candidates.index(chosen.value)] == min(chosen.log_losses) < np.log(classes)
-    heads.save(head, tmp_path / "head.skops")
-    again = heads.load(tmp_path / "head.skops", head.labels, head.temperature)
+    persistence.save(head, tmp_path / "head.skops")
+    again = persistence.load(tmp_path / "head.skops", head.labels, head.temperature)
     np.testing.assert_array_equal(again.probabilities(form(X)), P)
-    layer = heads.linear_layer(head)
+    layer = linear_layer.from_head(head)
     assert (layer is None) == (kind in ("knn", "mlp"))
     if layer:
-        linear.write(tmp_path, *layer)
-        weight, bias = linear.read(tmp_path) or (None, None)
-        np.testing.assert_allclose(scoring.softmax(np.asarray(form(X) @ weight.T) + bias), P, atol=1e-6)
+        linear_layer.write(tmp_path, *layer)
+        weight, bias = linear_layer.read(tmp_path) or (None, None)
+        np.testing.assert_allclose(loading.softmax(np.asarray(form(X) @ weight.T) + bias), P, atol=1e-6)
 
 
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
@@ -62,24 +63,24 @@ def test_the_same_head_gives_the_same_bytes(tmp_path: Path, form: Any) -> None:
     for kind in KINDS:
         contents = []
         for _ in range(2):
-            heads.save(heads.fit(form(X), labels, settings(kind))[0], tmp_path / "head.skops")
+            persistence.save(choosing.fit(form(X), labels, settings(kind))[0], tmp_path / "head.skops")
             contents.append((tmp_path / "head.skops").read_bytes())
         assert contents[0] == contents[1], kind
 
 
 def test_cross_validation_finds_the_value_with_the_lowest_log_loss() -> None:
     X, labels = data(3)
-    _, chosen = heads.fit(X, labels, settings("logistic", C=(1e-6, 0.1, 1e6)))
+    _, chosen = choosing.fit(X, labels, settings("logistic", C=(1e-6, 0.1, 1e6)))
     assert chosen.value == 0.1
     noise = np.random.default_rng(1).normal(size=X.shape).astype(np.float32)
-    assert heads.fit(noise, labels, settings("logistic", C=(1e-6, 1e6)))[1].value == 1e-6
+    assert choosing.fit(noise, labels, settings("logistic", C=(1e-6, 1e6)))[1].value == 1e-6
 
 
 def test_large_tables_take_the_other_solver_and_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     X, labels = data(3)
-    small, by_scikit_learn = heads.fit(X, labels, settings("logistic"))
-    monkeypatch.setattr(heads, "LARGE", 0)
-    large, ours = heads.fit(X, labels, settings("logistic"))
+    small, by_scikit_learn = choosing.fit(X, labels, settings("logistic"))
+    monkeypatch.setattr(choosing, "LARGE", 0)
+    large, ours = choosing.fit(X, labels, settings("logistic"))
     assert ours.value == by_scikit_learn.value
     np.testing.assert_allclose(ours.log_losses, by_scikit_learn.log_losses, atol=2e-3)
     assert not np.array_equal(large.probabilities(X), small.probabilities(X))
@@ -88,7 +89,7 @@ def test_large_tables_take_the_other_solver_and_find_the_same(monkeypatch: pytes
 
 def test_a_single_value_needs_no_cross_validation() -> None:
     X, labels = data(3, rows=3)
-    head, chosen = heads.fit(X, labels, settings("logistic", C=(1.0,)))
+    head, chosen = choosing.fit(X, labels, settings("logistic", C=(1.0,)))
     assert chosen.folds == 0 and head.temperature == 1
     wanted = LogisticRegression(C=1.0, max_iter=1000).fit(X, labels.astype(str)).predict_proba(X)
     np.testing.assert_allclose(head.probabilities(X), wanted, atol=1e-5)
@@ -100,19 +101,19 @@ def test_a_class_with_too_few_rows_is_named(changes: dict[str, Any]) -> None:
     labels[labels == "class 2"] = "class 1"
     labels[0] = "rare"
     with pytest.raises(HeadstartError, match="class rare has 1 training row, but"):
-        heads.fit(X, labels, settings(**changes))
+        choosing.fit(X, labels, settings(**changes))
 
 
 def test_folds_shrink_to_the_smallest_class() -> None:
     X, labels = data(3, rows=6)
-    assert heads.fit(X, labels, settings("logistic", folds=5))[1].folds == 2
+    assert choosing.fit(X, labels, settings("logistic", folds=5))[1].folds == 2
 
 
 def test_balanced_weights_help_the_rare_class() -> None:
     X, labels = data(2)
     keep = np.r_[np.flatnonzero(labels == "class 0"), np.flatnonzero(labels == "class 1")[:6]]
     rare = [
-        heads.fit(X[keep], labels[keep], settings("logistic", class_weight=weight))[0].probabilities(X)[:, 1].mean()
+        choosing.fit(X[keep], labels[keep], settings("logistic", class_weight=weight))[0].probabilities(X)[:, 1].mean()
         for weight in (None, "balanced")
     ]
     assert rare[1] > rare[0] + 0.1
@@ -130,12 +131,12 @@ def test_the_temperature_minimises_log_loss() -> None:
 def test_archives_that_are_no_head_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "head.skops"
     with pytest.raises(HeadstartError, match="does not exist"):
-        heads.load(path, ("a", "b"), 1.0)
+        persistence.load(path, ("a", "b"), 1.0)
     path.write_bytes(pickle.dumps({"a": 1}))
     with pytest.raises(HeadstartError, match="not a head"):
-        heads.load(path, ("a", "b"), 1.0)
+        persistence.load(path, ("a", "b"), 1.0)
     X, labels = data(2)
-    heads.save(heads.fit(X, labels, settings("logistic"))[0], path)
+    persistence.save(choosing.fit(X, labels, settings("logistic"))[0], path)
     content = io.BytesIO()
     with zipfile.ZipFile(path) as source, zipfile.ZipFile(content, "w") as target:
         for name in source.namelist():
@@ -147,15 +148,15 @@ def test_archives_that_are_no_head_are_refused(tmp_path: Path) -> None:
             target.writestr(name, text)
     path.write_bytes(content.getvalue())
     with pytest.raises(HeadstartError, match=r"os\.system"):
-        heads.load(path, ("a", "b"), 1.0)
+        persistence.load(path, ("a", "b"), 1.0)
     import skops.io
 
     path.write_bytes(skops.io.dumps({"no": "head"}))
     with pytest.raises(HeadstartError, match="holds a dict, not a head"):
-        heads.load(path, ("a", "b"), 1.0)
+        persistence.load(path, ("a", "b"), 1.0)
     skops.io.dump(RandomForestClassifier(2).fit(X, labels.astype(str)), path)
     with pytest.raises(HeadstartError):
-        heads.load(path, ("a", "b"), 1.0)
+        persistence.load(path, ("a", "b"), 1.0)
 
 
 def test_cross_validation_fits_on_a_bounded_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,12 +164,12 @@ def test_cross_validation_fits_on_a_bounded_number_of_rows(monkeypatch: pytest.M
     order = np.argsort(labels, kind="stable")  # sorted by class: the first rows are no sample of all
     X, labels = X[order], labels[order]
     labels[:2] = "rare"
-    whole = heads.out_of_fold(X, labels, 1.0)
+    whole = choosing.out_of_fold(X, labels, 1.0)
     sizes: list[int] = []
-    fit = heads._fit
-    monkeypatch.setattr(heads, "_fit", lambda X, *rest: (sizes.append(len(X)), fit(X, *rest))[1])
-    monkeypatch.setattr(heads, "MOST_ROWS", 60)
-    some = heads.out_of_fold(X, labels, 1.0)
+    fit = choosing._fit
+    monkeypatch.setattr(choosing, "_fit", lambda X, *rest: (sizes.append(len(X)), fit(X, *rest))[1])
+    monkeypatch.setattr(choosing, "MAX_FIT_ROWS", 60)
+    some = choosing.out_of_fold(X, labels, 1.0)
     assert len(sizes) == 2 and all(60 <= size <= 64 for size in sizes)
     assert some.shape == whole.shape == (300, 4) and not np.array_equal(some, whole)
     truth = np.unique(labels.astype(str), return_inverse=True)[1]

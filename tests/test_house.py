@@ -1,6 +1,6 @@
 """The layout and the promises around it: imports, dependencies, documentation."""
 
-import hashlib
+import ast
 import importlib.util
 import re
 import subprocess
@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.repo import Repo
 
-from tests.closure import ROOT, closure
+from tests.closure import ROOT, closure, rooms
 
 VERBS = ("prepare", "extract", "train_head", "finetune", "evaluate", "predict", "fetch", "gate")
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -18,22 +19,33 @@ README = (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("stage", PIPELINE)
-def test_the_dependencies_of_a_stage_are_its_import_closure(stage: str) -> None:
-    deps = PIPELINE[stage]["deps"]
-    assert {dep for dep in deps if dep.startswith("stages")} == closure(stage)
+def test_a_stage_depends_on_its_script_and_the_rooms_that_its_imports_enter(stage: str) -> None:
+    deps = [dep for dep in PIPELINE[stage]["deps"] if dep.startswith("stages")]
     assert len(deps) == len(set(deps))
+    assert set(deps) == {f"stages/{stage}.py"} | rooms(closure(stage))
     assert PIPELINE[stage]["cmd"].startswith(f"exec python -m stages.{stage} data/")
 
 
+def test_what_no_stage_depends_on_runs_nothing() -> None:
+    module = ast.parse((ROOT / "stages/__init__.py").read_text("utf-8"))
+    assert [type(statement) for statement in module.body] == [ast.Expr] and ast.get_docstring(module)
+
+
 def test_the_closure_follows_imports_inside_functions_and_packages() -> None:
-    found = closure("extract")
+    files = closure("extract")
     assert {
         "stages/__init__.py",
         "stages/backbones/__init__.py",
         "stages/backbones/hub.py",
-        "stages/errors.py",
-    } <= found
-    assert "stages/heads.py" not in found and "stages/predict.py" not in closure("evaluate")
+        "stages/common/errors.py",
+    } <= files
+    assert "stages/heads/choosing.py" not in files and "stages/predict.py" not in closure("evaluate")
+
+
+def test_a_room_is_a_folder_without_folders_but_for_the_report() -> None:
+    folders = {path.parent.relative_to(ROOT / "stages").as_posix() for path in (ROOT / "stages").rglob("*.py")}
+    assert {folder for folder in folders if "/" in folder} == {"evaluation/report"}
+    assert {path.stem for path in (ROOT / "stages").glob("*.py")} == {"__init__", *VERBS}
 
 
 def test_import_rules() -> None:
@@ -44,7 +56,7 @@ def test_import_rules() -> None:
 
 @pytest.mark.parametrize("verb", ["prepare", "train_head", "evaluate", "finetune", "gate"])
 def test_light_verbs_import_no_torch(verb: str) -> None:
-    reading = "from stages import archive, heads; archive.skops_io(heads.ESTIMATORS)"
+    reading = "from stages.heads import persistence, skops_bytes; skops_bytes.skops_io(persistence.ESTIMATORS)"
     code = f"import sys, stages.{verb}; {reading}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
@@ -78,12 +90,10 @@ def test_files_stay_short() -> None:
 
 
 def test_dvc_lock_was_made_by_this_code() -> None:
-    lock = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
-    for name, stage in lock.items():
-        for dep in stage["deps"]:
-            if dep["path"].startswith("stages/") or dep["path"].endswith(".csv"):
-                found = hashlib.md5((ROOT / dep["path"]).read_bytes()).hexdigest()
-                assert found == dep["md5"], f"{name}: {dep['path']} changed; run `dvc repro` and commit dvc.lock"
+    for stage in Repo(str(ROOT)).index.stages:
+        for dep in stage.deps:
+            if str(dep).startswith("stages") or str(dep).endswith(".csv"):
+                assert not dep.status(), f"{stage.name}: {dep} changed; run `dvc repro` and commit dvc.lock"
 
 
 def test_the_readme_has_two_commands_and_no_gaps() -> None:

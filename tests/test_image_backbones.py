@@ -19,11 +19,12 @@ import transformers
 from PIL import Image, ImageOps
 from torch import nn
 
-from stages import backbones, images
+from stages import backbones
 from stages.backbones.image import IMAGES_PER_BATCH_CPU, ImageEncoder
 from stages.backbones.torchvision import without_classifier
-from stages.errors import HeadstartError
-from stages.params import BackboneParams, ExtractParams, FinetuneParams, RuntimeParams
+from stages.common.errors import HeadstartError
+from stages.common.params import BackboneParams, ExtractParams, FinetuneParams, RuntimeParams
+from stages.tables import images
 from tests.conftest import ROOT
 from tests.test_image_sources import png
 

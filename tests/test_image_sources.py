@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from stages import images, samples
-from stages.errors import HeadstartError
-from stages.params import PrepareParams
+from stages.common.errors import HeadstartError
+from stages.common.params import PrepareParams
 from stages.prepare import prepare
+from stages.tables import images, prepared
 
 
 def png(seed: int, size: tuple[int, int] = (12, 9)) -> bytes:
@@ -37,27 +37,27 @@ def settings(data: Path, **changes: Any) -> PrepareParams:
     return PrepareParams(**{"data": str(data), "input": "picture", "label": "label", **changes})
 
 
-def rejected(prepared: Path) -> dict[str, str]:
-    return {row["source"]: row["reason"] for row in pq.read_table(prepared / "rejected.parquet").to_pylist()}
+def rejected(folder: Path) -> dict[str, str]:
+    return {row["source"]: row["reason"] for row in pq.read_table(folder / "rejected.parquet").to_pylist()}
 
 
-def rows(prepared: Path, split: str) -> list[dict[str, Any]]:
-    return samples.read(prepared, split).to_pylist()
+def rows(folder: Path, split: str) -> list[dict[str, Any]]:
+    return prepared.read(folder, split).to_pylist()
 
 
 def test_a_folder_with_one_sub_folder_per_class(tmp_path: Path) -> None:
     fill(tmp_path / "photos", 0, 40)
     prepare(tmp_path / "out", settings(tmp_path / "photos"))
-    found = [row for split in samples.SPLITS for row in rows(tmp_path / "out", split)]
+    found = [row for split in prepared.SPLITS for row in rows(tmp_path / "out", split)]
     assert len(found) == 80 and {row["label"] for row in found} == {"ant", "bee"}
-    assert all(rows(tmp_path / "out", split) for split in samples.SPLITS)
+    assert all(rows(tmp_path / "out", split) for split in prepared.SPLITS)
     for row in found:
         content = (tmp_path / "photos" / row["source"]).read_bytes()
-        assert row["image"] == content and row["id"] == samples.content_id(content)
+        assert row["image"] == content and row["id"] == prepared.content_id(content)
         assert row["source"].startswith(row["label"])
-    source = samples.source(tmp_path / "out")
+    source = prepared.table_info(tmp_path / "out")
     assert (source.modality, source.input, source.max_side) == ("image", "image", 512)
-    assert samples.read(tmp_path / "out", "train").schema.field("image").type == pa.binary()
+    assert prepared.read(tmp_path / "out", "train").schema.field("image").type == pa.binary()
 
 
 @pytest.mark.parametrize("name", ["val", "validation", "valid"])
@@ -89,7 +89,7 @@ def test_tables_of_paths_and_of_bytes_give_the_rows_of_the_folder(tmp_path: Path
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
     labels = [name.split("/")[0] for name in names]
     prepare(tmp_path / "folder", settings(folder))
-    wanted = {split: [row["id"] for row in rows(tmp_path / "folder", split)] for split in samples.SPLITS}
+    wanted = {split: [row["id"] for row in rows(tmp_path / "folder", split)] for split in prepared.SPLITS}
     contents = [(folder / name).read_bytes() for name in names]
     columns: dict[str, list[Any]] = {
         "paths": names,
@@ -99,9 +99,9 @@ def test_tables_of_paths_and_of_bytes_give_the_rows_of_the_folder(tmp_path: Path
     for kind, values in columns.items():
         pq.write_table(pa.table({"picture": values, "label": labels}), folder / f"{kind}.parquet")
         prepare(tmp_path / kind, settings(folder / f"{kind}.parquet"))
-        found = {split: [row["id"] for row in rows(tmp_path / kind, split)] for split in samples.SPLITS}
+        found = {split: [row["id"] for row in rows(tmp_path / kind, split)] for split in prepared.SPLITS}
         assert found == wanted
-        assert samples.source(tmp_path / kind).input == "picture"
+        assert prepared.table_info(tmp_path / kind).input == "picture"
 
 
 def test_dvc_cannot_see_images_beside_a_table_and_that_is_said(
@@ -188,7 +188,7 @@ def test_large_images_are_shrunk_once_and_keep_their_split(tmp_path: Path) -> No
             (tmp_path / "photos" / label / f"{number}.png").write_bytes(content)
     prepare(tmp_path / "large", settings(tmp_path / "photos"))
     prepare(tmp_path / "small", settings(tmp_path / "photos", max_side=50))
-    for split in samples.SPLITS:
+    for split in prepared.SPLITS:
         large, small = rows(tmp_path / "large", split), rows(tmp_path / "small", split)
         assert [row["id"] for row in large] == [row["id"] for row in small]
         assert all(max(images.decode(row["image"]).size) == 50 for row in small)
@@ -201,5 +201,5 @@ def test_names_that_are_not_utf_8_are_shown_as_well_as_can_be(tmp_path: Path) ->
     with open(odd, "wb") as file:  # noqa: PTH123 (a name of bytes)
         file.write(png(4_000))
     prepare(tmp_path / "out", settings(tmp_path / "photos"))
-    sources = [row["source"] for split in samples.SPLITS for row in rows(tmp_path / "out", split)]
+    sources = [row["source"] for split in prepared.SPLITS for row in rows(tmp_path / "out", split)]
     assert "ant/\N{REPLACEMENT CHARACTER}.png" in sources

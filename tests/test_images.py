@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages import images
-from stages.images import UnreadableImageError
+from stages.tables import images
+from stages.tables.images import UnreadableImageError
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:

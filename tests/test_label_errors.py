@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from stages import features, label_errors
-from stages.params import BackboneParams, ExtractParams
+from stages.common.params import BackboneParams, ExtractParams
+from stages.evaluation import label_errors
+from stages.tables import features
 
 
 def table(X: np.ndarray, labels: list[str]) -> features.Features:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from stages import learning_curve
-from stages.learning_curve import Curve, Point
+from stages.evaluation import labels_saved, learning_curve
+from stages.evaluation.learning_curve import Curve, Point
 
 
 def rows(classes: dict[str, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -32,7 +32,7 @@ def test_draws_have_as_many_labels_as_they_say_and_end_with_all() -> None:
 
 def test_the_last_point_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     ids, labels, _ = rows({"a": 30, "b": 30, "c": 6})
-    monkeypatch.setattr(learning_curve, "MOST_ROWS", 30)
+    monkeypatch.setattr(learning_curve, "MAX_CURVE_ROWS", 30)
     points = learning_curve.draws(ids, labels, (5, 20), repeats=2, seed=0)
     assert [len(point.rows[0]) for point in points] == [15, 26]
 
@@ -56,13 +56,13 @@ def curve(*points: tuple[float, float]) -> Curve:
 
 def test_labels_needed_are_read_off_between_the_points() -> None:
     baseline = curve((2, 0.3), (8, 0.5), (32, 0.4), (128, 0.9))
-    assert learning_curve.labels_needed(baseline, 0.4) == pytest.approx(4), "halfway between 2 and 8 on a log scale"
-    assert learning_curve.labels_needed(baseline, 0.2) == 2
-    assert learning_curve.labels_needed(baseline, 0.9) == pytest.approx(128)
-    assert learning_curve.labels_needed(baseline, 0.91) is None
+    assert labels_saved.labels_needed(baseline, 0.4) == pytest.approx(4), "halfway between 2 and 8 on a log scale"
+    assert labels_saved.labels_needed(baseline, 0.2) == 2
+    assert labels_saved.labels_needed(baseline, 0.9) == pytest.approx(128)
+    assert labels_saved.labels_needed(baseline, 0.91) is None
     backbone = curve((2, 0.5), (8, 0.95))
-    saved = learning_curve.labels_saved({"backbone": backbone, "baseline": baseline})
+    saved = labels_saved.labels_saved({"backbone": backbone, "baseline": baseline})
     assert saved == {"accuracy": 0.5, "backbone": 2, "baseline": pytest.approx(8)}
-    saved = learning_curve.labels_saved({"backbone": backbone, "baseline": curve((2, 0.1), (128, 0.4))})
+    saved = labels_saved.labels_saved({"backbone": backbone, "baseline": curve((2, 0.1), (128, 0.4))})
     assert saved["baseline"] == "more than 128"
-    assert "baseline" not in learning_curve.labels_saved({"backbone": backbone})
+    assert "baseline" not in labels_saved.labels_saved({"backbone": backbone})

@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
-from stages import logistic
+from stages.heads import lbfgs
 
 
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
@@ -19,10 +19,10 @@ def test_the_minimum_is_that_of_scikit_learn(C: float, form: Any) -> None:
     weights = rng.uniform(0.5, 2, 500)
     solver = LogisticRegression(C=C, max_iter=10_000, tol=1e-9)
     wanted = solver.fit(X.astype(np.float64), y, sample_weight=weights)
-    cold = logistic.fit([form(X)], y, C=C, weights=weights)
-    other = logistic.fit([form(X)], y, C=C / 10, weights=weights)
-    warm = logistic.fit([form(X)], y, C=C, weights=weights, start=other)
-    in_blocks = logistic.fit([form(X[:7]), form(X[7:300]), form(X[300:])], y, C=C, weights=weights, start=other)
+    cold = lbfgs.fit([form(X)], y, C=C, weights=weights)
+    other = lbfgs.fit([form(X)], y, C=C / 10, weights=weights)
+    warm = lbfgs.fit([form(X)], y, C=C, weights=weights, start=other)
+    in_blocks = lbfgs.fit([form(X[:7]), form(X[7:300]), form(X[300:])], y, C=C, weights=weights, start=other)
     for found in (cold, warm, in_blocks):
         np.testing.assert_allclose(found[:-1].T, wanted.coef_, atol=2e-3)
         np.testing.assert_allclose(X @ found[:-1] + found[-1], wanted.decision_function(X), atol=1e-2)
@@ -34,6 +34,6 @@ def test_two_labels_can_have_one_column(C: float) -> None:
     y = rng.integers(0, 2, 500)
     X = (rng.normal(size=(500, 20)) + np.eye(2, 20)[y]).astype(np.float32)
     wanted = LogisticRegression(C=C, max_iter=10_000, tol=1e-9).fit(X.astype(np.float64), y)
-    found = logistic.fit([X[:100], X[100:]], y, C=C, weights=np.ones(500), start=np.zeros((21, 1)))
+    found = lbfgs.fit([X[:100], X[100:]], y, C=C, weights=np.ones(500), start=np.zeros((21, 1)))
     np.testing.assert_allclose(found[:-1].T, wanted.coef_, atol=2e-3)
     np.testing.assert_allclose(found[-1], wanted.intercept_, atol=2e-3)

@@ -5,7 +5,7 @@ import pytest
 import sklearn.metrics as sk
 from scipy.stats import binomtest
 
-from stages import metrics
+from stages.scores import metrics
 
 
 def sample(rows: int, classes: int, seed: int, *, ties: bool = False) -> tuple[np.ndarray, np.ndarray]:

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from stages import near_duplicates
-from stages.near_duplicates import Pair
+from stages.evaluation import near_duplicates
+from stages.evaluation.near_duplicates import Pair
 
 
 def vectors(rows: int, seed: int) -> np.ndarray:
@@ -20,7 +20,7 @@ def test_planted_near_duplicates_are_found_and_nothing_else(is_sparse: bool, mon
     found = near_duplicates.find(wrap(train), wrap(test), 0.95)
     assert [(pair.test, pair.train) for pair in found] == [(29, 0), (7, 11)]
     assert found[0].cosine == pytest.approx(1) and 0.95 < found[1].cosine <= found[0].cosine <= 1
-    monkeypatch.setattr(near_duplicates, "BLOCK", 50 * 4)
+    monkeypatch.setattr(near_duplicates, "COSINES_PER_BLOCK", 50 * 4)
     assert near_duplicates.find(wrap(train), wrap(test), 0.95) == [
         Pair(each.test, each.train, pytest.approx(each.cosine)) for each in found
     ]

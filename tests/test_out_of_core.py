@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from stages import cache, features, heads, out_of_core, params
+from stages.common import cache_folder, params
+from stages.heads import choosing, from_disk, persistence
+from stages.tables import features
 from stages.train_head import train_head
 
 ROOT = Path(__file__).parents[1]
@@ -46,24 +48,24 @@ def rows(classes: int, count: int = 2_000) -> tuple[np.ndarray, np.ndarray]:
 def test_the_head_is_that_of_all_rows_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classes: int, class_weight: str | None
 ) -> None:
-    monkeypatch.setattr(heads, "MOST_ROWS", 300)
-    monkeypatch.setattr(out_of_core, "BLOCK_ROWS", 128)
-    monkeypatch.setattr(heads, "LARGE", 0)  # the solver that comes as near to the minimum as this one does
+    monkeypatch.setattr(choosing, "MAX_FIT_ROWS", 300)
+    monkeypatch.setattr(from_disk, "BLOCK_ROWS", 128)
+    monkeypatch.setattr(choosing, "LARGE", 0)  # the solver that comes as near to the minimum as this one does
     X, labels = rows(classes)
     if class_weight:  # a rare class, which 300 rows drawn by chance may lack
         X, labels = np.vstack([X, X[:3] + 1]), np.append(labels, ["rare"] * 3)
     source = table(tmp_path / "features", X, labels)
     settings = SETTINGS.model_copy(update={"class_weight": class_weight})
-    assert out_of_core.is_needed(source, len(X), settings)
+    assert from_disk.is_needed(source, len(X), settings)
     ids, names = features.identities(source, "train")
-    before = sorted(cache.root().rglob("*"))
-    head, chosen = out_of_core.fit(source, np.arange(len(X)), ids, names, settings)
-    assert sorted(cache.root().rglob("*")) == before
+    before = sorted(cache_folder.root().rglob("*"))
+    head, chosen = from_disk.fit(source, np.arange(len(X)), ids, names, settings)
+    assert sorted(cache_folder.root().rglob("*")) == before
     settings = settings.model_copy(update={"C": (chosen.value,)})
-    whole, _ = heads.fit(X, labels, settings)
+    whole, _ = choosing.fit(X, labels, settings)
     assert head.labels == whole.labels
     np.testing.assert_allclose(head.probabilities(X), whole.probabilities(X), atol=5e-3)
-    some, _ = heads.fit(X[::7], labels[::7], settings)
+    some, _ = choosing.fit(X[::7], labels[::7], settings)
     assert np.abs(some.probabilities(X)[:, 0] - whole.probabilities(X)[:, 0]).max() > 5e-3, "not that of some rows"
 
 
@@ -74,21 +76,21 @@ def test_train_head_takes_it_past_the_stated_rows(
     source = table(tmp_path / "features", X, labels)
     written = []
     for most in (300, 2_000):
-        monkeypatch.setattr(heads, "MOST_ROWS", most)
+        monkeypatch.setattr(choosing, "MAX_FIT_ROWS", most)
         for name in ("head", "again"):
             train_head(source=source, target=tmp_path / name, budget=params.BudgetParams(), settings=SETTINGS)
-            written.append((tmp_path / name / heads.FILE).read_bytes())
+            written.append((tmp_path / name / persistence.FILE).read_bytes())
         assert "on 2,000 rows" in capsys.readouterr().out
     assert written[0] == written[1] and written[2] == written[3] and written[0] != written[2]
 
 
 def test_other_heads_and_sparse_features_stay_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heads, "MOST_ROWS", 300)
+    monkeypatch.setattr(choosing, "MAX_FIT_ROWS", 300)
     X, labels = rows(2)
     dense, thin = table(tmp_path / "dense", X, labels), table(tmp_path / "sparse", sparse.csr_matrix(X), labels)
-    assert out_of_core.is_needed(dense, 301, SETTINGS) and not out_of_core.is_needed(dense, 300, SETTINGS)
-    assert not out_of_core.is_needed(thin, 301, SETTINGS)
-    assert not out_of_core.is_needed(dense, 301, SETTINGS.model_copy(update={"kind": "ridge"}))
+    assert from_disk.is_needed(dense, 301, SETTINGS) and not from_disk.is_needed(dense, 300, SETTINGS)
+    assert not from_disk.is_needed(thin, 301, SETTINGS)
+    assert not from_disk.is_needed(dense, 301, SETTINGS.model_copy(update={"kind": "ridge"}))
     np.testing.assert_array_equal(features.read(thin, "train").X.toarray(), features.read(dense, "train").X)
 
 

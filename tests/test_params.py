@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stages import params
-from stages.errors import HeadstartError
+from stages.common import params
+from stages.common.errors import HeadstartError
 from tests.conftest import ROOT
 
 DEFAULT = (ROOT / "params.yaml").read_text()

@@ -15,8 +15,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages import evaluation, features, model, params, shards, sources
-from stages.errors import HeadstartError
+from stages import sources
+from stages.common import params
+from stages.common.errors import HeadstartError
+from stages.comparison import stored
+from stages.heads import model_card
+from stages.tables import features, shards
 from tests.conftest import make_evaluated
 
 ROOT = Path(__file__).parents[1]
@@ -136,8 +140,8 @@ def test_model_json(place: Path, evaluated: Path) -> None:
         | edited(json.loads(written)).map(lambda content: json.dumps(content).encode())
     )
     def parse(content: bytes) -> None:
-        (place / model.FILE).write_bytes(content)
-        fails_with_a_sentence(lambda: model.read(place))
+        (place / model_card.FILE).write_bytes(content)
+        fails_with_a_sentence(lambda: model_card.read(place))
 
     parse()
 
@@ -166,6 +170,6 @@ def test_evaluations(place: Path, evaluated: Path, name: str) -> None:
     def parse(content: bytes) -> None:
         for each in ("metrics.json", "predictions.parquet"):
             (place / each).write_bytes(content if each == name else files[each])
-        fails_with_a_sentence(lambda: evaluation.of_folder(place, ROOT / "params.yaml"))
+        fails_with_a_sentence(lambda: stored.from_folder(place, ROOT / "params.yaml"))
 
     parse()

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages import samples, shards
-from stages.errors import HeadstartError
-from stages.params import BudgetParams, PrepareParams
+from stages.common.errors import HeadstartError
+from stages.common.params import BudgetParams, PrepareParams
 from stages.prepare import prepare
+from stages.tables import prepared, shards
 
 ROWS = [{"text": f"text number {n}", "label": "ab"[n % 2]} for n in range(200)]
 
@@ -28,12 +28,12 @@ def csv_of(rows: list[dict[str, str]], path: Path) -> Path:
     return path
 
 
-def split_ids(prepared: Path) -> dict[str, list[str]]:
-    return {split: samples.read(prepared, split)["id"].to_pylist() for split in samples.SPLITS}
+def split_ids(folder: Path) -> dict[str, list[str]]:
+    return {split: prepared.read(folder, split)["id"].to_pylist() for split in prepared.SPLITS}
 
 
-def rejected(prepared: Path) -> list[tuple[str, str]]:
-    return [(row["source"], row["reason"]) for row in pq.read_table(prepared / "rejected.parquet").to_pylist()]
+def rejected(folder: Path) -> list[tuple[str, str]]:
+    return [(row["source"], row["reason"]) for row in pq.read_table(folder / "rejected.parquet").to_pylist()]
 
 
 def test_every_format_gives_the_same_rows(tmp_path: Path) -> None:
@@ -44,7 +44,9 @@ def test_every_format_gives_the_same_rows(tmp_path: Path) -> None:
     found = []
     for suffix in ("csv", "tsv", "jsonl", "parquet"):
         prepare(tmp_path / suffix, settings(tmp_path / f"rows.{suffix}"))
-        found.append({split: samples.read(tmp_path / suffix, split).drop_columns("source") for split in samples.SPLITS})
+        found.append(
+            {split: prepared.read(tmp_path / suffix, split).drop_columns("source") for split in prepared.SPLITS}
+        )
     assert all(each == found[0] for each in found)
     assert found[0]["train"].schema.field("text").type == pa.large_string()
     row = found[0]["train"].to_pylist()[0]
@@ -55,7 +57,7 @@ def test_rows_never_move_when_the_data_grows(tmp_path: Path) -> None:
     prepare(tmp_path / "small", settings(csv_of(ROWS[:100], tmp_path / "small.csv")))
     prepare(tmp_path / "large", settings(csv_of(ROWS[::-1], tmp_path / "large.csv")))
     small, large = split_ids(tmp_path / "small"), split_ids(tmp_path / "large")
-    for split in samples.SPLITS:
+    for split in prepared.SPLITS:
         assert small[split] and set(small[split]) <= set(large[split])
     share = len(large["test"]) / 200
     assert 0.1 < share < 0.3
@@ -66,8 +68,8 @@ def test_slices_are_kept_and_move_nothing(tmp_path: Path) -> None:
     table = csv_of(rows, tmp_path / "rows.csv")
     prepare(tmp_path / "with", settings(table, slice="where"))
     prepare(tmp_path / "without", settings(table))
-    for split in samples.SPLITS:
-        found, plain = (samples.read(tmp_path / each, split) for each in ("with", "without"))
+    for split in prepared.SPLITS:
+        found, plain = (prepared.read(tmp_path / each, split) for each in ("with", "without"))
         assert found["id"].to_pylist() == plain["id"].to_pylist()
         assert plain["slice"].null_count == len(plain) and 0 < found["slice"].null_count < len(found)
         assert set(found["slice"].to_pylist()) == {"shop", "web", None}
@@ -76,7 +78,7 @@ def test_slices_are_kept_and_move_nothing(tmp_path: Path) -> None:
 def test_groups_stay_together(tmp_path: Path) -> None:
     rows = [{**row, "who": f"w{n // 8}"} for n, row in enumerate(ROWS)]
     prepare(tmp_path / "out", settings(csv_of(rows, tmp_path / "rows.csv"), group="who"))
-    groups = [set(samples.read(tmp_path / "out", split)["group"].to_pylist()) for split in samples.SPLITS]
+    groups = [set(prepared.read(tmp_path / "out", split)["group"].to_pylist()) for split in prepared.SPLITS]
     assert not groups[0] & groups[1] and not groups[0] & groups[2] and not groups[1] & groups[2]
 
 
@@ -86,7 +88,7 @@ def test_given_splits_are_kept_and_a_missing_one_is_cut_from_train(tmp_path: Pat
     csv_of(ROWS[:150], folder / "train.csv")
     csv_of(ROWS[150:], folder / "test.csv")
     prepare(tmp_path / "out", settings(folder))
-    table = samples.read(tmp_path / "out", "test")
+    table = prepared.read(tmp_path / "out", "test")
     assert table["text"].to_pylist() == [row["text"] for row in ROWS[150:]]
     assert {s.split(":")[0] for s in table["source"].to_pylist()} == {"test.csv"}
     assert 5 < len(split_ids(tmp_path / "out")["validation"]) < 50
@@ -206,11 +208,11 @@ def test_the_verb_tells_a_mistake_in_one_line(project: Path, verb: Callable[...,
 def test_the_budget_draws_per_class_and_grows_by_adding() -> None:
     ids = [f"{n:032x}" for n in range(100)]
     labels = ["a"] * 70 + ["b"] * 30
-    small, large = (samples.within_budget(ids, labels, BudgetParams(per_class=n)) for n in (5, 40))
+    small, large = (prepared.within_budget(ids, labels, BudgetParams(per_class=n)) for n in (5, 40))
     assert small[:70].sum() == small[70:].sum() == 5 and large.sum() == 70
     assert (large | ~small).all()
-    assert samples.within_budget(ids, labels, BudgetParams()).all()
-    assert not np.array_equal(small, samples.within_budget(ids, labels, BudgetParams(per_class=5, seed=1)))
+    assert prepared.within_budget(ids, labels, BudgetParams()).all()
+    assert not np.array_equal(small, prepared.within_budget(ids, labels, BudgetParams(per_class=5, seed=1)))
 
 
 def test_shards_are_cut_by_rows_not_by_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from stages import label_errors, remembered
-from stages.features import Features
-from stages.label_errors import Suspect
-from stages.learning_curve import Curve, Point
+from stages.evaluation import cached_results, label_errors
+from stages.evaluation.label_errors import Suspect
+from stages.evaluation.learning_curve import Curve, Point
+from stages.tables.features import Features
 from tests.test_label_errors import table
 
 
@@ -22,13 +22,13 @@ def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Features:
 def test_what_nothing_has_changed_is_computed_once(rows: Features, monkeypatch: pytest.MonkeyPatch) -> None:
     computed: list[int] = []
 
-    def compute() -> remembered.Arrays:
+    def compute() -> cached_results.Arrays:
         computed.append(1)
         return {"x": np.arange(3) / 7}
 
     def ask(train: Features = rows, test: Features = rows, **settings: object) -> int:
         before = len(computed)
-        np.testing.assert_array_equal(remembered.result(train, test, settings, compute)["x"], np.arange(3) / 7)
+        np.testing.assert_array_equal(cached_results.result(train, test, settings, compute)["x"], np.arange(3) / 7)
         return len(computed) - before
 
     assert [ask(), ask(), ask()] == [1, 0, 0]
@@ -41,7 +41,7 @@ def test_what_nothing_has_changed_is_computed_once(rows: Features, monkeypatch: 
     for path in folder.iterdir():
         path.write_bytes(path.read_bytes()[:-30])
     assert [ask(), ask()] == [1, 0], "damaged"
-    monkeypatch.setattr("stages.model.versions", lambda *_: {"numpy": "another"})
+    monkeypatch.setattr("stages.heads.model_card.versions", lambda *_: {"numpy": "another"})
     assert [ask(), ask()] == [1, 0]
     monkeypatch.setenv("HEADSTART_CACHE", "/proc/nothing")
     assert [ask(), ask()] == [1, 1], "nowhere to keep it"
@@ -51,8 +51,8 @@ def test_curves_and_suspects_come_back_as_they_were() -> None:
     curve = Curve(
         (Point(2.0, (0.1, 0.2, 0.2)), Point(61.625, (0.7, 0.6)), Point(61.625, (0.8,))), 10.0, np.array([[0.25, 0.75]])
     )
-    back = Curve.of_arrays("x", curve.arrays("x"))
+    back = Curve.from_arrays("x", curve.arrays("x"))
     assert (back.points, back.C) == (curve.points, curve.C) and np.array_equal(back.P, curve.P)
     suspects = [Suspect(3, 1, 0.1, 0.2), Suspect(0, 2, 0.05, 0.9)]
-    assert label_errors.of_array(label_errors.to_array(suspects)) == suspects
-    assert label_errors.of_array(label_errors.to_array([])) == []
+    assert label_errors.from_array(label_errors.to_array(suspects)) == suspects
+    assert label_errors.from_array(label_errors.to_array([])) == []

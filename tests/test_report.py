@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from stages import report
+from stages.evaluation import report
 from tests.conftest import make_project, set_params, stage
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

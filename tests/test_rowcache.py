@@ -15,9 +15,9 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from stages import rowcache
-from stages.errors import HeadstartError
-from stages.rowcache import RowCache
+from stages.common.errors import HeadstartError
+from stages.extraction import row_cache
+from stages.extraction.row_cache import RowCache
 
 ROOT = Path(__file__).parents[1]
 DIM = 20
@@ -125,7 +125,7 @@ def test_the_first_vector_of_a_key_stays() -> None:
         cache.put([a, b], np.array([[3.0] * DIM, [4.0] * DIM]))
         mask, X = cache.get([b, a])
     assert mask.all() and X[:, 0].tolist() == [4, 1]
-    assert rowcache.info()[0][1] == 2
+    assert row_cache.info()[0][1] == 2
 
 
 def test_a_put_rounds_to_the_stored_type() -> None:
@@ -171,7 +171,7 @@ def test_an_open_cache_sees_what_another_one_stores() -> None:
         for cache in (one, other):
             mask, X = cache.get(keys)
             assert mask.all() and np.array_equal(X, vectors(keys))
-    assert rowcache.info()[0][1] == 30
+    assert row_cache.info()[0][1] == 30
 
 
 # Several processes, and their deaths.
@@ -193,7 +193,7 @@ with open_cache() as cache:
         go(child)
     assert [child.wait(60) for child in children] == [0] * 4
     assert found(names(*range(700))).all()
-    assert rowcache.info()[0][1] == 700  # those that two wrote are there once
+    assert row_cache.info()[0][1] == 700  # those that two wrote are there once
     assert not list(store.glob("*.sqlite-*"))
 
 
@@ -231,8 +231,8 @@ def test_files_that_a_process_has_open_are_not_deleted(store: Path) -> None:
     fill(*range(10), fingerprint="closed")
     keys = fill(*range(10), fingerprint="open")
     child = start_and_put("open", 10)
-    assert rowcache.clear()[0] == 1
-    assert [entry[0] for entry in rowcache.info()] == ["open"]
+    assert row_cache.clear()[0] == 1
+    assert [entry[0] for entry in row_cache.info()] == ["open"]
     child.kill()
     child.wait()
     assert found([*keys, *names(10)], "open").all()
@@ -240,7 +240,7 @@ def test_files_that_a_process_has_open_are_not_deleted(store: Path) -> None:
     child.kill()
     child.wait()
     assert (store / "open.sqlite-wal").exists()
-    assert rowcache.clear()[0] == 1 and not list(store.glob("*.sqlite*"))
+    assert row_cache.clear()[0] == 1 and not list(store.glob("*.sqlite*"))
 
 
 # Damage.
@@ -376,7 +376,7 @@ def test_a_log_without_its_database_is_dropped(store: Path) -> None:
 def test_a_damaged_file_that_is_in_use_is_left_alone(
     store: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stages.rowcache.time.sleep", lambda _: None)
+    monkeypatch.setattr("stages.extraction.row_cache.time.sleep", lambda _: None)
     keys = fill(*range(1000))
     with open_cache():
         (store / "f.sqlite").write_bytes(bytes(20_000))
@@ -422,13 +422,13 @@ def test_a_place_that_cannot_be_written_is_one_sentence(at: str, store: Path) ->
 def test_what_cannot_be_deleted_is_one_sentence(store: Path) -> None:
     (store / "f.sqlite").mkdir(parents=True)
     with pytest.raises(HeadstartError, match=r"f\.sqlite cannot be used \(Is a directory\); "):
-        rowcache.clear()
+        row_cache.clear()
 
 
 def test_a_file_that_stays_locked_is_done_without(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rowcache, "PATIENCE", 0.05)
+    monkeypatch.setattr(row_cache, "LOCK_TIMEOUT_SECONDS", 0.05)
     keys = fill(*range(10))
     with open_cache() as one, open_cache() as other:
         assert one._connection
@@ -453,11 +453,11 @@ def test_the_least_recently_used_files_make_room(store: Path, capfd: pytest.Capt
     with open_cache("a"), open_cache("e", limit=limit) as cache:
         os.utime(store / "a.sqlite", (1, 1))
         cache.put(names(*range(1000)), vectors(names(*range(1000))))
-        assert {entry[0] for entry in rowcache.info()} == {"a", "c", "d", "e"}
+        assert {entry[0] for entry in row_cache.info()} == {"a", "c", "d", "e"}
         more = names(*range(1000, 2000))
         cache.put(more, vectors(more))
-    assert {entry[0] for entry in rowcache.info()} == {"a", "c", "e"}
-    assert sum(entry[2] for entry in rowcache.info()) <= limit
+    assert {entry[0] for entry in row_cache.info()} == {"a", "c", "e"}
+    assert sum(entry[2] for entry in row_cache.info()) <= limit
     assert found(names(*range(2000)), "e").all()
     assert not capfd.readouterr().err
 
@@ -484,43 +484,43 @@ def test_no_file_is_deleted_for_one_that_is_beyond_the_limit_alone() -> None:
 
 
 def test_info_and_clear(store: Path) -> None:
-    assert rowcache.info() == [] and rowcache.clear() == (0, 0)
+    assert row_cache.info() == [] and row_cache.clear() == (0, 0)
     before = time.time() - 2
     fill(*range(1000), fingerprint="b")
     fill(*range(10), fingerprint="a")
     os.utime(store / "b.sqlite", (100, 100))
     (store / "c.sqlite").write_text("garbage")
-    (b, a, c), sizes = rowcache.info(), {path.stem: path.stat().st_size for path in store.glob("*.sqlite")}
+    (b, a, c), sizes = row_cache.info(), {path.stem: path.stat().st_size for path in store.glob("*.sqlite")}
     assert b == ("b", 1000, sizes["b"], 100.0)
     assert a[:3] == ("a", 10, sizes["a"]) and before <= a[3] <= time.time() + 2
     assert c[:3] == ("c", 0, 7)
-    assert rowcache.clear() == (3, sum(sizes.values()))
-    assert rowcache.info() == [] and not list(store.glob("*.sqlite*"))
+    assert row_cache.clear() == (3, sum(sizes.values()))
+    assert row_cache.info() == [] and not list(store.glob("*.sqlite*"))
 
 
 def test_opening_a_file_is_using_it(store: Path) -> None:
     fill(1)
     os.utime(store / "f.sqlite", (100, 100))
-    assert rowcache.info()[0][3] == 100.0
+    assert row_cache.info()[0][3] == 100.0
     found(names(1))
-    assert rowcache.info()[0][3] > 100
+    assert row_cache.info()[0][3] > 100
 
 
 def test_the_place_of_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "own"))
-    assert rowcache.folder() == tmp_path / "own" / "rows"
+    assert row_cache.folder() == tmp_path / "own" / "rows"
     monkeypatch.setenv("HEADSTART_CACHE", "~/own")
-    assert rowcache.folder() == tmp_path / "home" / "own" / "rows"
+    assert row_cache.folder() == tmp_path / "home" / "own" / "rows"
     monkeypatch.setenv("HEADSTART_CACHE", "")
-    assert rowcache.folder() == tmp_path / "xdg" / "headstart" / "rows"
+    assert row_cache.folder() == tmp_path / "xdg" / "headstart" / "rows"
     monkeypatch.delenv("HEADSTART_CACHE")
-    assert rowcache.folder() == tmp_path / "xdg" / "headstart" / "rows"
+    assert row_cache.folder() == tmp_path / "xdg" / "headstart" / "rows"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert rowcache.folder() == tmp_path / "home" / ".cache" / "headstart" / "rows"
+    assert row_cache.folder() == tmp_path / "home" / ".cache" / "headstart" / "rows"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert rowcache.folder() == tmp_path / "home" / ".cache" / "headstart" / "rows"
+    assert row_cache.folder() == tmp_path / "home" / ".cache" / "headstart" / "rows"
 
 
 def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -535,6 +535,7 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_cache_is_light_to_import() -> None:
-    code = "import sys, stages.rowcache; print(sorted({'torch', 'pyarrow', 'scipy', 'pandas'} & set(sys.modules)))"
+    code = "import sys, stages.extraction.row_cache; "
+    code += "print(sorted({'torch', 'pyarrow', 'scipy', 'pandas'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

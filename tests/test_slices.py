@@ -4,16 +4,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from stages import samples, slices
-from stages.params import EvaluateParams
+from stages.common.params import EvaluateParams
+from stages.evaluation import slices
+from stages.tables import prepared
 
 SETTINGS = EvaluateParams(bootstrap=50)
 
 
 @pytest.mark.parametrize("given", ["slice", "group"])
 def test_slices_take_the_place_of_groups(tmp_path: Path, given: str) -> None:
-    source = samples.Source(input="text", modality="text", max_side=None)
-    with samples.writer(tmp_path / "test", source) as writer:
+    source = prepared.TableInfo(input="text", modality="text", max_side=None)
+    with prepared.writer(tmp_path / "test", source) as writer:
         rows = [
             {"id": str(n), "text": "x", "label": "a", "source": "s", "group": f"g{n}", "slice": None} for n in range(3)
         ]

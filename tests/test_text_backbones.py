@@ -16,8 +16,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from stages import backbones
 from stages.backbones import hub
 from stages.backbones.text import TextEncoder, padded_length
-from stages.errors import HeadstartError
-from stages.params import BackboneParams, ExtractParams, RuntimeParams
+from stages.common.errors import HeadstartError
+from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
 from tests.conftest import MINILM, ROOT
 
 TEXTS = ["i love this product", "this is terrible", "awful", "the best movie is a great good bad product i hate"]

@@ -11,15 +11,16 @@ import torch
 from PIL import Image
 from torch import nn
 
-from stages import backbones, training
-from stages.backbones import blocks, classifier, lora, onednn
-from stages.backbones.classifier import Classifier
-from stages.errors import HeadstartError
-from stages.model import Model
-from stages.params import BackboneParams, ExtractParams, FinetuneParams, Modality, RuntimeParams
-from stages.training.batches import Batches
-from stages.training.contrast import Memory
-from stages.training.progress import Progress
+from stages import backbones
+from stages.backbones import blocks, onednn
+from stages.common.errors import HeadstartError
+from stages.common.params import BackboneParams, ExtractParams, FinetuneParams, Modality, RuntimeParams
+from stages.finetuning import classifier, loop, lora
+from stages.finetuning.batches import Batches
+from stages.finetuning.classifier import Classifier
+from stages.finetuning.contrast import Memory
+from stages.finetuning.progress import Progress
+from stages.heads.model_card import ModelCard
 
 WORDS = ["i", "this", "product", "is", "the", "a", "movie"]
 LABELS = ("bad", "good")
@@ -75,7 +76,7 @@ def train(
         return {name: float(value) for name, value in found.items()} if validated else {}
 
     device = RuntimeParams(device="cpu", **runtime)
-    return training.train(network, inputs, y, settings, device, from_random=False, validate=validate, run="a test")
+    return loop.train(network, inputs, y, settings, device, from_random=False, validate=validate, run="a test")
 
 
 def settings(**changes: Any) -> FinetuneParams:
@@ -130,7 +131,7 @@ def test_every_method_starts_at_the_head_learns_and_comes_back_from_disk(
         size = (tmp_path / lora.WEIGHTS_FILE).stat().st_size
         assert not (tmp_path / "model.safetensors").exists()
         assert size < sum(4 * tensor.numel() for tensor in before.values())
-    described = Model(
+    described = ModelCard(
         method=method,
         labels=LABELS,
         input="x",
@@ -192,7 +193,7 @@ def test_what_is_no_better_on_validation_is_not_kept(tiny_encoder: Path) -> None
     before = state(network)
     accuracies = iter([0.9, 0.9, 0.8, 0.7])  # before the first epoch, and after each
     inputs, y = texts(40)
-    progress = training.train(
+    progress = loop.train(
         network,
         inputs,
         y,
@@ -249,7 +250,7 @@ def test_class_weights_smoothing_and_layer_decay_change_what_is_learned(tiny_enc
         chosen = settings(epochs=1, **changes)
         network = fresh("text", tiny_encoder, chosen)
         if "layer_decay" in changes:
-            groups = training.optimizer.build(network, chosen).param_groups
+            groups = loop.optimizer.build(network, chosen).param_groups
             assert sorted({group["lr"] for group in groups}) == pytest.approx([1e-5, 1e-4, 1e-3])
         losses.add(train(network, "text", chosen).history[0]["log_loss"])
     assert len(losses) == 4
@@ -257,7 +258,7 @@ def test_class_weights_smoothing_and_layer_decay_change_what_is_learned(tiny_enc
 
 def test_balanced_weights_are_one_in_the_mean() -> None:
     y = np.array([0] * 30 + [1] * 10)
-    weights = training._class_weights(y, 3, settings(class_weight="balanced")).numpy()
+    weights = loop._class_weights(y, 3, settings(class_weight="balanced")).numpy()
     np.testing.assert_allclose(weights[:2], [40 / 60, 2])
     assert weights[y].mean() == pytest.approx(1)
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stages.errors import HeadstartError
-from stages.features import Matrix
-from stages.params import BackboneParams, ExtractParams, Modality, RuntimeParams
+from stages.common.errors import HeadstartError
+from stages.common.params import BackboneParams, ExtractParams, Modality, RuntimeParams
+from stages.tables.features import Matrix
 
 if TYPE_CHECKING:
     from stages.backbones.encoder import Encoder

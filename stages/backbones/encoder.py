@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from stages import parallel
 from stages.backbones import blocks, inference
-from stages.errors import HeadstartError
-from stages.params import ExtractParams, FinetuneParams, RuntimeParams
+from stages.common import threads
+from stages.common.errors import HeadstartError
+from stages.common.params import ExtractParams, FinetuneParams, RuntimeParams
 
 WEIGHTS_FILE = "model.safetensors"
 BATCHES_AHEAD = 3  # on an accelerator
@@ -111,13 +111,13 @@ class Encoder(nn.Module):
         if not self.batch_per_core:
             yield from map(vectors, self.batches(inputs))
             return
-        threads = torch.get_num_threads()
+        at_once = torch.get_num_threads()
         try:
-            yield from parallel.ordered(
-                vectors, self.batches(inputs), workers=threads, prepare_worker=lambda: torch.set_num_threads(1)
+            yield from threads.ordered(
+                vectors, self.batches(inputs), workers=at_once, prepare_worker=lambda: torch.set_num_threads(1)
             )
         finally:
-            torch.set_num_threads(threads)  # some of its libraries count for all threads together
+            torch.set_num_threads(at_once)  # some of its libraries count for all threads together
 
     def _on_accelerator(self, inputs: Sequence[Any]) -> Iterator[tuple[list[int], np.ndarray]]:
         """The device gets its next batches before the vectors of the last ones are fetched, so it never waits."""

@@ -5,12 +5,12 @@ import json
 from pathlib import Path
 
 
-def of_file(path: Path) -> str:
+def from_file(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def of_parts(**parts: object) -> str:
+def from_parts(**parts: object) -> str:
     """SHA-256, in hex, over everything that decides a vector: family, name, revision, weights, pooling, …"""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

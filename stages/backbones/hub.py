@@ -4,7 +4,7 @@ import importlib.util
 from pathlib import Path
 
 from stages.backbones import fingerprint
-from stages.errors import HeadstartError
+from stages.common.errors import HeadstartError
 
 # Only what an encoder needs: no pickled weights, no code, no copies in other formats.
 PATTERNS = ["*.json", "*.txt", "*.model", "*.safetensors"]
@@ -58,7 +58,7 @@ def _packaged(name: str, revision: str | None) -> Path | None:
         return None
     folder = Path(spec.origin).parent / subfolder
     for path in weight_files(folder):
-        found = fingerprint.of_file(path)
+        found = fingerprint.from_file(path)
         if found != digest:
             raise HeadstartError(
                 f"{path} has SHA-256 {found}, but {name} has {digest}; reinstall the package {module.replace('_', '-')}"

@@ -9,10 +9,11 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from stages import images, parallel
 from stages.backbones.encoder import Encoder, affordable, write_weights
-from stages.errors import HeadstartError
-from stages.params import ExtractParams, FinetuneParams
+from stages.common import threads
+from stages.common.errors import HeadstartError
+from stages.common.params import ExtractParams, FinetuneParams
+from stages.tables import images
 
 # A vector depends a little on the shape of its batch, so every batch has this many images; the last is padded.
 IMAGES_PER_BATCH_CPU = 16
@@ -72,7 +73,7 @@ class ImageEncoder(Encoder):
     def batches(self, inputs: Sequence[bytes]) -> Iterator[tuple[list[int], Tensor]]:
         """Decode images on all cores while the network works; every batch has the same shape."""
         rows = self._images_per_batch()
-        pixels = parallel.ordered(self._pixels, inputs, workers=parallel.cores(), ahead=rows)
+        pixels = threads.ordered(self._pixels, inputs, workers=threads.cores(), ahead=rows)
         shape = (rows, 3, self.preprocessing.size, self.preprocessing.size)
         for start in range(0, len(inputs), rows):
             positions = list(range(start, min(start + rows, len(inputs))))

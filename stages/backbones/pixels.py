@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stages import images, parallel
 from stages.backbones import fingerprint
-from stages.errors import HeadstartError
-from stages.params import BackboneParams, ExtractParams
+from stages.common import threads
+from stages.common.errors import HeadstartError
+from stages.common.params import BackboneParams, ExtractParams
+from stages.tables import images
 
 SIZE = 32
 
@@ -23,13 +24,13 @@ class Pixels:
         self._size = settings.image_size or SIZE
         self._normalize = settings.normalize
         self.dim = 3 * self._size * self._size
-        self.fingerprint = fingerprint.of_parts(
+        self.fingerprint = fingerprint.from_parts(
             family=spec.family, size=self._size, normalize=settings.normalize, dtype=settings.dtype
         )
 
     def encode(self, inputs: Sequence[bytes]) -> np.ndarray:
         """(inputs, dim) float32, rows of length 1 with `extract.normalize`."""
-        X = np.stack(list(parallel.ordered(self._values, inputs, workers=parallel.cores())))
+        X = np.stack(list(threads.ordered(self._values, inputs, workers=threads.cores())))
         norm = np.linalg.norm(X, axis=1, keepdims=True)
         return X / np.where(norm > 0, norm, 1) if self._normalize else X
 

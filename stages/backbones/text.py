@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stages.backbones import blocks
 from stages.backbones.encoder import Encoder, affordable, write_weights
-from stages.params import ExtractParams, FinetuneParams
+from stages.common.params import ExtractParams, FinetuneParams
 
 # Padded tokens: few enough for a CPU's caches, enough to keep the cores of an accelerator busy.
 TOKENS_PER_BATCH_CPU = 1_024

@@ -14,8 +14,8 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from stages.backbones import fingerprint
-from stages.errors import HeadstartError
-from stages.params import BackboneParams, ExtractParams
+from stages.common.errors import HeadstartError
+from stages.common.params import BackboneParams, ExtractParams
 
 # Names are scikit-learn's analyzers: single words, or 2 to 5 characters inside word boundaries.
 NGRAMS = {"word": (1, 1), "char_wb": (2, 5)}
@@ -38,10 +38,10 @@ class Tfidf:
         self._vectorizer.vocabulary = {term: index for index, term in enumerate(self._terms)}
         self._vectorizer.idf_ = idf
         self.dim = len(self._terms)
-        self.fingerprint = fingerprint.of_parts(
+        self.fingerprint = fingerprint.from_parts(
             family=spec.family,
             name=spec.name,
-            weights=fingerprint.of_parts(terms=self._terms, idf=idf.tolist()),
+            weights=fingerprint.from_parts(terms=self._terms, idf=idf.tolist()),
             normalize=settings.normalize,
         )
 

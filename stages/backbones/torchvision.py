@@ -22,8 +22,8 @@ from torchvision.transforms._presets import ImageClassification
 from stages.backbones import fingerprint
 from stages.backbones.encoder import WEIGHTS_FILE, device, read_weights
 from stages.backbones.image import ImageEncoder
-from stages.errors import HeadstartError
-from stages.params import BackboneParams, ExtractParams, RuntimeParams
+from stages.common.errors import HeadstartError
+from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
 
 PREPROCESSING_FILE = "preprocessing.json"
 # Second classifiers that help training from scratch; torchvision drops them with pretrained weights, too.
@@ -96,7 +96,7 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams) 
     else:
         body, final = without_classifier(_architecture(spec.name, preset.size))
         _fill(body, read_weights(Path(spec.weights)), final, spec.weights)
-    digest = fingerprint.of_parts(
+    digest = fingerprint.from_parts(
         family=spec.family,
         name=spec.name,
         weights=_digest(body),

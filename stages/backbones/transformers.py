@@ -17,8 +17,8 @@ from stages.backbones import fingerprint, hub
 from stages.backbones.encoder import WEIGHTS_FILE, Encoder, device, read_weights
 from stages.backbones.image import ImageEncoder
 from stages.backbones.text import TextEncoder
-from stages.errors import HeadstartError
-from stages.params import BackboneParams, ExtractParams, Modality, RuntimeParams
+from stages.common.errors import HeadstartError
+from stages.common.params import BackboneParams, ExtractParams, Modality, RuntimeParams
 
 TOWERS: dict[Modality, str] = {"text": "text_config", "image": "vision_config"}  # of models that have both, as CLIP
 CLASS_TOKENS = ("cls_token", "class_token", "class_embedding")
@@ -72,10 +72,10 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams, 
     elif spec.weights == "pretrained":
         files = hub.weight_files(folder)
         body = _pretrained(folder, config, spec.name)
-        weights = fingerprint.of_parts(files=[fingerprint.of_file(path) for path in files])
+        weights = fingerprint.from_parts(files=[fingerprint.from_file(path) for path in files])
     else:
         body = _pretrained(None, config, spec.weights, read_weights(Path(spec.weights)))
-        weights = fingerprint.of_parts(files=[fingerprint.of_file(Path(spec.weights))])
+        weights = fingerprint.from_parts(files=[fingerprint.from_file(Path(spec.weights))])
     if getattr(config, "is_encoder_decoder", False):
         body = body.get_encoder()
     decisive = {
@@ -91,7 +91,7 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams, 
     encoder: Encoder
     if modality == "text":
         tokenizer = _tokenizer(folder, config, spec.name, settings)
-        digest = fingerprint.of_parts(
+        digest = fingerprint.from_parts(
             **decisive,
             max_length=settings.max_length,
             tokenizer=[_canonical(path) for path in sorted(folder.glob("*token*.json"))],
@@ -99,7 +99,7 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams, 
         encoder = TextEncoder(body, tokenizer, settings, fingerprint=digest, name=spec.name)
     else:
         processor = _processor(folder, spec.name, settings)
-        digest = fingerprint.of_parts(**decisive, preprocessing=processor.describe())
+        digest = fingerprint.from_parts(**decisive, preprocessing=processor.describe())
         encoder = _image_encoder(body, processor, settings, fingerprint=digest, name=spec.name)
     return encoder.to(device(runtime)).eval()
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from stages.errors import HeadstartError
-from stages.params import Modality
-from stages.sources import folders, tables
-from stages.sources.folders import is_image_folder
+from stages.common.errors import HeadstartError
+from stages.common.params import Modality
+from stages.sources import image_folders, table_files
+from stages.sources.image_folders import is_image_folder
 from stages.sources.row import Columns, Row
 
 __all__ = ["Columns", "Row", "is_image_folder", "modality", "rows"]
@@ -30,8 +30,8 @@ def modality(data: Path, columns: Columns, wanted: Literal["auto", "text", "imag
             )
         return "image"
     if wanted == "auto":
-        return "image" if tables.holds_images(data, columns.input) else "text"
-    tables.tables(data)  # refuses what is no table
+        return "image" if table_files.holds_images(data, columns.input) else "text"
+    table_files.tables(data)  # refuses what is no table
     return wanted
 
 
@@ -43,6 +43,6 @@ def rows(data: Path, columns: Columns, modality: Modality) -> Iterator[Row]:
             in a table leaves the table's folder.
     """
     if modality == "image" and is_image_folder(data, labelled=columns.label is not None):
-        yield from folders.rows(data, labelled=columns.label is not None)
+        yield from image_folders.rows(data, labelled=columns.label is not None)
     else:
-        yield from tables.rows(data, columns, modality)
+        yield from table_files.rows(data, columns, modality)

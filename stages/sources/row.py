@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.errors import HeadstartError
+from stages.common.errors import HeadstartError
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One raw row. `problem` says why it cannot be used; `content` is empty then."""
 
-    source: str  # file and line, or the file of an image
+    origin: str  # file and line, or the file of an image
     content: str | bytes  # text, or the encoded bytes of an image
     name: str | None = None  # of an image file, as the source has it
     label: str | None = None

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from stages import backbones
-from stages.params import BackboneParams, ExtractParams, RuntimeParams
+from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
 from tests.benchmarks import pair
 from tests.benchmarks.photos import draw
 

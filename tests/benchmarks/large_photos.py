@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stages import backbones, images
-from stages.params import BackboneParams, ExtractParams, RuntimeParams
+from stages import backbones
+from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
+from stages.tables import images
 
 MAX_SIDE = 512
 

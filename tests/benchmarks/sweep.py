@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sklearn.linear_model import LogisticRegression
 
-from stages import features
+from stages.tables import features
 from tests.conftest import make_project, run, set_params
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from pyarrow import csv
 
 from stages import backbones
-from stages.params import BackboneParams, ExtractParams, RuntimeParams
+from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
 from tests.benchmarks import pair
 from tests.conftest import MINILM, REVISION
 

@@ -126,9 +126,9 @@ def test_sigterm_does_not_wait_for_a_head_that_takes_long(project: Path, tmp_pat
     """Fits run in threads, which nothing can interrupt."""
     code = (
         "import sys, time; from concurrent.futures import ThreadPoolExecutor; from pathlib import Path\n"
-        "from stages import cli, outputs\n"
+        "from stages.common import atomic, cli\n"
         "def main():\n"
-        "    with outputs.directory(Path('data/head')) as out, ThreadPoolExecutor(2) as pool:\n"
+        "    with atomic.directory(Path('data/head')) as out, ThreadPoolExecutor(2) as pool:\n"
         "        print('begun', flush=True)\n"
         "        list(pool.map(time.sleep, [60, 60]))\n"
         "cli.run(main)\n"

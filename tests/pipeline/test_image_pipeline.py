@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from stages import features, model, scoring
-from stages.backbones import classifier as classifiers
-from stages.params import RuntimeParams
+from stages.common.params import RuntimeParams
+from stages.finetuning import classifier as classifiers
+from stages.heads import linear_layer, loading, model_card
+from stages.tables import features
 from tests.conftest import RANDOM_SQUEEZENET, ROOT, contents, make_project, run, set_params
 from tests.test_image_backbones import VISION, vision  # noqa: F401 (a fixture)
 from tests.test_image_sources import png
@@ -64,8 +65,8 @@ def test_step_0_equals_the_head_and_fine_tuning_is_repeatable(
     for stage in ("prepare", "extract", "train_head"):
         verb(stage)
     head = digits / "data/head"
-    described = model.read(head)
-    layer = scoring.linear.read(head)
+    described = model_card.read(head)
+    layer = linear_layer.read(head)
     assert described and layer and described.modality == "image"
     test = features.read(digits / "data/features", "test")
     photos = pq.read_table(digits / "data/prepared/test")["image"].to_pylist()
@@ -74,7 +75,7 @@ def test_step_0_equals_the_head_and_fine_tuning_is_repeatable(
         classifier = classifiers.pretrained(described, CPU)
         classifier.start_from(*layer)
         found = classifier.probabilities(photos)
-    np.testing.assert_allclose(found, scoring.load(head, described, test.X.shape[1])(test.X), atol=1e-3)
+    np.testing.assert_allclose(found, loading.load(head, described, test.X.shape[1])(test.X), atol=1e-3)
 
     set_params(digits, finetune__method="full")
     verb("finetune")

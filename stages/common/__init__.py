@@ -1,0 +1,1 @@
+"""What every script needs: settings, command line, errors, atomic outputs, threads, run statistics."""

@@ -1,0 +1,84 @@
+"""What the command lines of all verbs share: paths as positionals, `--params`, errors as one sentence."""
+
+import argparse
+import errno
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from stages.common import run_stats, signals
+from stages.common.errors import HeadstartError
+
+# What the system says to a writer, in a user's words, and what to do.
+REFUSALS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), ("the disk is full", "free space")),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), ("access is denied", "change its permissions")),
+}
+
+
+def arguments(
+    doc: str | None,
+    *,
+    with_params: bool = True,
+    instead: Mapping[str, tuple[str, Callable[[], None]]] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    **paths: str,
+) -> argparse.Namespace:
+    """Parse the command line of a verb.
+
+    Args:
+        doc: the verb's module docstring, printed by `--help`.
+        with_params: whether the verb reads params.yaml.
+        instead: options that do something else and end, each with its help text and what it calls.
+        options: further options, each with what argparse's add_argument takes.
+        paths: one positional argument each, name to help text, parsed to `Path`.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {sys.modules['__main__'].__spec__.name}" if sys.modules["__main__"].__spec__ else None,
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for name, text in paths.items():
+        parser.add_argument(name, type=Path, help=text)
+    if with_params:
+        parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings (default: %(default)s)")
+    for option, given in (options or {}).items():
+        parser.add_argument(option, **given)
+    for option, (text, function) in (instead or {}).items():
+        parser.add_argument(option, action=_Instead, const=function, nargs=0, help=text)
+    return parser.parse_args()
+
+
+class _Instead(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        self.const()
+        parser.exit()
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Run a verb's `main`, which may give an exit code; a user's mistake ends with one sentence on stderr, and 1."""
+    signals.heed()
+    # A name that the terminal cannot show ends no run.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        code = main() or 0
+    except HeadstartError as error:
+        code = 1
+        print(f"error: {error}", file=sys.stderr)
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        code = 1
+        what, fix = REFUSALS[error.errno]
+        where = f" at {error.filename}" if error.filename else ""
+        print(f"error: {what}{where} ({os.strerror(error.errno)}); {fix} and run again", file=sys.stderr)
+    except MemoryError as error:
+        code = 1
+        print(f"error: memory is full ({error}); free some, or use fewer rows", file=sys.stderr)
+    except KeyboardInterrupt:
+        code = 130
+    run_stats.log(Path(sys.argv[0]).stem, code)
+    if code:
+        sys.exit(code)

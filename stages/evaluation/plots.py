@@ -1,0 +1,60 @@
+"""The data files that `dvc plots show` and `dvc plots diff` draw: JSON lists of points, one file for each curve."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.evaluation.learning_curve import Curve
+from stages.evaluation.rounded_json import write_json
+from stages.scores import metrics
+
+MODELS = ("head", "finetuned", "baseline")  # dvc.yaml names the files of each, so each has them, empty where absent
+PLOTS = ("confusion", "roc", "pr", "per_class", "reliability", "slices")
+
+Points = list[dict[str, Any]]
+
+
+def from_model(truth: np.ndarray, P: np.ndarray, labels: Sequence[str]) -> dict[str, Points]:
+    """Confusion, ROC, precision-recall, per-class metrics and reliability of one model.
+
+    Args:
+        truth: (rows,) label indices.
+        P: (rows, labels) probabilities.
+    """
+    roc, pr = metrics.curves(truth, P)
+    return {
+        "confusion": [
+            {"actual": labels[actual], "predicted": labels[guess]}
+            for actual, guess in zip(truth, P.argmax(axis=1), strict=True)
+        ],
+        "roc": roc,
+        "pr": pr,
+        "per_class": metrics.per_class(truth, P, labels),
+        "reliability": metrics.reliability(truth, P),
+    }
+
+
+def from_curve(curve: Curve) -> Points:
+    """Labels per class, and the accuracy of the draws: mean, lowest and highest."""
+    return [
+        {
+            "labels_per_class": point.per_class,
+            "accuracy": point.accuracy,
+            "lowest": min(point.accuracies),
+            "highest": max(point.accuracies),
+        }
+        for point in curve.points
+    ]
+
+
+def write(folder: Path, models: Mapping[str, Mapping[str, Points]], curves: Mapping[str, Points]) -> None:
+    """Write `folder`/MODEL/PLOT.json for every model and plot, and `folder`/learning_curve/NAME.json."""
+    for name in MODELS:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for plot in PLOTS:
+            write_json(folder / name / f"{plot}.json", models.get(name, {}).get(plot, []))
+    (folder / "learning_curve").mkdir()
+    for name, points in curves.items():
+        write_json(folder / "learning_curve" / f"{name}.json", points)

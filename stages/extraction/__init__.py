@@ -1,0 +1,1 @@
+"""Vectors at speed: the row cache, and more than one machine."""

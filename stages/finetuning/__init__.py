@@ -1,0 +1,1 @@
+"""Train a backbone on from its pretrained weights."""

@@ -1,0 +1,99 @@
+"""Low-rank adapters by peft (Hu et al. 2022, LoRA): a few trained weights beside frozen ones.
+
+Linear layers and convolutions of every block get an adapter; linear layers behind the blocks, as in VGG's classifier,
+are trained directly. The adapter is saved alone, and merged into the backbone when it is loaded.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import peft
+import safetensors.torch
+import torch
+from peft.tuners.lora import LoraLayer
+from torch import nn
+
+from stages.backbones import blocks
+from stages.backbones.onednn import TrainableLinear
+from stages.common.errors import HeadstartError
+from stages.common.params import FinetuneParams
+
+CONFIG_FILE = "adapter_config.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
+
+
+def add(body: nn.Module, settings: FinetuneParams, *, name: str) -> None:
+    """Freeze `body` and add adapters, which change nothing until they are trained; `name` is the backbone's.
+
+    Raises:
+        HeadstartError: it has no layer that could be adapted.
+    """
+    inside = tuple(f"{block}." for block in blocks.names(body))
+    targets = [
+        layer
+        for layer, module in body.named_modules()
+        if f"{layer}.".startswith(inside)
+        and (type(module) in (nn.Linear, TrainableLinear) or (isinstance(module, nn.Conv2d) and module.groups == 1))
+    ]
+    if not targets:
+        raise HeadstartError(f"{name} has no linear layer or convolution for lora; set finetune.method to full")
+    config = peft.LoraConfig(
+        r=settings.lora_rank,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=settings.lora_dropout,
+        target_modules=sorted(targets),
+        base_model_name_or_path=name,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        _inject(config, body)
+
+
+def save(body: nn.Module, folder: Path) -> None:
+    """Write the adapter, and what is trained beside it."""
+    config: Any = body.peft_config
+    config.save_pretrained(folder)
+    content = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
+    content["target_modules"].sort()  # peft holds them in a set
+    (folder / CONFIG_FILE).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in _trained(body)}
+    (folder / WEIGHTS_FILE).write_bytes(safetensors.torch.save(state, metadata={"format": "pt"}))
+
+
+def load(body: nn.Module, folder: Path) -> None:
+    """Merge the adapter in `folder` into `body`, the backbone that it was trained on.
+
+    Raises:
+        HeadstartError: the files are missing or damaged, or do not fit.
+    """
+    try:
+        config = peft.LoraConfig.from_pretrained(str(folder))
+        _inject(config, body)
+        state = safetensors.torch.load_file(folder / WEIGHTS_FILE)
+        if state.keys() != {name for name, _ in _trained(body)}:
+            raise ValueError("it does not fit the backbone")
+        body.load_state_dict(state, strict=False)
+    except Exception as error:  # peft's errors have many types
+        raise HeadstartError(f"the adapter in {folder} cannot be loaded ({error}); run `dvc repro finetune`") from None
+    merge(body)
+
+
+def merge(body: nn.Module) -> None:
+    """Put what the adapters add into the weights, and the layers back into their places."""
+    for name, module in list(body.named_modules()):
+        if isinstance(module, LoraLayer):
+            module.merge(safe_merge=True)
+            body.set_submodule(name, module.get_base_layer())
+
+
+def _inject(config: Any, body: nn.Module) -> None:
+    peft.inject_adapter_in_model(config, body)
+    body.peft_config = config
+    for name, module in body.named_modules():
+        if isinstance(module, nn.Linear) and "classifier" in name.split("."):
+            module.requires_grad_(True)
+
+
+def _trained(body: nn.Module) -> list[tuple[str, Any]]:
+    return [(name, parameter) for name, parameter in body.named_parameters() if parameter.requires_grad]

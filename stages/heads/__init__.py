@@ -1,0 +1,1 @@
+"""Classifiers on frozen features: fit, choose, save, load."""

@@ -1,0 +1,54 @@
+"""linear.safetensors: a linear classifier as weight (labels, dim) and bias (labels,), softmax(X·weightᵀ + bias).
+
+Most heads are one, which needs no scikit-learn: importing that takes longer than scoring a hundred thousand rows. The
+same layer is what fine-tuning starts from, and what it ends with.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import safetensors.numpy
+
+from stages.common.errors import HeadstartError
+
+if TYPE_CHECKING:
+    from stages.heads.choosing import Head
+
+FILE = "linear.safetensors"
+
+
+def read(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Weight (labels, dim) and bias (labels,); None for a head that is not linear.
+
+    Raises:
+        HeadstartError: the file is damaged.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return None
+    try:
+        tensors = safetensors.numpy.load_file(path)
+        return tensors["weight"], tensors["bias"]
+    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
+        raise HeadstartError(f"{path} cannot be read ({error}); run `dvc repro` to write it again") from None
+
+
+def write(folder: Path, weight: np.ndarray, bias: np.ndarray) -> None:
+    """Write what `read` reads."""
+    tensors = {"weight": np.ascontiguousarray(weight), "bias": np.ascontiguousarray(bias)}
+    (folder / FILE).write_bytes(safetensors.numpy.save(tensors))
+
+
+def from_head(head: "Head") -> tuple[np.ndarray, np.ndarray] | None:
+    """The head as weight (labels, dim) and bias (labels,) with softmax(X·weightᵀ + bias) = its output.
+
+    None where the head is not linear (knn, mlp).
+    """
+    if not hasattr(head.estimator, "coef_"):
+        return None
+    weight = np.atleast_2d(np.asarray(head.estimator.coef_, dtype=np.float64)) / head.temperature
+    bias = np.broadcast_to(head.estimator.intercept_, len(weight)) / head.temperature
+    if len(head.labels) == 2:
+        weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    return weight, bias

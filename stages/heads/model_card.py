@@ -1,0 +1,65 @@
+"""model.json: what `predict` and `evaluate` need to know of a trained head or fine-tuned model, without params.yaml."""
+
+import json
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from stages.common.errors import HeadstartError
+from stages.common.params import BackboneParams, ExtractParams, Modality, Section, validate
+
+FILE = "model.json"
+
+
+class ModelCard(Section):
+    """One trained classifier. `labels` are in the order of its scores."""
+
+    # JSON has no tuples, so types are coerced here; unknown keys stay refused.
+    model_config = ConfigDict(strict=False)
+
+    method: Literal["head", "full", "last_block", "lora"]
+    labels: tuple[str, ...] = Field(min_length=1)
+    input: str
+    modality: Modality
+    max_side: int | None
+    backbone: BackboneParams
+    extract: ExtractParams
+    fingerprint: str
+    temperature: float = Field(gt=0, allow_inf_nan=False)  # what scores are divided by before softmax
+    # The factor of it that was fitted on the validation rows; 1 where there are too few.
+    validation_temperature: float = Field(gt=0, allow_inf_nan=False)
+    chosen: dict[str, Any]
+    training: dict[str, Any]
+    versions: dict[str, str]
+
+
+def write(folder: Path, model: ModelCard | None) -> None:
+    """Write model.json; None says that there is no model: fine-tuning was not asked for."""
+    content = {"method": "none"} if model is None else model.model_dump()
+    (folder / FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def read(folder: Path) -> ModelCard | None:
+    """Read model.json; None where its method is `none`.
+
+    Raises:
+        HeadstartError: the file is missing or is not a model.json.
+    """
+    path = folder / FILE
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise HeadstartError(f"{path} does not exist; run `dvc repro`, or name a folder that holds a model") from None
+    except (ValueError, RecursionError) as error:
+        raise HeadstartError(f"{path} is not valid JSON ({error}); run `dvc repro` to write it again") from None
+    if content == {"method": "none"}:
+        return None
+    return validate(ModelCard, content, file=str(path))
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Versions of Python and of `packages`, found without importing them."""
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}

@@ -1,0 +1,62 @@
+"""Save and load head.skops: a scikit-learn head without pickle."""
+
+import zipfile
+from pathlib import Path
+
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.svm import LinearSVC
+
+from stages.common.errors import HeadstartError
+from stages.heads import skops_bytes
+from stages.heads.choosing import Head
+
+FILE = "head.skops"
+# All that a head.skops may hold; anything else in it is refused.
+ESTIMATORS = (
+    LogisticRegression,
+    RidgeClassifier,
+    LinearSVC,
+    KNeighborsClassifier,
+    MLPClassifier,
+    LabelBinarizer,
+)
+TRUSTED = "scipy.sparse._csr.csr_matrix"  # what knn keeps of sparse features; numbers only, read without pickle
+
+
+def save(head: Head, path: Path) -> None:
+    """Write the estimator with skops; the same estimator gives the same bytes."""
+    path.write_bytes(skops_bytes.dumps(head.estimator, ESTIMATORS))
+
+
+def load(path: Path, labels: tuple[str, ...], temperature: float) -> Head:
+    """Read what `save` wrote.
+
+    Raises:
+        HeadstartError: the file is missing, damaged, or holds anything but a head of so many labels.
+    """
+    skops = skops_bytes.skops_io(ESTIMATORS)
+    try:
+        content = path.read_bytes()
+        untrusted = sorted(set(skops.get_untrusted_types(data=content)) - {TRUSTED})
+        if untrusted:
+            raise HeadstartError(
+                f"{path} holds {', '.join(untrusted)}, which no head needs; it is refused, run `dvc repro`"
+            )
+        estimator = skops.loads(content, trusted=[TRUSTED])
+    except FileNotFoundError:
+        raise HeadstartError(f"{path} does not exist; run `dvc repro train_head`") from None
+    except (ValueError, KeyError, TypeError, AttributeError, ImportError, zipfile.BadZipFile, MemoryError) as error:
+        raise HeadstartError(
+            f"{path} is not a head that skops can read ({error}); run `dvc repro train_head`"
+        ) from None
+    if not isinstance(estimator, ESTIMATORS):
+        raise HeadstartError(f"{path} holds a {type(estimator).__name__}, not a head; run `dvc repro train_head`")
+    if len(estimator.classes_) != len(labels):
+        raise HeadstartError(
+            f"{path} is a head of {len(estimator.classes_)} labels, but its model.json has {len(labels)};"
+            " run `dvc repro train_head`"
+        )
+    return Head(estimator, labels, temperature)

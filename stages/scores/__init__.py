@@ -1,0 +1,1 @@
+"""Pure functions of true labels and scores: metrics and calibration."""

@@ -1,0 +1,165 @@
+"""The feature table: id, label and feature of each row in one Parquet table; nothing is ever joined by row order.
+
+Dense backbones write `feature: fixed_size_list<float16 or float32>[dim]`, sparse ones `indices: list<int32>` and
+`values: list<float32>`. The metadata tells which backbone made the vectors, and with what settings.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from scipy import sparse
+
+from stages.common.errors import HeadstartError
+from stages.common.params import BackboneParams, BudgetParams, ExtractParams, Modality, Section, validate
+from stages.tables import prepared, shards
+
+BACKBONE_FOLDER = "backbone"  # beside the training shards: what a fitted backbone needs to be restored
+
+Matrix: TypeAlias = "np.ndarray | sparse.csr_matrix"
+# From indices of training rows to the vectors of these rows, and of the test rows.
+Vectors: TypeAlias = Callable[[np.ndarray], tuple["Matrix", "Matrix"]]
+
+
+class Metadata(Section):
+    """What made the vectors of a feature table."""
+
+    backbone: BackboneParams
+    extract: ExtractParams
+    fingerprint: str
+    dim: int
+    sparse: bool
+    input: str
+    modality: Modality
+    max_side: int | None
+
+
+@dataclass(frozen=True)
+class Features:
+    """One split in memory."""
+
+    ids: np.ndarray  # (rows,) str
+    labels: np.ndarray  # (rows,) str
+    X: Matrix  # (rows, dim) float32
+    metadata: Metadata
+
+    def select(self, rows: np.ndarray) -> "Features":
+        """Some rows: (selected,) indices, or (rows,) bool."""
+        return Features(self.ids[rows], self.labels[rows], self.X[rows], self.metadata)
+
+
+class Writer(shards.Writer):
+    """Streams one split of the feature table into shards."""
+
+    def __init__(self, folder: Path, metadata: Metadata) -> None:
+        self._metadata = metadata
+        super().__init__(folder, _schema(metadata), metadata.model_dump())
+
+    def write_rows(self, ids: Sequence[str], labels: Sequence[str], X: Matrix) -> None:
+        """Append rows; `X`: (rows, dim), rounded to the stored type here.
+
+        Raises:
+            HeadstartError: a vector has elements that are not finite.
+        """
+        columns: dict[str, pa.Array] = {
+            "id": pa.array(ids, pa.string()),
+            "label": pa.array(labels, pa.string()),
+        }
+        if isinstance(X, np.ndarray):
+            with np.errstate(over="ignore"):
+                flat = np.ascontiguousarray(X, dtype=self._metadata.extract.dtype).ravel()
+            self._refuse_what_is_not_finite(ids, flat)
+            columns["feature"] = pa.FixedSizeListArray.from_arrays(pa.array(flat), self._metadata.dim)
+        else:
+            X.sort_indices()
+            offsets = pa.array(X.indptr.astype(np.int32))
+            columns["indices"] = pa.ListArray.from_arrays(offsets, pa.array(X.indices.astype(np.int32)))
+            columns["values"] = pa.ListArray.from_arrays(offsets, pa.array(X.data.astype(np.float32)))
+        self.write(pa.table(columns))
+
+    def _refuse_what_is_not_finite(self, ids: Sequence[str], flat: np.ndarray) -> None:
+        if np.isfinite(flat).all():
+            return
+        row = int(np.flatnonzero(~np.isfinite(flat))[0]) // self._metadata.dim
+        name, dtype = self._metadata.backbone.name, self._metadata.extract.dtype
+        raise HeadstartError(
+            f"{name} makes a vector of no finite numbers of the row {ids[row]}; its weights are damaged"
+            + (", or float16 cannot hold it: set extract.dtype to float32" if dtype == "float16" else "")
+        )
+
+
+def read(features: Path, split: str, budget: BudgetParams | None = None) -> Features:
+    """Read one split into memory, or of it the rows within the budget.
+
+    Raises:
+        HeadstartError: the table is missing, damaged, or not a feature table.
+    """
+    metadata = read_metadata(features / split)
+    ids, labels = identities(features, split)
+    rows = np.arange(len(ids)) if budget is None else np.flatnonzero(prepared.within_budget(ids, labels, budget))
+    return Features(ids[rows], labels[rows], vectors(features, split, rows), metadata)
+
+
+def vectors(features: Path, split: str, rows: np.ndarray) -> Matrix:
+    """What `matrices` gives, in one: (rows, dim) float32."""
+    metadata = read_metadata(features / split)
+    if metadata.sparse:
+        none = sparse.csr_matrix((0, metadata.dim), dtype=np.float32)
+        return sparse.vstack([*matrices(features, split, rows), none], format="csr")
+    X, start = np.empty((len(rows), metadata.dim), dtype=np.float32), 0
+    for part in matrices(features, split, rows):
+        X[start : start + len(part)] = part
+        start += len(part)
+    return X
+
+
+def identities(features: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Ids and labels of one split, without the vectors: (rows,) str each."""
+    table = shards.read_all(features / split, ["id", "label"])
+    ids, labels = (np.array(table[name].to_pylist(), dtype=object) for name in table.column_names)
+    return ids, labels
+
+
+def matrices(features: Path, split: str, rows: np.ndarray) -> Iterator[Matrix]:
+    """The vectors of some rows of one split, in order, a bounded number of them at a time: (part of rows, dim) float32.
+
+    Args:
+        rows: (rows,) their places in the table, ascending.
+    """
+    metadata = read_metadata(features / split)
+    columns = ["indices", "values"] if metadata.sparse else ["feature"]
+    start = 0
+    for batch in shards.read(features / split, columns):
+        first, last = np.searchsorted(rows, [start, start + batch.num_rows])
+        wanted = rows[first:last] - start
+        start += batch.num_rows
+        if not len(wanted):
+            continue
+        if metadata.sparse:
+            offsets = batch["values"].offsets.to_numpy()
+            parts = (*(batch[name].flatten().to_numpy() for name in ("values", "indices")), offsets - offsets[0])
+            try:
+                X = sparse.csr_matrix(parts, shape=(batch.num_rows, metadata.dim), dtype=np.float32)
+                X.check_format()
+            except ValueError as error:
+                raise HeadstartError(f"{features / split} is damaged ({error}); run `dvc repro extract`") from None
+            yield X[wanted]
+        else:
+            X = batch["feature"].flatten().to_numpy().reshape(batch.num_rows, metadata.dim)
+            yield X[wanted].astype(np.float32)
+
+
+def read_metadata(folder: Path) -> Metadata:
+    """What made the table in `folder`, one split of a feature table."""
+    return validate(Metadata, shards.metadata(folder), file=str(folder))
+
+
+def _schema(metadata: Metadata) -> pa.Schema:
+    identity = [pa.field("id", pa.string(), nullable=False), pa.field("label", pa.string(), nullable=False)]
+    if metadata.sparse:
+        return pa.schema([*identity, ("indices", pa.list_(pa.int32())), ("values", pa.list_(pa.float32()))])
+    element = pa.float16() if metadata.extract.dtype == "float16" else pa.float32()
+    return pa.schema([*identity, ("feature", pa.list_(element, metadata.dim))])

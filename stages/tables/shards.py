@@ -1,0 +1,160 @@
+"""Tables as Parquet shards: `part-00000.parquet`, … with zstd, in raw order, the same bytes for the same rows.
+
+A shard holds at most 65,536 rows or 256 MB, so appended rows change only the last shards and `dvc push` sends only
+those. Row groups are cut by row count and size alone, never by how the rows arrived: that makes the bytes repeatable.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages.common.errors import HeadstartError
+
+SHARD_ROWS = 65_536
+SHARD_BYTES = 256 * 2**20
+GROUP_ROWS = 8_192
+METADATA_KEY = b"headstart"
+UNREADABLE = (pa.ArrowException, OSError)  # what pyarrow raises for damaged files
+
+
+class Writer:
+    """Writes one table as shards into an existing folder. Use as a context manager."""
+
+    def __init__(
+        self, folder: Path, schema: pa.Schema, metadata: dict[str, Any], *, group_rows: int | None = None
+    ) -> None:
+        """
+        Args:
+            folder: where the shards go; created when missing.
+            schema: columns of every batch.
+            metadata: written into each shard as JSON, read back by `metadata()`.
+            group_rows: rows of a row group, the least that a reader holds in memory.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self.schema = schema
+        self._schema = schema.with_metadata({METADATA_KEY: json.dumps(metadata, sort_keys=True)})
+        # Bytes never repeat: a dictionary of them would only be built to be thrown away.
+        self._dictionary = [field.name for field in schema if not pa.types.is_binary(field.type)]
+        self._group_rows = group_rows or GROUP_ROWS
+        self._pending: list[pa.Table] = []
+        self._pending_rows = 0
+        self._shard: pq.ParquetWriter | None = None
+        self._shards = 0
+        self._rows = 0  # in the open shard
+        self._bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        # A table without rows still is one shard: it carries the schema.
+        if kind is None and (self._pending_rows or not self._shards):
+            self._flush(self._pending_rows)
+        if self._shard:
+            self._shard.close()
+
+    def write(self, table: pa.Table) -> None:
+        """Append rows. Columns are matched by name and must have the schema's types."""
+        self._pending.append(table.select(self._schema.names))
+        self._pending_rows += table.num_rows
+        while self._pending_rows >= self._group_rows:
+            self._flush(self._group_rows)
+
+    def _flush(self, rows: int) -> None:
+        pending = pa.concat_tables(self._pending) if self._pending else self._schema.empty_table()
+        self._pending = [pending.slice(rows)]
+        self._pending_rows -= rows
+        # One chunk per column: chunk borders would show in the bytes of the file.
+        self._write_group(pending.slice(0, rows).combine_chunks())
+
+    def _write_group(self, group: pa.Table) -> None:
+        if group.nbytes > SHARD_BYTES and group.num_rows > 1:
+            half = group.num_rows // 2
+            self._write_group(group.slice(0, half).combine_chunks())
+            self._write_group(group.slice(half).combine_chunks())
+            return
+        if self._shard and (self._rows + group.num_rows > SHARD_ROWS or self._bytes + group.nbytes > SHARD_BYTES):
+            self._shard.close()
+            self._shard = None
+        if self._shard is None:
+            path = self._folder / f"part-{self._shards:05d}.parquet"
+            self._shard = pq.ParquetWriter(path, self._schema, compression="zstd", use_dictionary=self._dictionary)
+            self._shards += 1
+            self._rows = self._bytes = 0
+        self._shard.write_table(group.cast(self._schema), row_group_size=max(group.num_rows, 1))
+        self._rows += group.num_rows
+        self._bytes += group.nbytes
+
+
+def read(folder: Path, columns: list[str] | None = None, *, rows: int = GROUP_ROWS) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a table in order, at most `rows` at a time, holding one row group in memory.
+
+    Raises:
+        HeadstartError: the folder holds no shards, or a shard cannot be read.
+    """
+    for path in paths(folder):
+        try:
+            with pq.ParquetFile(path) as shard:
+                for batch in shard.iter_batches(batch_size=rows, columns=columns):
+                    batch.validate(full=True)  # what a damaged page may hold: bytes that are not UTF-8, odd offsets
+                    yield batch
+        except UNREADABLE as error:
+            raise _damaged(path, error) from None
+
+
+def read_all(folder: Path, columns: list[str] | None = None) -> pa.Table:
+    """The whole table; its schema even where it has no rows."""
+    wanted = schema(folder)
+    if columns is not None:
+        if missing := [column for column in columns if column not in wanted.names]:
+            raise HeadstartError(f"{folder} has no column {missing[0]}; run `dvc repro` to make it again")
+        wanted = pa.schema([wanted.field(column) for column in columns])
+    return pa.Table.from_batches(read(folder, columns), schema=wanted.remove_metadata())
+
+
+def schema(folder: Path) -> pa.Schema:
+    """Columns and types of a table."""
+    path = paths(folder)[0]
+    try:
+        return pq.read_schema(path)
+    except UNREADABLE as error:
+        raise _damaged(path, error) from None
+
+
+def metadata(folder: Path) -> dict[str, Any]:
+    """What the writer was given as `metadata`."""
+    path = paths(folder)[0]
+    try:
+        content = json.loads((schema(folder).metadata or {})[METADATA_KEY])
+    except (KeyError, ValueError) as error:
+        raise _damaged(path, error) from None
+    if not isinstance(content, dict):
+        raise _damaged(path, TypeError("its metadata is not a mapping"))
+    return content
+
+
+def count(folder: Path) -> int:
+    """Number of rows, read from the footers alone."""
+    return sum(pq.read_metadata(path).num_rows for path in paths(folder))
+
+
+def paths(folder: Path) -> list[Path]:
+    """The shards of a table, in order.
+
+    Raises:
+        HeadstartError: there are none.
+    """
+    found = sorted(folder.glob("part-*.parquet"))
+    if not found:
+        raise HeadstartError(f"{folder} holds no part-*.parquet; run `dvc repro` to make it")
+    return found
+
+
+def _damaged(path: Path, error: Exception) -> HeadstartError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return HeadstartError(f"{path} cannot be read ({reason}); delete it and run `dvc repro`, or `dvc checkout` it")
