@@ -18,9 +18,9 @@ from stages.common.params import RuntimeParams
 from stages.finetuning import classifier as classifiers
 from stages.heads import linear_layer, loading, model_card
 from stages.tables import features
+from tests.backbones.test_image_backbones import VISION, vision  # noqa: F401 (a fixture)
 from tests.conftest import RANDOM_SQUEEZENET, ROOT, contents, make_project, run, set_params
-from tests.test_image_backbones import VISION, vision  # noqa: F401 (a fixture)
-from tests.test_image_sources import png
+from tests.sources.test_image_folders import png
 
 Verb = Callable[..., subprocess.CompletedProcess[str]]
 CPU = RuntimeParams(device="cpu")

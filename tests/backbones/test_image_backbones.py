@@ -26,7 +26,7 @@ from stages.common.errors import HeadstartError
 from stages.common.params import BackboneParams, ExtractParams, FinetuneParams, RuntimeParams
 from stages.tables import images
 from tests.conftest import ROOT
-from tests.test_image_sources import png
+from tests.sources.test_image_folders import png
 
 CPU = RuntimeParams(device="cpu")
 load = functools.partial(backbones.load, modality="image")

@@ -16,7 +16,7 @@ import pytest
 import safetensors.numpy
 
 from tests.conftest import make_evaluated, make_project, set_params, stage
-from tests.test_hostile import refused, run
+from tests.hostile.test_hostile import refused, run
 
 TORCH_MEMORY = 8 * 2**30  # bytes of address space, of which importing torch takes the most
 

@@ -18,14 +18,14 @@ import pytest
 from stages.common.errors import HeadstartError
 from stages.extraction import row_cache
 from stages.extraction.row_cache import RowCache
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parents[1]
 DIM = 20
 MANY = 10**12  # bytes
 
 # What a child process starts with: the vector of a key is a function of it, so that any process can check any other's.
 CHILD = """
-from tests.test_rowcache import names, open_cache, vectors
+from tests.extraction.test_row_cache import names, open_cache, vectors
 print("ready", flush=True)
 input()
 """

@@ -8,8 +8,8 @@ from stages.common import cache_folder, params
 from stages.heads import choosing, from_disk, persistence
 from stages.tables import features
 from stages.train_head import train_head
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parents[1]
 SETTINGS = params.TrainHeadParams(C=(0.1, 1.0), folds=3)
 
 

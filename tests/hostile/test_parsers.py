@@ -21,9 +21,8 @@ from stages.common.errors import HeadstartError
 from stages.comparison import stored
 from stages.heads import model_card
 from stages.tables import features, shards
-from tests.conftest import make_evaluated
+from tests.conftest import ROOT, make_evaluated
 
-ROOT = Path(__file__).parents[1]
 OFTEN = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("1e999")
 VALUES = st.recursive(
