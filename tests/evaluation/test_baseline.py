@@ -9,7 +9,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from stages.common.errors import HeadstartError
 from stages.evaluation import baseline
 from stages.tables import prepared
-from tests.tables.test_images import encoded
+from tests.pictures import encoded
 
 TEXTS = ["the red door", "a red red wall", "the blue sea", "green grass and a blue sky", "sea and sky"]
 

@@ -10,7 +10,7 @@ from stages.evaluation import cached_results, label_errors
 from stages.evaluation.label_errors import Suspect
 from stages.evaluation.learning_curve import Curve, Point
 from stages.tables.features import Features
-from tests.evaluation.test_label_errors import table
+from tests.evaluation.feature_tables import table
 
 
 @pytest.fixture

@@ -1,12 +1,7 @@
-"""Models that are hostile: folders of pretrained weights, and heads that somebody tampered with."""
+"""Folders of pretrained weights that are hostile."""
 
-import io
-import json
-import os
 import pickle
 import shutil
-import struct
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,21 +10,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from tests.conftest import make_evaluated, make_project, set_params, stage
-from tests.hostile.test_hostile import refused, run
-
-TORCH_MEMORY = 8 * 2**30  # bytes of address space, of which importing torch takes the most
-
-
-def edit(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
-
-class Harm:
-    """A pickle that runs a command when it is read."""
-
-    def __reduce__(self) -> Any:
-        return os.system, ("touch harmed",)
+from tests.conftest import make_project, set_params, stage
+from tests.hostile.harm import Harm, cut, edit, endless_header, extract
+from tests.hostile.verbs import refused
 
 
 def pickled(folder: Path) -> None:
@@ -61,14 +44,6 @@ def not_a_number(folder: Path) -> None:
     first = next(name for name in state if name.endswith("LayerNorm.weight"))
     state[first] = np.full_like(state[first], np.nan)
     safetensors.numpy.save_file(state, folder / "model.safetensors", {"format": "pt"})
-
-
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-def endless_header(path: Path) -> None:
-    path.write_bytes(struct.pack("<Q", 2**62) + path.read_bytes()[8:])
 
 
 MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -108,10 +83,6 @@ def model(prepared: Path, tiny_encoder: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def extract(project: Path) -> Any:
-    return run(project, "stages.extract", "data/prepared", "data/features", memory=TORCH_MEMORY)
-
-
 @pytest.mark.parametrize("what", MODELS)
 def test_models_that_are_refused(prepared: Path, model: Path, what: str) -> None:
     harm, words = MODELS[what]
@@ -130,124 +101,3 @@ def test_code_beside_a_model_is_not_run(prepared: Path, model: Path, harm: Calla
     assert done.returncode == 0, done.stderr
     assert not (prepared / "harmed").exists()
     shutil.rmtree(prepared / "data/features")
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with a logistic head in data/head, and one that is not linear in data/knn."""
-    project = make_evaluated(tmp_path_factory.mktemp("heads") / "project")
-    set_params(project, train_head__kind="knn")
-    stage(project, "train_head", "data/features", "data/knn")
-    (project / "new.csv").write_text("text\nbuy this\n")
-    return project
-
-
-def tampered(folder: Path, **changes: Any) -> None:
-    edit(folder / "model.json", **changes)
-
-
-def described_as(text: str) -> Callable[[Path], object]:
-    return lambda folder: (folder / "model.json").write_text(text)
-
-
-def backbone(folder: Path, **changes: Any) -> None:
-    given = json.loads((folder / "model.json").read_text())
-    tampered(folder, backbone={**given["backbone"], **changes})
-
-
-def archive(folder: Path, harm: Callable[[dict[str, Any]], object], **more: bytes) -> None:
-    """head.skops with another schema, and with other files in it."""
-    out = io.BytesIO()
-    path = folder / "head.skops"
-    with zipfile.ZipFile(path) as source, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as target:
-        for name in source.namelist():
-            content = source.read(name)
-            if name == "schema.json":
-                schema = json.loads(content)
-                harm(schema)
-                content = json.dumps(schema).encode()
-            target.writestr(name, more.get(Path(name).suffix[1:], content))
-    path.write_bytes(out.getvalue())
-
-
-def bomb_of_zeros(folder: Path) -> None:
-    """An array of 80 GB, as numpy's header says it, in a few MB."""
-    array = io.BytesIO()
-    np.save(array, np.zeros(1))
-    content = array.getvalue().replace(b"(1,)", b"(10000000000,)").replace(b"             \n", b"   \n", 1)
-    archive(folder, lambda schema: None, npy=content + bytes(2**28))
-
-
-def layer(folder: Path, weight: np.ndarray, bias: np.ndarray) -> None:
-    safetensors.numpy.save_file({"weight": weight, "bias": bias}, folder / "linear.safetensors")
-
-
-def object_array(folder: Path) -> None:
-    """A .npy that is a pickle."""
-    out = io.BytesIO()
-    np.save(out, np.array([Harm()], dtype=object), allow_pickle=True)
-    archive(folder, lambda schema: None, npy=out.getvalue())
-
-
-TAMPERED: dict[str, tuple[str, Callable[[Path], object], str]] = {
-    "model.json that is a list": ("head", described_as("[]"), "must be a mapping"),
-    "model.json of brackets": ("head", described_as("[" * 100_000), "is not valid JSON"),
-    "model.json of bytes": ("head", lambda at: (at / "model.json").write_bytes(b"\xff\xfe\0"), "is not valid JSON"),
-    "model.json with a number of a million digits": ("head", described_as("1" * 10**6), "is not valid JSON"),
-    "a setting that there is not": ("head", lambda at: tampered(at, harm=1), "harm is not a setting"),
-    "a temperature of zero": ("head", lambda at: tampered(at, temperature=0), "temperature is 0"),
-    "a temperature that is no number": ("knn", lambda at: tampered(at, temperature=float("nan")), "temperature is nan"),
-    "no labels": ("head", lambda at: tampered(at, labels=[]), "labels"),
-    "a label too few": ("head", lambda at: tampered(at, labels=["a", "b"]), "run `dvc repro train_head`"),
-    "a label too few of a head that is not linear": ("knn", lambda at: tampered(at, labels=["a", "b"]), "dvc repro"),
-    "another fingerprint": ("head", lambda at: tampered(at, fingerprint="0" * 64), "run `dvc repro"),
-    "a family that there is not": ("head", lambda at: backbone(at, family="harm"), "must be one of"),
-    "another backbone": ("head", lambda at: backbone(at, name="char_wb"), "dvc repro"),
-    "a layer that was cut": ("head", lambda at: cut(at / "linear.safetensors"), "cannot be read"),
-    "a layer whose header is endless": ("head", lambda at: endless_header(at / "linear.safetensors"), "cannot be read"),
-    "a layer of another shape": ("head", lambda at: layer(at, np.zeros((2, 3)), np.zeros(2)), "is a layer of (2, 3)"),
-    "an archive that runs a command": (
-        "knn",
-        lambda at: archive(at, lambda schema: schema.update(__module__="os", __class__="system")),
-        "os.system",
-    ),
-    "an archive with a function": (
-        "knn",
-        lambda at: archive(at, lambda schema: schema.update(__loader__="FunctionNode")),
-        "data/knn/head.skops",
-    ),
-    "an archive with arrays that are pickles": ("knn", object_array, "data/knn/head.skops"),
-    "an archive of zeros": ("knn", bomb_of_zeros, "data/knn/head.skops"),
-    "an archive that is a pickle": (
-        "knn",
-        lambda at: (at / "head.skops").write_bytes(pickle.dumps(Harm())),
-        "is not a head that skops can read",
-    ),
-}
-
-
-@pytest.mark.parametrize("what", TAMPERED)
-def test_heads_that_are_refused(trained: Path, what: str) -> None:
-    name, harm, words = TAMPERED[what]
-    kept = trained / f"{name}-as-it-was"
-    shutil.copytree(trained / "data" / name, kept)
-    try:
-        harm(trained / "data" / name)
-        refused(run(trained, "stages.predict", f"data/{name}", "new.csv", "out.parquet"), words)
-        assert not (trained / "harmed").exists() and not (trained / "out.parquet").exists()
-    finally:
-        shutil.rmtree(trained / "data" / name)
-        kept.rename(trained / "data" / name)
-        for left in ("harmed", "out.parquet"):
-            (trained / left).unlink(missing_ok=True)
-
-
-def test_a_stale_head_is_refused_with_the_stage_to_rerun(trained: Path) -> None:
-    set_params(trained, extract__normalize=False)
-    stage(trained, "extract", "data/prepared", "data/other")
-    done = stage(
-        trained, "evaluate", "data/prepared", "data/other", "data/head", "data/finetuned", "data/new", check=False
-    )
-    refused(
-        done, "data/head was trained on features of another backbone than data/other holds; run `dvc repro train_head`"
-    )

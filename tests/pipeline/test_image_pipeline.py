@@ -18,9 +18,9 @@ from stages.common.params import RuntimeParams
 from stages.finetuning import classifier as classifiers
 from stages.heads import linear_layer, loading, model_card
 from stages.tables import features
-from tests.backbones.test_image_backbones import VISION, vision  # noqa: F401 (a fixture)
+from tests.backbones.image_backbones import make_vision_encoder
 from tests.conftest import RANDOM_SQUEEZENET, ROOT, contents, make_project, run, set_params
-from tests.sources.test_image_folders import png
+from tests.pictures import png
 
 Verb = Callable[..., subprocess.CompletedProcess[str]]
 CPU = RuntimeParams(device="cpu")
@@ -53,13 +53,10 @@ def use(project: Path, folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["resnet18", "vit"])
 def test_step_0_equals_the_head_and_fine_tuning_is_repeatable(
-    digits: Path,
-    verb: Verb,
-    vision: dict[str, Path],  # noqa: F811
-    name: str,
+    digits: Path, verb: Verb, tmp_path: Path, name: str
 ) -> None:
-    if name in VISION:
-        use(digits, vision[name])
+    if name == "vit":
+        use(digits, make_vision_encoder(tmp_path / name, name))
     else:
         set_params(digits, backbone__name=name)
     for stage in ("prepare", "extract", "train_head"):

@@ -1,12 +1,10 @@
 """Images into the prepared table: folders, tables of paths or bytes, and what is left out."""
 
-import io
 import json
 import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,13 +14,7 @@ from stages.common.errors import HeadstartError
 from stages.common.params import PrepareParams
 from stages.prepare import prepare
 from stages.tables import images, prepared
-
-
-def png(seed: int, size: tuple[int, int] = (12, 9)) -> bytes:
-    out = io.BytesIO()
-    values = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    Image.fromarray(values).save(out, "PNG")
-    return out.getvalue()
+from tests.pictures import png
 
 
 def fill(folder: Path, start: int, count: int) -> None:

@@ -9,12 +9,7 @@ from PIL import Image
 
 from stages.tables import images
 from stages.tables.images import UnreadableImageError
-
-
-def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
-    out = io.BytesIO()
-    image.save(out, kind, **options)
-    return out.getvalue()
+from tests.pictures import encoded
 
 
 def noise(width: int = 40, height: int = 30) -> Image.Image:

@@ -1,0 +1,111 @@
+"""Where pretrained weights are found: a package, the hub's cache, the hub."""
+
+import http.server
+import json
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from stages.backbones import hub
+from stages.common.errors import HeadstartError
+from tests.backbones.text_backbones import REVISION
+from tests.conftest import MINILM
+
+
+def test_the_packaged_copy_is_used_without_a_network() -> None:
+    folder, revision = hub.resolve(MINILM, REVISION)
+    assert revision == REVISION and (folder / "model.safetensors").exists()
+
+
+def test_a_packaged_copy_of_another_digest_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, folder, _ = hub.PACKAGED[MINILM, REVISION]
+    monkeypatch.setitem(hub.PACKAGED, (MINILM, REVISION), (module, folder, "0" * 64))
+    with pytest.raises(HeadstartError, match=r"has SHA-256 53aa51.* but .* has 0000.*reinstall"):
+        hub.resolve(MINILM, REVISION)
+
+
+def test_the_hub_cache_is_used_when_its_snapshot_is_whole(tiny_encoder: Path, tmp_path: Path) -> None:
+    commit = "a" * 40
+    snapshot = tmp_path / "hub/models--me--tiny/snapshots" / commit
+    shutil.copytree(tiny_encoder, snapshot)
+    refs = tmp_path / "hub/models--me--tiny/refs"
+    refs.mkdir()
+    (refs / "main").write_text(commit)
+    assert hub.resolve("me/tiny", commit) == (snapshot, commit) == hub.resolve("me/tiny", None)
+    (snapshot / "model.safetensors").unlink()
+    with pytest.raises(HeadstartError, match="not on this machine"):
+        hub.resolve("me/tiny", commit)
+
+
+def test_without_a_network_one_error_says_what_to_do_within_seconds() -> None:
+    start = time.perf_counter()
+    with pytest.raises(HeadstartError) as error:
+        hub.resolve("nobody/nothing", "b" * 40)
+    assert time.perf_counter() - start < 20
+    for words in ("hub cannot be reached", f"hf download nobody/nothing --revision {'b' * 40}", "set backbone.name"):
+        assert words in str(error.value)
+
+
+def test_a_model_is_downloaded_from_the_hub(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against a hub of our own on loopback that speaks the two calls a download makes."""
+    commit = "c" * 40
+    names = [path.name for path in tiny_encoder.iterdir()] + ["pytorch_model.bin"]
+    asked: list[str] = []
+
+    class Hub(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            name = self.path.split("?")[0].rsplit("/", 1)[-1]
+            if self.path.startswith("/api/models/me/tiny"):
+                kind = "application/json"
+                if "/tree/" in self.path:
+                    files = [n for n in names if (tiny_encoder / n).exists()]
+                    sizes = {n: (tiny_encoder / n).stat().st_size for n in files}
+                    body = json.dumps([{"type": "file", "path": n, "size": sizes[n], "oid": n} for n in files]).encode()
+                else:
+                    siblings = [{"rfilename": each} for each in names]
+                    body = json.dumps({"id": "me/tiny", "sha": commit, "siblings": siblings}).encode()
+            elif self.path.startswith(f"/me/tiny/resolve/{commit}/"):
+                kind, body = "application/octet-stream", (tiny_encoder / name).read_bytes()
+            else:
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("ETag", f'"{name}"')
+            self.send_header("X-Repo-Commit", commit)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    for constant in ("ENDPOINT", "HUGGINGFACE_CO_URL_HOME"):
+        monkeypatch.setattr(f"huggingface_hub.constants.{constant}", address, raising=False)
+    monkeypatch.setattr(
+        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}"
+    )
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", address, raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    try:
+        folder, revision = hub.resolve("me/tiny", None)
+    finally:
+        server.shutdown()
+    assert revision == commit
+    assert (folder / "model.safetensors").read_bytes() == (tiny_encoder / "model.safetensors").read_bytes()
+    assert not any("pytorch_model.bin" in path for path in asked)
+    assert hub.resolve("me/tiny", commit) == (folder, commit), "and then found in the cache"

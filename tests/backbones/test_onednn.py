@@ -1,0 +1,22 @@
+"""Linear layers by oneDNN."""
+
+import torch
+from torch import nn
+
+from stages.backbones import onednn
+
+
+def test_a_linear_layer_by_onednn_has_the_gradients_of_torch() -> None:
+    torch.manual_seed(0)
+    plain = nn.Linear(24, 40)
+    fast = onednn.TrainableLinear(plain)
+    outputs = []
+    for layer in (plain, fast):
+        plain.zero_grad()
+        x = torch.arange(2 * 5 * 24, dtype=torch.float32).reshape(2, 5, 24).div(240).requires_grad_()
+        out = layer(x)
+        out.pow(2).sum().backward()
+        assert plain.weight.grad is not None and plain.bias.grad is not None and x.grad is not None
+        outputs.append([out.detach(), x.grad, plain.weight.grad.clone(), plain.bias.grad.clone()])
+    for one, other in zip(*outputs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-3)

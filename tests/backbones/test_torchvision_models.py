@@ -1,0 +1,76 @@
+"""Every classification model of torchvision gives the features that its final layer gets."""
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from stages.backbones.torchvision import without_classifier
+from tests.conftest import ROOT
+
+MODELS = torchvision.models.list_models(module=torchvision.models)
+
+
+@contextlib.contextmanager
+def cheap_initialisers() -> Iterator[None]:
+    """Those of torch take minutes for the largest models."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("kaiming_uniform_", "kaiming_normal_", "xavier_uniform_", "trunc_normal_", "normal_", "uniform_"):
+            patch.setattr(nn.init, name, lambda tensor, *_, **__: tensor)
+        yield
+
+
+def cheap_random_(model: nn.Module) -> None:
+    """Random weights of a size that neither vanishes nor explodes; norms stay as they are made."""
+    values = torch.randn(100_003, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for name, tensor in model.named_parameters():
+            if tensor.ndim > 1:
+                repeats = -(-tensor.numel() // len(values))
+                scale = (2 / tensor[0].numel()) ** 0.5
+                tensor.copy_((values.repeat(repeats)[: tensor.numel()] * scale).reshape(tensor.shape))
+            elif name.endswith("bias"):
+                tensor.zero_()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_features_of_every_model_are_what_its_final_layer_gets(name: str) -> None:
+    """On random weights: the final layer, applied to the features, gives the output of the whole model."""
+    size = 224 if name.startswith(("swin", "maxvit")) else 56 if name == "vit_h_14" else 96
+    options = {"image_size": size} if name.startswith("vit_") else {}
+    with cheap_initialisers():
+        model = torchvision.models.get_model(name, weights=None, **options).eval()
+    cheap_random_(model)
+    pixels = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        whole = model(pixels)
+        layer = dict(model.named_modules())
+        body, final = without_classifier(model)
+        features = body(pixels)
+        classifier = layer[final]
+        if isinstance(classifier, nn.Conv2d):  # SqueezeNet: convolution, ReLU, pooling
+            assert name.startswith("squeezenet") and classifier.out_channels == whole.shape[1]
+        else:
+            torch.testing.assert_close(classifier(features), whole)
+    assert features.ndim == 2
+    table = {row.split("|")[1].strip(): row for row in (ROOT / "README.md").read_text().splitlines() if "|" in row}
+    documented = next(int(row.split("|")[2]) for names, row in table.items() if f"`{name}`" in names)
+    assert features.shape[1] == documented
+
+
+def test_squeezenet_gives_the_pooled_feature_map_and_vgg_the_penultimate_layer() -> None:
+    pixels = torch.rand(2, 3, 64, 64)
+    for name, wanted in (
+        ("squeezenet1_1", lambda model: model.features(pixels).mean(dim=(2, 3))),
+        ("vgg11", lambda model: model.classifier[:6](model.avgpool(model.features(pixels)).flatten(1))),
+        ("resnet18", lambda model: nn.Sequential(*list(model.children())[:-1])(pixels).flatten(1)),
+    ):
+        torch.manual_seed(0)
+        model = torchvision.models.get_model(name, weights=None).eval()
+        with torch.inference_mode():
+            vectors = wanted(model)
+            body, _ = without_classifier(model)
+            torch.testing.assert_close(body(pixels), vectors)

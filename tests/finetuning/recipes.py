@@ -1,0 +1,82 @@
+"""The fine-tuning recipe in this process, on a tiny encoder of texts and one of images."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from stages import backbones
+from stages.common.params import BackboneParams, ExtractParams, FinetuneParams, Modality, RuntimeParams
+from stages.finetuning import loop
+from stages.finetuning.classifier import Classifier
+from stages.finetuning.progress import Progress
+
+WORDS = ["i", "this", "product", "is", "the", "a", "movie"]
+
+
+LABELS = ("bad", "good")
+
+
+SQUEEZENET = BackboneParams(family="torchvision", name="squeezenet1_1", weights="random")
+
+
+SMALL = {"text": ExtractParams(max_length=32), "image": ExtractParams(image_size=32)}
+
+
+def texts(rows: int) -> tuple[list[Any], np.ndarray]:
+    generator = np.random.default_rng(0)
+    y = generator.integers(0, 2, rows)
+    return [
+        " ".join([*generator.choice(WORDS, generator.integers(2, 12)), "love" if each else "hate"]) for each in y
+    ], y
+
+
+def pictures(rows: int) -> tuple[list[Any], np.ndarray]:
+    generator = np.random.default_rng(0)
+    y = generator.integers(0, 2, rows)
+    out = []
+    for each in y:
+        file = io.BytesIO()
+        values = generator.integers(0, 100, (32, 32, 3)) + 150 * np.eye(3, dtype=int)[each]
+        Image.fromarray(values.clip(0, 255).astype(np.uint8)).save(file, "PNG")
+        out.append(file.getvalue())
+    return out, y
+
+
+ROWS: dict[Modality, Callable[[int], tuple[list[Any], np.ndarray]]] = {"text": texts, "image": pictures}
+
+
+def spec(modality: Modality, tiny: Path) -> BackboneParams:
+    return BackboneParams(family="transformers", name=str(tiny)) if modality == "text" else SQUEEZENET
+
+
+def fresh(modality: Modality, tiny: Path, settings: FinetuneParams) -> Classifier:
+    """A classifier whose last layer starts from a fixed one, as it starts from a head."""
+    encoder = backbones.load_encoder(spec(modality, tiny), SMALL[modality], RuntimeParams(device="cpu"), modality)
+    network = Classifier(encoder, LABELS)
+    network.start_from(np.random.default_rng(1).normal(0, 0.1, (2, encoder.dim)), np.zeros(2))
+    network.adapt(settings)
+    return network
+
+
+def train(
+    network: Classifier, modality: Modality, settings: FinetuneParams, *, validated: bool = True, **runtime: Any
+) -> Progress:
+    inputs, y = ROWS[modality](40)
+    held_out, truth = inputs[:20], y[:20]
+
+    def validate() -> dict[str, float]:
+        P = network.probabilities(held_out)
+        found = {"accuracy": (P.argmax(axis=1) == truth).mean(), "log_loss": -np.log(P[np.arange(20), truth]).mean()}
+        return {name: float(value) for name, value in found.items()} if validated else {}
+
+    device = RuntimeParams(device="cpu", **runtime)
+    return loop.train(network, inputs, y, settings, device, from_random=False, validate=validate, run="a test")
+
+
+def settings(**changes: Any) -> FinetuneParams:
+    options = {"method": "full", "epochs": 2, "batch_size": 8, "learning_rate": 1e-3, "patience": None}
+    return FinetuneParams(**{**options, **changes})

@@ -1,0 +1,40 @@
+"""The contrastive loss."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stages.common.params import Modality
+from stages.finetuning.contrast import Memory
+from tests.finetuning.recipes import fresh, settings, train
+
+
+def test_the_contrastive_loss_is_that_of_its_formula() -> None:
+    generator = np.random.default_rng(0)
+    X, y = generator.normal(size=(6, 4)).astype(np.float32), np.array([0, 0, 1, 1, 1, 2])
+    memory = Memory(lambda: X, torch.from_numpy(y), temperature=0.5)
+    memory.refresh(0)
+    Z = generator.normal(size=(3, 4)).astype(np.float32)
+    rows = [1, 3, 5]
+    found = memory.losses(torch.from_numpy(Z), torch.tensor(rows)).numpy()
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    for row, z, loss in zip(rows, Z / np.linalg.norm(Z, axis=1, keepdims=True), found, strict=True):
+        others = [other for other in range(6) if other != row]
+        powers = {other: np.exp(z @ unit[other] / 0.5) for other in others}
+        same = [other for other in others if y[other] == y[row]]
+        wanted = -np.mean([np.log(powers[other] / sum(powers.values())) for other in same]) if same else 0
+        assert loss == pytest.approx(wanted, abs=1e-5)
+    np.testing.assert_allclose(memory.vectors[rows], Z / np.linalg.norm(Z, axis=1, keepdims=True), atol=1e-6)
+    before = memory.vectors
+    memory.refresh(0)
+    assert memory.vectors is before, "a run that goes on within an epoch keeps what it had"
+
+
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_contrastive_training_ends_with_a_head_on_its_features(modality: Modality, tiny_encoder: Path) -> None:
+    chosen = settings(contrastive=1.0, token_dropout=0.2 if modality == "text" else 0, learning_rate=3e-4)
+    network = fresh(modality, tiny_encoder, chosen)
+    progress = train(network, modality, chosen)
+    assert progress.kept and progress.history[progress.kept - 1]["accuracy"] == 1 > progress.start["accuracy"]

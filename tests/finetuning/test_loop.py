@@ -1,0 +1,170 @@
+"""Training: every method, early stopping, checkpoints, memory."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from stages.backbones import blocks
+from stages.common.errors import HeadstartError
+from stages.common.params import Modality, RuntimeParams
+from stages.finetuning import classifier, loop, lora
+from stages.finetuning.classifier import Classifier
+from stages.finetuning.progress import Progress
+from stages.heads.model_card import ModelCard
+from tests.finetuning.recipes import LABELS, ROWS, SMALL, fresh, settings, spec, texts, train
+
+
+def state(network: Classifier) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in network.encoder.body.state_dict().items()}
+
+
+@pytest.mark.parametrize("modality", ["text", "image"])
+@pytest.mark.parametrize("method", ["full", "last_block", "lora"])
+def test_every_method_starts_at_the_head_learns_and_comes_back_from_disk(
+    modality: Modality, method: Any, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    chosen = settings(method=method, epochs=3, horizontal_flip=False, random_resized_crop=False)
+    inputs, _ = ROWS[modality](40)
+    untouched = fresh(modality, tiny_encoder, settings(method="full"))
+    network = fresh(modality, tiny_encoder, chosen)
+    np.testing.assert_allclose(network.probabilities(inputs), untouched.probabilities(inputs), atol=1e-3)
+    before = state(network)
+    progress = train(network, modality, chosen)
+    assert progress.kept and progress.history[progress.kept - 1]["log_loss"] < progress.start["log_loss"]
+
+    changed = {name for name, tensor in network.encoder.body.state_dict().items() if not tensor.equal(before[name])}
+    if method == "last_block":
+        assert changed and changed <= set(blocks.last(network.encoder.body))
+    elif method == "lora":
+        assert changed and all("lora_" in name for name in changed)
+    else:
+        assert len(changed) > len(before) / 2
+
+    network.save(tmp_path, method=method)
+    if method == "lora":
+        size = (tmp_path / lora.WEIGHTS_FILE).stat().st_size
+        assert not (tmp_path / "model.safetensors").exists()
+        assert size < sum(4 * tensor.numel() for tensor in before.values())
+    described = ModelCard(
+        method=method,
+        labels=LABELS,
+        input="x",
+        modality=modality,
+        max_side=None,
+        backbone=spec(modality, tiny_encoder),
+        extract=SMALL[modality],
+        fingerprint=network.encoder.fingerprint,
+        temperature=1.0,
+        validation_temperature=1.0,
+        chosen={},
+        training={},
+        versions={},
+    )
+    loaded = classifier.load(tmp_path, described, RuntimeParams(device="cpu"))
+    np.testing.assert_allclose(loaded.probabilities(inputs), network.probabilities(inputs), atol=1e-5)
+    assert not any("lora" in name for name, _ in loaded.encoder.body.named_modules()), "merged"
+
+
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_a_run_that_broke_off_goes_on_to_the_same_weights(
+    modality: Modality, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = settings(epochs=3)  # of five steps
+    whole = fresh(modality, tiny_encoder, chosen)
+    train(whole, modality, chosen)
+
+    class KilledError(Exception):
+        pass
+
+    def killed(self: Progress, args: Any, state: Any, control: Any, **of: Any) -> None:
+        end_of_step(self, args, state, control, **of)
+        if state.global_step == 13:
+            raise KilledError
+
+    end_of_step = Progress.on_step_end
+    monkeypatch.setattr(Progress, "on_step_end", killed)
+    with pytest.raises(KilledError):
+        train(fresh(modality, tiny_encoder, chosen), modality, chosen, checkpoint_steps=4)
+    monkeypatch.setattr(Progress, "on_step_end", end_of_step)
+    resumed = fresh(modality, tiny_encoder, chosen)
+    assert train(resumed, modality, chosen, checkpoint_steps=4).step == 15
+    assert all(tensor.equal(resumed.state_dict()[name]) for name, tensor in whole.state_dict().items())
+
+
+def test_what_is_no_better_on_validation_is_not_kept(tiny_encoder: Path) -> None:
+    network = fresh("text", tiny_encoder, settings())
+    before = state(network)
+    accuracies = iter([0.9, 0.9, 0.8, 0.7])  # before the first epoch, and after each
+    inputs, y = texts(40)
+    progress = loop.train(
+        network,
+        inputs,
+        y,
+        settings(epochs=6, patience=2),
+        RuntimeParams(device="cpu"),
+        from_random=False,
+        validate=lambda: {"accuracy": next(accuracies), "log_loss": 0.3},
+        run="falls",
+    )
+    assert progress.kept == 0 and len(progress.history) == 2, "stopped early"
+    assert all(tensor.equal(before[name]) for name, tensor in network.encoder.body.state_dict().items())
+
+
+def test_without_validation_rows_the_last_epoch_is_kept(tiny_encoder: Path) -> None:
+    progress = train(fresh("text", tiny_encoder, settings()), "text", settings(), validated=False)
+    assert progress.kept == 2 and progress.start == {} and "accuracy" not in progress.history[0]
+
+
+def test_a_loss_that_is_no_number_stops_with_step_and_learning_rate(tiny_encoder: Path) -> None:
+    network = fresh("text", tiny_encoder, settings())
+    network.start_from(np.full((2, 32), np.nan), np.zeros(2))
+    with pytest.raises(HeadstartError, match=r"diverged at step 1 \(learning rate of the backbone .*lower finetune"):
+        train(network, "text", settings())
+
+
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_passes_and_recomputed_blocks_change_the_memory_and_not_the_weights(
+    modality: Modality, tiny_encoder: Path
+) -> None:
+    chosen = settings(epochs=1)
+    ways: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "passes": {"rows_per_pass": 3},
+        "less": {"gradient_checkpointing": True},
+    }
+    found = {}
+    for name, runtime in ways.items():
+        network = fresh(modality, tiny_encoder, chosen)
+        for module in network.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+        for module in network.modules():
+            if hasattr(module, "dropout_prob"):
+                module.dropout_prob = 0.0
+        train(network, modality, chosen, validated=False, **runtime)
+        found[name] = torch.cat([tensor.flatten().float() for tensor in state(network).values()])
+    assert (found["plain"] - found["less"]).abs().max() < 1e-6
+    assert (found["plain"] - found["passes"]).abs().max() < 1e-3 < (found["plain"]).abs().max()
+
+
+def test_class_weights_smoothing_and_layer_decay_change_what_is_learned(tiny_encoder: Path) -> None:
+    losses = set()
+    for changes in ({}, {"label_smoothing": 0.2}, {"class_weight": "balanced"}, {"layer_decay": 0.1}):
+        chosen = settings(epochs=1, **changes)
+        network = fresh("text", tiny_encoder, chosen)
+        if "layer_decay" in changes:
+            groups = loop.optimizer.build(network, chosen).param_groups
+            assert sorted({group["lr"] for group in groups}) == pytest.approx([1e-5, 1e-4, 1e-3])
+        losses.add(train(network, "text", chosen).history[0]["log_loss"])
+    assert len(losses) == 4
+
+
+def test_balanced_weights_are_one_in_the_mean() -> None:
+    y = np.array([0] * 30 + [1] * 10)
+    weights = loop._class_weights(y, 3, settings(class_weight="balanced")).numpy()
+    np.testing.assert_allclose(weights[:2], [40 / 60, 2])
+    assert weights[y].mean() == pytest.approx(1)

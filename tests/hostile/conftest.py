@@ -1,0 +1,14 @@
+"""A project for hostile input."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import make_project, set_params
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = make_project(tmp_path / "project")
+    set_params(folder, prepare__label="label")
+    return folder

@@ -1,0 +1,34 @@
+"""Ways to harm a model, shared by the tests of backbones and of heads."""
+
+import json
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+from tests.hostile.verbs import run
+
+TORCH_MEMORY = 8 * 2**30  # bytes of address space, of which importing torch takes the most
+
+
+def edit(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+class Harm:
+    """A pickle that runs a command when it is read."""
+
+    def __reduce__(self) -> Any:
+        return os.system, ("touch harmed",)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def endless_header(path: Path) -> None:
+    path.write_bytes(struct.pack("<Q", 2**62) + path.read_bytes()[8:])
+
+
+def extract(project: Path) -> Any:
+    return run(project, "stages.extract", "data/prepared", "data/features", memory=TORCH_MEMORY)
