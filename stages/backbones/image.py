@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 
 from stages.backbones.encoder import Encoder, affordable, write_weights
 from stages.common import threads
-from stages.common.errors import HeadstartError
+from stages.common.errors import HeadstartError, one_line
 from stages.common.params import ExtractParams, FinetuneParams
 from stages.tables import images
 
@@ -163,7 +163,7 @@ class ImageEncoder(Encoder):
             raise
         except Exception as error:  # each architecture fails in its own way
             raise HeadstartError(
-                f"{self.name} cannot encode images of {size} x {size} pixels ({str(error).splitlines()[0]});"
+                f"{self.name} cannot encode images of {size} x {size} pixels ({one_line(error)});"
                 " set extract.image_size to null, or to a size that it takes"
             ) from None
 

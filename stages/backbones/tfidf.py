@@ -14,7 +14,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from stages.backbones import fingerprint
-from stages.common.errors import HeadstartError
+from stages.common.errors import HeadstartError, damaged
 from stages.common.params import BackboneParams, ExtractParams
 
 # Names are scikit-learn's analyzers: single words, or 2 to 5 characters inside word boundaries.
@@ -69,7 +69,7 @@ def load(
             table = pq.read_table(saved / VOCABULARY)
             return Tfidf(spec, settings, table["term"].to_pylist(), table["idf"].to_numpy())
         except (OSError, KeyError, pa.ArrowException) as error:
-            raise HeadstartError(f"{saved / VOCABULARY} cannot be read ({error}); run `dvc repro`") from None
+            raise damaged(saved / VOCABULARY, error) from None
     if spec.weights == "random":
         raise HeadstartError(
             "backbone.weights is 'random', but tfidf has no weights to draw; use pretrained or a text file"

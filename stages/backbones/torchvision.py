@@ -5,7 +5,6 @@ connected layer, for SqueezeNet, whose classifier is a convolution, the pooled f
 last stage (Donahue et al. 2014, DeCAF; Kornblith et al. 2019, Do Better ImageNet Models Transfer Better?).
 """
 
-import difflib
 import hashlib
 import json
 import socket
@@ -22,7 +21,7 @@ from torchvision.transforms._presets import ImageClassification
 from stages.backbones import fingerprint
 from stages.backbones.encoder import WEIGHTS_FILE, device, read_weights
 from stages.backbones.image import ImageEncoder
-from stages.common.errors import HeadstartError
+from stages.common.errors import HeadstartError, damaged, did_you_mean, listed, one_line
 from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
 
 PREPROCESSING_FILE = "preprocessing.json"
@@ -61,9 +60,7 @@ class Preset:
         try:
             return cls(**json.loads((folder / PREPROCESSING_FILE).read_text("utf-8")))
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise HeadstartError(
-                f"{folder / PREPROCESSING_FILE} cannot be read ({error}); run `dvc repro finetune`"
-            ) from None
+            raise damaged(folder / PREPROCESSING_FILE, error) from None
 
     def save(self, folder: Path) -> None:
         (folder / PREPROCESSING_FILE).write_text(json.dumps(self.values, indent=2) + "\n", "utf-8")
@@ -139,9 +136,8 @@ def _weights(name: str) -> Any:
     """The model's DEFAULT weights, which also tell its preprocessing."""
     names = torchvision.models.list_models(module=torchvision.models)
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else "resnet18 and vgg16 are two of them"
-        raise HeadstartError(f"backbone.name is {name!r}, which is no classification model of torchvision; {hint}")
+        hint = did_you_mean(name, names) or "; resnet18 and vgg16 are two of them"
+        raise HeadstartError(f"backbone.name is {name!r}, which is no classification model of torchvision{hint}")
     return torchvision.models.get_model_weights(name).DEFAULT
 
 
@@ -179,9 +175,7 @@ def _pretrained(name: str, weights: Any) -> nn.Module:
             f" and copy it to {target}"
         ) from None
     except Exception as error:  # whatever a damaged or foreign file makes of unpickling
-        raise HeadstartError(
-            f"{target} is not the weight file of {name} ({str(error).splitlines()[0]}); delete it"
-        ) from None
+        raise HeadstartError(f"{target} is not the weight file of {name} ({one_line(error)}); delete it") from None
     finally:
         socket.setdefaulttimeout(patience)
     return model
@@ -200,11 +194,7 @@ def _fill(body: nn.Module, state: dict[str, Tensor], final: str, source: str) ->
         ),
     }
     if any(problems.values()):
-        told = " and ".join(
-            f"{what} {', '.join(names[:5])}{f' and {len(names) - 5} more' if names[5:] else ''}"
-            for what, names in problems.items()
-            if names
-        )
+        told = " and ".join(f"{problem} {listed(names, limit=5)}" for problem, names in problems.items() if names)
         raise HeadstartError(f"{source} does not fit backbone.name: it {told}; use weights of the same model")
     body.load_state_dict(state)
 

@@ -17,7 +17,7 @@ from stages.backbones import fingerprint, hub
 from stages.backbones.encoder import WEIGHTS_FILE, Encoder, device, read_weights
 from stages.backbones.image import ImageEncoder
 from stages.backbones.text import TextEncoder
-from stages.common.errors import HeadstartError
+from stages.common.errors import HeadstartError, listed, one_line
 from stages.common.params import BackboneParams, ExtractParams, Modality, RuntimeParams
 
 TOWERS: dict[Modality, str] = {"text": "text_config", "image": "vision_config"}  # of models that have both, as CLIP
@@ -217,8 +217,7 @@ def _pretrained(folder: Path | None, config: Any, name: str, state: dict[str, Te
     # Vectors are pooled here; a checkpoint trained on masked words has no pooler of its own.
     missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
     if missing:
-        listed = ", ".join(missing[:5]) + (" …" if missing[5:] else "")
-        raise HeadstartError(f"the weights of {name} lack {listed}; they do not fit its config.json")
+        raise HeadstartError(f"the weights of {name} lack {listed(missing, limit=5)}; they do not fit its config.json")
     return body
 
 
@@ -237,5 +236,4 @@ def _canonical(path: Path) -> str:
 
 
 def _unloadable(name: str, error: Exception) -> HeadstartError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return HeadstartError(f"{name} cannot be loaded as an encoder by transformers ({reason})")
+    return HeadstartError(f"{name} cannot be loaded as an encoder by transformers ({one_line(error)})")

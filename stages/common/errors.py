@@ -1,32 +1,39 @@
-"""The one exception a user sees, and the pieces that its sentences are made of."""
+"""The one exception that a user sees, and the helpers that make its sentences."""
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class HeadstartError(Exception):
-    """A user's mistake or a missing piece, told in one sentence: file, value, what is allowed, what to do."""
+    """A user's mistake or a missing piece, in one sentence: the file, the value, what is allowed, what to do."""
 
     def __init__(self, sentence: str) -> None:
-        """A line break in it, as names of files and columns can have, is told as one."""
+        """Keep the sentence on one line: names of files and columns can hold line breaks."""
         super().__init__(sentence.replace("\r", "\\r").replace("\n", "\\n"))
 
 
+def damaged(path: Path, error: BaseException) -> HeadstartError:
+    """Return the error for an output of a stage that cannot be read, because of `error`."""
+    return HeadstartError(
+        f"{path} cannot be read ({one_line(error)}); delete it and run `dvc repro` to write it again, or `dvc checkout`"
+    )
+
+
 def one_line(error: BaseException) -> str:
-    """The first line of what a library says of an error, or the error's type where it says nothing."""
-    lines = [line for line in map(str.strip, str(error).splitlines()) if line]
-    return lines[0][:300].rstrip(".") if lines else type(error).__name__
+    """Return a library's error message as one line of at most 300 characters; without a message, the error's type."""
+    return " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
 
 
 def listed(names: Iterable[object], limit: int = 20) -> str:
-    """Names separated by commas, and how many more there are than `limit`."""
+    """Return the first `limit` names, separated by commas, and the number of the others."""
     texts = [str(name) for name in names]
     more = f" and {len(texts) - limit:,} more" if len(texts) > limit else ""
     return ", ".join(texts[:limit]) + more
 
 
-def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
-    """`; did you mean X?` for the known name closest to `name`, whatever its case; empty where none is close."""
-    by_lower = {each.lower(): each for each in known}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
-    return f"; did you mean {by_lower[close[0]]}?" if close else ""
+def did_you_mean(name: str, known: Iterable[str], *, prefix: str = "") -> str:
+    """Return `; did you mean PREFIX+NAME?` for the known name closest to `name`, whatever its case; else nothing."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return f"; did you mean {prefix}{by_lower[close[0]]}?" if close else ""

@@ -4,7 +4,6 @@ Each section is checked whole before any stage works: unknown keys, wrong types 
 with the file, the key, the value, what is allowed and the nearest known key.
 """
 
-import difflib
 import reprlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from stages.common.errors import HeadstartError
+from stages.common.errors import HeadstartError, did_you_mean, listed, one_line
 
 
 def _number(value: object) -> object:
@@ -230,7 +229,7 @@ def load(path: Path) -> Params:
         where = getattr(error, "problem_mark", None)
         line = f" in line {where.line + 1}" if where else ""
         raise HeadstartError(
-            f"{path} is not valid YAML{line}: {getattr(error, 'problem', str(error).splitlines()[0])}; correct it"
+            f"{path} is not valid YAML{line}: {getattr(error, 'problem', one_line(error))}; correct it"
         ) from None
     return validate(Params, raw, file=str(path))
 
@@ -238,7 +237,7 @@ def load(path: Path) -> Params:
 def validate(model: type[Model], raw: object, *, file: str) -> Model:
     """Check `raw` against `model`; `file` names it in the error."""
     if not isinstance(raw, dict):
-        raise HeadstartError(f"{file} is {_show(raw)}, but must be a mapping with {_listed(model.model_fields)}")
+        raise HeadstartError(f"{file} is {_show(raw)}, but must be a mapping with {listed(model.model_fields)}")
     try:
         return model.model_validate(raw)
     except ValidationError as error:
@@ -256,9 +255,8 @@ def _sentence(model: type[BaseModel], raw: Any, error: ValidationError, file: st
     if problem["type"] == "extra_forbidden" or names_a_key:
         known = _fields(model, parents)
         prefix = "".join(f"{parent}." for parent in parents)
-        near = difflib.get_close_matches(str(last), known, n=1, cutoff=0.5)
-        hint = f"did you mean {prefix}{near[0]}?" if near else f"known: {_listed(known)}"
-        return f"{file}: {key} is not a setting; {hint}"
+        hint = did_you_mean(str(last), known, prefix=prefix) or f"; known: {listed(known)}"
+        return f"{file}: {key} is not a setting{hint}"
     if problem["type"] == "missing":
         return f"{file}: {key} is missing; add it"
     context = problem.get("ctx", {})
@@ -286,10 +284,6 @@ def _fields(model: type[BaseModel], path: list[Any]) -> Iterable[str]:
     if get_origin(known) is dict:
         return get_args(get_args(known)[0])
     return known.model_fields if isinstance(known, type) and issubclass(known, BaseModel) else ()
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)
 
 
 def _show(value: object) -> str:

@@ -4,9 +4,8 @@ A file whose rows cannot be told apart (ragged lines, wrong encoding, damaged) i
 """
 
 import csv
-import difflib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import count, islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,7 +13,7 @@ from typing import Any, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.common.errors import HeadstartError
+from stages.common.errors import HeadstartError, did_you_mean, listed, one_line
 from stages.sources.row import SPLIT_NAMES, Columns, Row, by_split
 from stages.tables import images
 
@@ -234,7 +233,7 @@ def _parquet(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]
                     number += 1
                     yield number, record
     except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: bytes that are not UTF-8
-        raise HeadstartError(f"{path} is not readable Parquet ({str(error).splitlines()[0]}); write it again") from None
+        raise HeadstartError(f"{path} is not readable Parquet ({one_line(error)}); write it again") from None
 
 
 def _require(path: Path, columns: Columns, header: list[str]) -> None:
@@ -243,15 +242,7 @@ def _require(path: Path, columns: Columns, header: list[str]) -> None:
         raise HeadstartError(f"{path} has two columns named {twice[0]}; rename one")
     for name in columns.names():
         if name not in header:
-            near = difflib.get_close_matches(name, header, n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise HeadstartError(f"{path} has no column {name}; it has {_shorten(header)}{hint}")
-
-
-def _shorten(names: Iterable[str], limit: int = 20) -> str:
-    names = list(names)
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+            raise HeadstartError(f"{path} has no column {name}; it has {listed(header)}{did_you_mean(name, header)}")
 
 
 def _first_bad_line(path: Path) -> int:

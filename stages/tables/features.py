@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from stages.common.errors import HeadstartError
+from stages.common.errors import HeadstartError, damaged
 from stages.common.params import BackboneParams, BudgetParams, ExtractParams, Modality, Section, validate
 from stages.tables import prepared, shards
 
@@ -145,7 +145,7 @@ def matrices(features: Path, split: str, rows: np.ndarray) -> Iterator[Matrix]:
                 X = sparse.csr_matrix(parts, shape=(batch.num_rows, metadata.dim), dtype=np.float32)
                 X.check_format()
             except ValueError as error:
-                raise HeadstartError(f"{features / split} is damaged ({error}); run `dvc repro extract`") from None
+                raise damaged(features / split, error) from None
             yield X[wanted]
         else:
             X = batch["feature"].flatten().to_numpy().reshape(batch.num_rows, metadata.dim)

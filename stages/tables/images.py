@@ -10,6 +10,8 @@ from pathlib import Path, PurePath
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from stages.common.errors import one_line
+
 SUFFIXES = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
@@ -59,7 +61,7 @@ def decode(content: bytes, *, name: str | None = None, side: int | None = None) 
     except (UnreadableImageError, MemoryError):
         raise
     except Exception as error:  # decoders of damaged files raise whatever they stumble over
-        raise UnreadableImageError(f"cannot be decoded ({_reason(error)})") from None
+        raise UnreadableImageError(f"cannot be decoded ({one_line(error)})") from None
 
 
 def pack(content: bytes, max_side: int | None) -> bytes:
@@ -111,7 +113,7 @@ def _open(content: bytes, name: str | None) -> Image.Image:
     except Image.DecompressionBombError:
         raise _bomb() from None
     except Exception as error:
-        raise UnreadableImageError(f"cannot be read ({_reason(error)})") from None
+        raise UnreadableImageError(f"cannot be read ({one_line(error)})") from None
     # Pillow only warns of images between its limit and twice that.
     if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
         raise _bomb()
@@ -146,7 +148,3 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 def _bomb() -> UnreadableImageError:
     return UnreadableImageError(f"has more pixels than the {Image.MAX_IMAGE_PIXELS:,} that are safe to decode")
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -12,7 +12,7 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.common.errors import HeadstartError
+from stages.common.errors import HeadstartError, damaged
 
 SHARD_ROWS = 65_536
 SHARD_BYTES = 256 * 2**20
@@ -104,7 +104,7 @@ def read(folder: Path, columns: list[str] | None = None, *, rows: int = GROUP_RO
                     batch.validate(full=True)  # what a damaged page may hold: bytes that are not UTF-8, odd offsets
                     yield batch
         except UNREADABLE as error:
-            raise _damaged(path, error) from None
+            raise damaged(path, error) from None
 
 
 def read_all(folder: Path, columns: list[str] | None = None) -> pa.Table:
@@ -123,7 +123,7 @@ def schema(folder: Path) -> pa.Schema:
     try:
         return pq.read_schema(path)
     except UNREADABLE as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
 
 
 def metadata(folder: Path) -> dict[str, Any]:
@@ -132,9 +132,9 @@ def metadata(folder: Path) -> dict[str, Any]:
     try:
         content = json.loads((schema(folder).metadata or {})[METADATA_KEY])
     except (KeyError, ValueError) as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
     if not isinstance(content, dict):
-        raise _damaged(path, TypeError("its metadata is not a mapping"))
+        raise damaged(path, TypeError("its metadata is not a mapping"))
     return content
 
 
@@ -153,8 +153,3 @@ def paths(folder: Path) -> list[Path]:
     if not found:
         raise HeadstartError(f"{folder} holds no part-*.parquet; run `dvc repro` to make it")
     return found
-
-
-def _damaged(path: Path, error: Exception) -> HeadstartError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return HeadstartError(f"{path} cannot be read ({reason}); delete it and run `dvc repro`, or `dvc checkout` it")
