@@ -58,10 +58,16 @@ class _Instead(argparse.Action):
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Run a verb's `main`, which may give an exit code; a user's mistake ends with one sentence on stderr, and 1."""
+    """Run a verb's `main`, which may give an exit code, as the program of this process."""
     signals.heed()
     # A name that the terminal cannot show ends no run.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    if code := outcome(main):
+        sys.exit(code)
+
+
+def outcome(main: Callable[[], int | None]) -> int:
+    """Run a verb's `main` and give its exit code; a user's mistake ends with one sentence on stderr, and 1."""
     try:
         code = main() or 0
     except HeadstartError as error:
@@ -80,5 +86,4 @@ def run(main: Callable[[], int | None]) -> None:
     except KeyboardInterrupt:
         code = 130
     run_stats.log(Path(sys.argv[0]).stem, code)
-    if code:
-        sys.exit(code)
+    return code
