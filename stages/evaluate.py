@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from scipy.special import softmax
 
 from stages.common import atomic, cli, params, run_stats
 from stages.common.errors import HeadstartError
@@ -36,7 +37,7 @@ from stages.evaluation.learning_curve import Curve
 from stages.evaluation.near_duplicates import Pair
 from stages.heads import loading, model_card
 from stages.heads.model_card import ModelCard
-from stages.scores import metrics
+from stages.scores import calibration, metrics
 from stages.tables import features, prepared
 from stages.tables.features import Features
 
@@ -97,7 +98,7 @@ def evaluate(
     content = _metrics(test, settings)
     for name, described in {"head": trained, "finetuned": tuned}.items():
         if described:
-            P = loading.softmax(loading.logarithm(scored[name]) * described.validation_temperature)
+            P = softmax(calibration.logits(scored[name]) * described.validation_temperature, axis=1)
             content[name]["calibration_error_before"] = metrics.calibration_error(truth, P)
     if tuned:
         content["finetuned_kept_epoch"] = tuned.training["kept_epoch"]  # 0: no epoch was better than the head

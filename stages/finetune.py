@@ -161,10 +161,11 @@ def _linear_layer(features_folder: Path, head: Path, budget: BudgetParams) -> "t
 
 def _validate(classifier: "Classifier", inputs: "list[Any]", truth: "np.ndarray") -> dict[str, float]:
     """Headline metrics on the validation rows; empty where there are none."""
-    from stages.heads.loading import softmax
+    from scipy.special import softmax
+
     from stages.scores import metrics
 
-    return metrics.headline(truth, softmax(classifier.scores(inputs))) if inputs else {}
+    return metrics.headline(truth, softmax(classifier.scores(inputs), axis=1)) if inputs else {}
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
-"""A logistic head on more training rows than are held in memory: its minimum on all of them, read from disk in blocks.
+"""Fit a logistic head on more training rows than fit into memory, reading them from disk in blocks.
 
-Cross-validation chooses C on `choosing.MAX_FIT_ROWS` rows, and the fit on all rows starts from the head on them.
+C is chosen on a sample of `choosing.MAX_FIT_ROWS` rows. The fit on all rows starts from the head of the sample.
 """
 
 import tempfile
@@ -13,16 +13,17 @@ import numpy as np
 
 from stages.common import cache_folder
 from stages.common.params import TrainHeadParams
-from stages.heads import choosing
+from stages.heads import choosing, estimators
+from stages.heads.head import Head
 from stages.tables import features
 
-BLOCK_ROWS = 8_192
+BLOCK_ROWS = 8_192  # in memory at a time
 
 
 def is_needed(features_folder: Path, rows: int, settings: TrainHeadParams) -> bool:
-    """Whether so many training rows of the feature table `features_folder` are fitted from disk.
+    """Tell whether a head on `rows` training rows of a feature table has to be fitted from disk.
 
-    Other heads than logistic ones need all rows at a time. Sparse features of texts are small.
+    Only logistic heads can be: the other kinds need all rows at once. Sparse features of texts are small enough.
     """
     return (
         settings.kind == "logistic"
@@ -33,35 +34,37 @@ def is_needed(features_folder: Path, rows: int, settings: TrainHeadParams) -> bo
 
 def fit(
     features_folder: Path, rows: np.ndarray, ids: np.ndarray, labels: np.ndarray, settings: TrainHeadParams
-) -> tuple[choosing.Head, choosing.Chosen]:
-    """Fit a logistic head on some training rows of the feature table `features_folder`.
+) -> tuple[Head, choosing.Chosen]:
+    """Fit a logistic head on the training rows `rows` of a feature table.
 
     Args:
-        rows: (rows,) their places in the table, ascending.
+        rows: (rows,) indices into the table, ascending.
         ids: (rows,)
         labels: (rows,) class names.
 
     Raises:
         HeadstartError: the table is damaged, or a class has too few rows.
     """
-    # Ids are hashes of what is in the rows, so the first in their order are drawn by chance.
-    picked = choosing.sample_rows(np.argsort(ids, kind="stable"), labels.astype(str), settings.folds)
-    X = features.vectors(features_folder, "train", rows[picked])
-    near, chosen = choosing.fit(X, labels[picked], settings)
+    # Ids are hashes of the content, so their order is a random one that every run repeats.
+    sample = choosing.sample_rows(np.argsort(ids, kind="stable"), labels.astype(str), least=settings.folds)
+    X = features.vectors(features_folder, "train", rows[sample])
+    start, chosen = choosing.fit(X, labels[sample], settings)
     dim = X.shape[1]
     del X
+    y = np.searchsorted(np.array(start.labels), labels.astype(str))
     root = cache_folder.root()
     root.mkdir(parents=True, exist_ok=True)
     # A file without a name: nothing is left of it, however this process ends.
     with tempfile.TemporaryFile(dir=root) as file:
         for part in features.matrices(features_folder, "train", rows):
             file.write(np.ascontiguousarray(part).data)
-        return choosing.fit_on_blocks(_Blocks(file, dim), labels, near, chosen.value, settings), chosen
+        estimator = estimators.fit_on_blocks(_Blocks(file, dim), y, chosen.value, settings, start.estimator)
+    return Head(estimator, start.labels), chosen
 
 
 @dataclass(frozen=True)
 class _Blocks:
-    """The rows of a file of float32, a block at a time."""
+    """The rows of a float32 file, `BLOCK_ROWS` at a time; every iteration starts at the first."""
 
     file: IO[bytes]
     dim: int

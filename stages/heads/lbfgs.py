@@ -12,27 +12,27 @@ from scipy.optimize import minimize
 
 from stages.tables.features import Matrix
 
-# The largest gradient of the mean loss. A tenth of scikit-learn's: from the solution for another C, its own tolerance
-# can be met without a step.
+# Largest gradient of the mean loss, a tenth of scikit-learn's default: the solution for another C can be within that
+# without a single step.
 TOLERANCE = 1e-5
 MAX_STEPS = 1_000
 
-Blocks: TypeAlias = Iterable[Matrix]  # rows of a matrix in parts, in order; gone through once for each step
+Blocks: TypeAlias = Iterable[Matrix]  # the rows of a matrix in parts, in order; every step iterates over them once
 
 
 def fit(blocks: Blocks, y: np.ndarray, *, C: float, weights: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
-    """Minimise C * sum(weights * log loss) + ||coefficients||² / 2.
+    """Minimise C · sum(weights · log loss) + ||coefficients||² / 2, which scikit-learn's LogisticRegression minimises.
 
     Args:
-        blocks: parts of (rows, dim) float32, the same in every iteration: `[X]`, or a file that is read anew.
-        y: (rows,) label indices, each of 0 … labels - 1 at least once.
+        blocks: parts of (rows, dim) float32, the same in every pass: `[X]`, or a file that is read again.
+        y: (rows,) label indices; every index below the number of labels occurs.
         C: inverse regularisation.
-        weights: (rows,) weight of each row.
-        start: where to start; a solution for another C or other rows is near. Of two labels, one column can do, as in
-            scikit-learn: the scores of the second one, and those of the first one are 0.
+        weights: (rows,) row weights.
+        start: (dim + 1, labels or 1), a solution for another C or for a sample of the rows; zeros without it. With two
+            labels, one column suffices, as in scikit-learn: the scores of the second label, the first one's being 0.
 
     Returns:
-        (dim + 1, labels or 1) float64: coefficients, and intercepts in the last row.
+        (dim + 1, labels or 1) float64, of the shape of `start`: coefficients, and intercepts in the last row.
     """
     dim = next(iter(blocks)).shape[1] if start is None else len(start) - 1
     shape = (dim + 1, int(y.max()) + 1) if start is None else start.shape
@@ -47,29 +47,38 @@ def fit(blocks: Blocks, y: np.ndarray, *, C: float, weights: np.ndarray, start: 
         for X in blocks:
             rows = slice(row, row + X.shape[0])
             row = rows.stop
-            value += _add(X, y[rows], share[rows], W.astype(np.float32), gradient)
+            value += _add_block(X, y[rows], share[rows], W.astype(np.float32), gradient)
         return value, gradient.ravel()
 
     first = np.zeros(shape) if start is None else start
     options = {"maxiter": MAX_STEPS, "maxls": 50, "gtol": TOLERANCE, "ftol": 1e-12}
-    found = minimize(loss, first.ravel(), jac=True, method="L-BFGS-B", options=options)
-    return np.asarray(found.x, dtype=np.float64).reshape(shape)
+    solution = minimize(loss, first.ravel(), jac=True, method="L-BFGS-B", options=options).x
+    return np.asarray(solution, dtype=np.float64).reshape(shape)
 
 
-def _add(X: Matrix, y: np.ndarray, share: np.ndarray, W: np.ndarray, gradient: np.ndarray) -> float:
-    """The loss of some rows; their gradient is added to `gradient`."""
-    each = np.arange(len(y))
+def _add_block(X: Matrix, y: np.ndarray, share: np.ndarray, W: np.ndarray, gradient: np.ndarray) -> float:
+    """Compute the weighted log loss of a block of rows, and add its gradient to `gradient`.
+
+    Args:
+        X: (rows, dim).
+        y: (rows,) label indices.
+        share: (rows,) row weights, divided by their sum over all rows.
+        W: (dim + 1, labels or 1) float32: coefficients, and intercepts in the last row.
+        gradient: of the shape of W, float64.
+    """
+    every_row = np.arange(len(y))
     scores = X @ W[:-1]  # (rows, labels)
     scores += W[-1]
     if scores.shape[1] == 1:
         scores = np.hstack([np.zeros_like(scores), scores])
     scores -= scores.max(axis=1, keepdims=True)
-    right = scores[each, y]
+    true_scores = scores[every_row, y]
     np.exp(scores, out=scores)
     total = scores.sum(axis=1)
-    value = float(np.dot(np.log(total) - right, share))
-    scores *= (share / total)[:, None]  # now the gradient of the mean loss by the scores
-    scores[each, y] -= share
+    value = float(np.dot(np.log(total) - true_scores, share))
+    # Now the gradient of the loss by the scores: share · (softmax - one-hot of y).
+    scores *= (share / total)[:, None]
+    scores[every_row, y] -= share
     scores = scores[:, -gradient.shape[1] :]
     gradient[:-1] += X.T @ scores
     gradient[-1] += scores.sum(axis=0, dtype=np.float64)

@@ -1,7 +1,6 @@
-"""linear.safetensors: a linear classifier as weight (labels, dim) and bias (labels,), softmax(X·weightᵀ + bias).
+"""Read and write linear.safetensors: a linear classifier softmax(X·weightᵀ + bias).
 
-Most heads are one, which needs no scikit-learn: importing that takes longer than scoring a hundred thousand rows. The
-same layer is what fine-tuning starts from, and what it ends with.
+Predicting with it needs no scikit-learn. Fine-tuning starts from the linear layer of a head and writes its own.
 """
 
 from pathlib import Path
@@ -13,13 +12,13 @@ import safetensors.numpy
 from stages.common.errors import HeadstartError
 
 if TYPE_CHECKING:
-    from stages.heads.choosing import Head
+    from stages.heads.head import Head
 
 FILE = "linear.safetensors"
 
 
 def read(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """Weight (labels, dim) and bias (labels,); None for a head that is not linear.
+    """Read weight (labels, dim) and bias (labels,); None where the folder has none, since its head is not linear.
 
     Raises:
         HeadstartError: the file is damaged.
@@ -35,15 +34,15 @@ def read(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def write(folder: Path, weight: np.ndarray, bias: np.ndarray) -> None:
-    """Write what `read` reads."""
+    """Write weight (labels, dim) and bias (labels,)."""
     tensors = {"weight": np.ascontiguousarray(weight), "bias": np.ascontiguousarray(bias)}
     (folder / FILE).write_bytes(safetensors.numpy.save(tensors))
 
 
 def from_head(head: "Head") -> tuple[np.ndarray, np.ndarray] | None:
-    """The head as weight (labels, dim) and bias (labels,) with softmax(X·weightᵀ + bias) = its output.
+    """Give weight (labels, dim) and bias (labels,) of the layer that computes the head's probabilities.
 
-    None where the head is not linear (knn, mlp).
+    The temperature is part of them. None where the head is not linear (knn, mlp).
     """
     if not hasattr(head.estimator, "coef_"):
         return None

@@ -1,4 +1,4 @@
-"""model.json: what `predict` and `evaluate` need to know of a trained head or fine-tuned model, without params.yaml."""
+"""Read and write model.json: all that `predict` and `evaluate` need to know about a model, without params.yaml."""
 
 import json
 import platform
@@ -15,9 +15,9 @@ FILE = "model.json"
 
 
 class ModelCard(Section):
-    """One trained classifier. `labels` are in the order of its scores."""
+    """A trained head or a fine-tuned model. `labels` are in the order of its scores."""
 
-    # JSON has no tuples, so types are coerced here; unknown keys stay refused.
+    # JSON has no tuples: lists are accepted for them. Unknown keys are still refused.
     model_config = ConfigDict(strict=False)
 
     method: Literal["head", "full", "last_block", "lora"]
@@ -28,8 +28,8 @@ class ModelCard(Section):
     backbone: BackboneParams
     extract: ExtractParams
     fingerprint: str
-    temperature: float = Field(gt=0, allow_inf_nan=False)  # what scores are divided by before softmax
-    # The factor of it that was fitted on the validation rows; 1 where there are too few.
+    temperature: float = Field(gt=0, allow_inf_nan=False)  # divides the scores before softmax
+    # The factor in it that was fitted on the validation rows; 1 where there are too few.
     validation_temperature: float = Field(gt=0, allow_inf_nan=False)
     chosen: dict[str, Any]
     training: dict[str, Any]
@@ -37,7 +37,7 @@ class ModelCard(Section):
 
 
 def write(folder: Path, model: ModelCard | None) -> None:
-    """Write model.json; None says that there is no model: fine-tuning was not asked for."""
+    """Write model.json; None stands for no model, with `finetune.method: none`."""
     content = {"method": "none"} if model is None else model.model_dump()
     (folder / FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
@@ -46,7 +46,7 @@ def read(folder: Path) -> ModelCard | None:
     """Read model.json; None where its method is `none`.
 
     Raises:
-        HeadstartError: the file is missing or is not a model.json.
+        HeadstartError: the file is missing or damaged.
     """
     path = folder / FILE
     try:
@@ -61,5 +61,5 @@ def read(folder: Path) -> ModelCard | None:
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Versions of Python and of `packages`, found without importing them."""
+    """Look up the versions of Python and of `packages`, without importing these."""
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}

@@ -9,12 +9,12 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.svm import LinearSVC
 
-from stages.common.errors import HeadstartError
+from stages.common.errors import HeadstartError, listed
 from stages.heads import skops_bytes
-from stages.heads.choosing import Head
+from stages.heads.head import Head
 
 FILE = "head.skops"
-# All that a head.skops may hold; anything else in it is refused.
+# The classes that head.skops may hold; a file with any other is refused.
 ESTIMATORS = (
     LogisticRegression,
     RidgeClassifier,
@@ -23,7 +23,7 @@ ESTIMATORS = (
     MLPClassifier,
     LabelBinarizer,
 )
-TRUSTED = "scipy.sparse._csr.csr_matrix"  # what knn keeps of sparse features; numbers only, read without pickle
+TRUSTED = "scipy.sparse._csr.csr_matrix"  # in which knn keeps sparse training rows; numbers, read without pickle
 
 
 def save(head: Head, path: Path) -> None:
@@ -32,10 +32,10 @@ def save(head: Head, path: Path) -> None:
 
 
 def load(path: Path, labels: tuple[str, ...], temperature: float) -> Head:
-    """Read what `save` wrote.
+    """Read a head that `save` wrote; labels and temperature are those of its model.json.
 
     Raises:
-        HeadstartError: the file is missing, damaged, or holds anything but a head of so many labels.
+        HeadstartError: the file is missing, damaged, or holds anything but a head for these labels.
     """
     skops = skops_bytes.skops_io(ESTIMATORS)
     try:
@@ -43,7 +43,7 @@ def load(path: Path, labels: tuple[str, ...], temperature: float) -> Head:
         untrusted = sorted(set(skops.get_untrusted_types(data=content)) - {TRUSTED})
         if untrusted:
             raise HeadstartError(
-                f"{path} holds {', '.join(untrusted)}, which no head needs; it is refused, run `dvc repro`"
+                f"{path} holds {listed(untrusted)}, which no head needs; it is refused, run `dvc repro`"
             )
         estimator = skops.loads(content, trusted=[TRUSTED])
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""skops archives: estimators without pickle, in bytes that repeat."""
+"""Write skops archives, which hold estimators without pickle, in repeatable bytes."""
 
 import io
 import json
@@ -14,25 +14,25 @@ import sklearn.utils
 
 
 def dumps(estimator: Any, estimators: Sequence[type]) -> bytes:
-    """An estimator, one of those classes, as an archive: the same bytes for the same estimator."""
+    """Write an archive: the same bytes for the same estimator. `estimators`: the classes it may be made of."""
     return _repeatable(skops_io(estimators).dumps(estimator))
 
 
 def skops_io(estimators: Sequence[type]) -> ModuleType:
-    """skops.io, trusting these estimators of scikit-learn only.
+    """Import skops.io so that it trusts only these estimators of scikit-learn.
 
-    On import, skops asks scikit-learn for all of its estimators, which imports every one of its modules and, through
-    one of them, torch: 4 s and 600 MB to save a few coefficients.
+    On import, skops asks scikit-learn for all estimators. That imports every module of scikit-learn and, through one of
+    them, torch: 4 s and 600 MB to save a few coefficients.
     """
-    with _listing(estimators):
+    with _all_estimators_are(estimators):
         import skops.io
     return skops.io  # type: ignore[no-any-return]
 
 
 @contextmanager
-def _listing(estimators: Sequence[type]) -> Iterator[None]:
+def _all_estimators_are(estimators: Sequence[type]) -> Iterator[None]:
     original = sklearn.utils.all_estimators
-    sklearn.utils.all_estimators = lambda: [(each.__name__, each) for each in estimators]
+    sklearn.utils.all_estimators = lambda: [(estimator.__name__, estimator) for estimator in estimators]
     try:
         yield
     finally:
@@ -40,11 +40,11 @@ def _listing(estimators: Sequence[type]) -> Iterator[None]:
 
 
 def _repeatable(archive: bytes) -> bytes:
-    """A skops archive without what differs between runs: memory addresses as object ids, and dates."""
+    """Rewrite a skops archive without what differs between runs: object ids, which are memory addresses, and dates."""
     numbers: dict[str, str] = {}
 
-    def renumber(found: re.Match[str]) -> str:
-        return numbers.setdefault(found[0], str(len(numbers) + 1))
+    def renumber(object_id: re.Match[str]) -> str:
+        return numbers.setdefault(object_id[0], str(len(numbers) + 1))
 
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(archive)) as source, zipfile.ZipFile(out, "w") as target:

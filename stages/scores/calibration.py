@@ -1,17 +1,17 @@
-"""Calibration by one temperature (Guo et al. 2017, On Calibration of Modern Neural Networks).
+"""Calibrate scores by one temperature (Guo et al. 2017, On Calibration of Modern Neural Networks).
 
-Scores divided by it give probabilities that are as sure as they are right; which label is the likeliest stays the same.
+Dividing scores by the temperature makes confidence match accuracy; predicted labels do not change.
 """
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-MIN_CALIBRATION_ROWS = 20  # with fewer, a temperature says more about them than about the model
+MIN_CALIBRATION_ROWS = 20  # with fewer rows, a temperature fits their noise
 
 
 def fit_temperature(scores: np.ndarray, y: np.ndarray) -> float:
-    """The temperature that minimises the log loss of softmax(scores / temperature).
+    """Find the temperature between exp(-7) and exp(7) that minimises the log loss of softmax(scores / temperature).
 
     Args:
         scores: (rows, labels), of rows that the model was not trained on.
@@ -22,5 +22,11 @@ def fit_temperature(scores: np.ndarray, y: np.ndarray) -> float:
 
 
 def log_loss(scores: np.ndarray, y: np.ndarray) -> float:
-    """Mean negative log probability of the true labels. `scores`: (rows, labels), `y`: (rows,) label indices."""
+    """Mean of -log softmax(scores)[true label]. `scores`: (rows, labels), `y`: (rows,) label indices."""
     return float(-log_softmax(scores, axis=1)[np.arange(len(y)), y].mean())
+
+
+def logits(P: np.ndarray) -> np.ndarray:
+    """Scores whose softmax is `P`: log P, finite for probabilities of 0 too. Both (rows, labels) float64."""
+    scores: np.ndarray = np.log(np.maximum(P, np.finfo(np.float64).tiny))
+    return scores

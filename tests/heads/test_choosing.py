@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from stages.common.errors import HeadstartError
-from stages.heads import choosing
+from stages.heads import choosing, estimators
 from tests.heads.tables import data, settings
 
 
@@ -22,7 +22,7 @@ def test_cross_validation_finds_the_value_with_the_lowest_log_loss() -> None:
 def test_large_tables_take_the_other_solver_and_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     X, labels = data(3)
     small, by_scikit_learn = choosing.fit(X, labels, settings("logistic"))
-    monkeypatch.setattr(choosing, "LARGE", 0)
+    monkeypatch.setattr(estimators, "MIN_VALUES_FOR_LBFGS", 0)
     large, ours = choosing.fit(X, labels, settings("logistic"))
     assert ours.value == by_scikit_learn.value
     np.testing.assert_allclose(ours.log_losses, by_scikit_learn.log_losses, atol=2e-3)
@@ -69,8 +69,8 @@ def test_cross_validation_fits_on_a_bounded_number_of_rows(monkeypatch: pytest.M
     labels[:2] = "rare"
     whole = choosing.out_of_fold(X, labels, 1.0)
     sizes: list[int] = []
-    fit = choosing._fit
-    monkeypatch.setattr(choosing, "_fit", lambda X, *rest: (sizes.append(len(X)), fit(X, *rest))[1])
+    fit = estimators.fit
+    monkeypatch.setattr(estimators, "fit", lambda X, *rest: (sizes.append(len(X)), fit(X, *rest))[1])
     monkeypatch.setattr(choosing, "MAX_FIT_ROWS", 60)
     some = choosing.out_of_fold(X, labels, 1.0)
     assert len(sizes) == 2 and all(60 <= size <= 64 for size in sizes)

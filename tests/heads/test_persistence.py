@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.special import softmax
 from sklearn.ensemble import RandomForestClassifier
 
 from stages.common.errors import HeadstartError
-from stages.heads import choosing, linear_layer, loading, persistence
+from stages.heads import choosing, linear_layer, persistence
 from tests.heads.tables import data, settings
 
 KINDS = ("logistic", "linear_svm", "ridge", "knn", "mlp")
@@ -41,7 +42,7 @@ def test_every_head_learns_gives_probabilities_and_survives_saving(
     if layer:
         linear_layer.write(tmp_path, *layer)
         weight, bias = linear_layer.read(tmp_path) or (None, None)
-        np.testing.assert_allclose(loading.softmax(np.asarray(form(X) @ weight.T) + bias), P, atol=1e-6)
+        np.testing.assert_allclose(softmax(np.asarray(form(X) @ weight.T) + bias, axis=1), P, atol=1e-6)
 
 
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])

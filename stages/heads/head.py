@@ -1,0 +1,25 @@
+"""A fitted classifier with its labels and its temperature."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import softmax
+from threadpoolctl import threadpool_limits
+
+from stages.heads import estimators
+from stages.tables.features import Matrix
+
+
+@dataclass(frozen=True)
+class Head:
+    """A fitted scikit-learn classifier. `labels` are in the order of its scores."""
+
+    estimator: Any
+    labels: tuple[str, ...]
+    temperature: float = 1.0
+
+    def probabilities(self, X: Matrix) -> np.ndarray:
+        """Compute softmax(scores / temperature): (rows, labels) float64. `X`: (rows, dim)."""
+        with threadpool_limits(1):
+            return np.asarray(softmax(estimators.scores(self.estimator, X) / self.temperature, axis=1))
