@@ -56,7 +56,11 @@ def test_the_features_of_every_model_are_what_its_final_layer_gets(name: str) ->
         else:
             torch.testing.assert_close(classifier(features), whole)
     assert features.ndim == 2
-    table = {row.split("|")[1].strip(): row for row in (ROOT / "README.md").read_text().splitlines() if "|" in row}
+    table = {
+        row.split("|")[1].strip(): row
+        for row in (ROOT / "stages/backbones/README.md").read_text("utf-8").splitlines()
+        if "|" in row
+    }
     documented = next(int(row.split("|")[2]) for names, row in table.items() if f"`{name}`" in names)
     assert features.shape[1] == documented
 
