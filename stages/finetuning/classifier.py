@@ -1,4 +1,4 @@
-"""A pretrained encoder with a linear classifier layer: what finetune trains, and evaluate and predict load."""
+"""A pretrained encoder with a linear classifier layer: finetune trains it, evaluate and predict load it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,27 +37,27 @@ class Classifier(nn.Module):
             self.classifier.bias.copy_(torch.from_numpy(bias))
 
     def forward(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """Scores of a batch (rows, labels), and its vectors (rows, dim), for training."""
+        """Return the logits of a batch, (rows, labels), and its vectors, (rows, dim), for training."""
         vectors = self.encoder(batch)
         return self.classifier(vectors), vectors
 
     def scores(self, inputs: Sequence[Any]) -> np.ndarray:
-        """Scores of each label, whose softmax at temperature 1 training works on: (inputs, labels) float64."""
+        """Return the logits of inputs, before division by the temperature: (inputs, labels) float64."""
         layer = self.classifier
         weight, bias = (tensor.detach().cpu().double().numpy() for tensor in (layer.weight, layer.bias))
         scores: np.ndarray = self.encoder.encode(inputs) @ weight.T + bias
         return scores
 
     def probabilities(self, inputs: Sequence[Any]) -> np.ndarray:
-        """Probability of each label: (inputs, labels) float64."""
+        """Return the probability of each label: (inputs, labels) float64."""
         probabilities: np.ndarray = softmax(self.scores(inputs) / self.temperature, axis=1)
         return probabilities
 
     def adapt(self, settings: FinetuneParams) -> None:
-        """Choose what is trained, by `finetune.method`; the classifier layer always is.
+        """Choose the weights that `finetune.method` trains; the classifier layer is always trained.
 
         Raises:
-            HeadstartError: the backbone has no layer for it.
+            HeadstartError: the backbone has no layer for lora.
         """
         body = self.encoder.body
         match settings.method:
@@ -70,7 +70,7 @@ class Classifier(nn.Module):
         onednn.make_trainable(body)
 
     def save(self, folder: Path, *, method: str) -> None:
-        """Write the encoder, with lora only its adapter, and the classifier layer in the format of a head's."""
+        """Write the encoder (with lora only its adapter) and the classifier layer, in the format of a linear head."""
         if method == "lora":
             lora.save(self.encoder.body, folder)
         else:
@@ -79,37 +79,41 @@ class Classifier(nn.Module):
         linear_layer.write(folder, layer.weight.detach().cpu().numpy(), layer.bias.detach().cpu().numpy())
 
 
-def pretrained(head: ModelCard, runtime: RuntimeParams) -> Classifier:
-    """The backbone of a trained head with a classifier layer of no training; `head` is its model.json.
+def pretrained(card: ModelCard, runtime: RuntimeParams) -> Classifier:
+    """Load the backbone of a trained head, with an untrained classifier layer.
 
     Raises:
-        HeadstartError: see `backbones.load`; or the backbone found is not the one that the head was trained on.
+        HeadstartError: the backbone cannot be loaded, or is not the version that the head was trained on.
     """
-    return Classifier(_backbone(head, runtime), head.labels)
+    return Classifier(_backbone(card, runtime), card.labels)
 
 
-def load(folder: Path, model: ModelCard, runtime: RuntimeParams) -> Classifier:
-    """Load a fine-tuned model; `model` is its model.json."""
-    if model.method == "lora":
-        encoder = _backbone(model, runtime)
+def load(folder: Path, card: ModelCard, runtime: RuntimeParams) -> Classifier:
+    """Load the fine-tuned model in `folder`, whose model.json is `card`.
+
+    Raises:
+        HeadstartError: a file is missing or damaged, or does not fit the others.
+    """
+    if card.method == "lora":
+        encoder = _backbone(card, runtime)
         lora.load(encoder.body, folder)
     else:
-        encoder = backbones.load_finetuned(folder, model.backbone, model.extract, runtime, model.modality)
-    classifier = Classifier(encoder, model.labels, model.temperature)
+        encoder = backbones.load_finetuned(folder, card.backbone, card.extract, runtime, card.modality)
+    classifier = Classifier(encoder, card.labels, card.temperature)
     layer = linear_layer.read(folder)
     if layer is None or layer[0].shape != tuple(classifier.classifier.weight.shape):
         raise HeadstartError(
-            f"{folder / linear_layer.FILE} does not hold a classifier layer for {len(model.labels)} labels;"
+            f"{folder / linear_layer.FILE} does not hold a classifier layer for {len(card.labels)} labels;"
             " run `dvc repro finetune`"
         )
     classifier.start_from(*layer)
     return classifier
 
 
-def _backbone(model: ModelCard, runtime: RuntimeParams) -> Encoder:
-    encoder = backbones.load_encoder(model.backbone, model.extract, runtime, model.modality)
-    if encoder.fingerprint != model.fingerprint:
+def _backbone(card: ModelCard, runtime: RuntimeParams) -> Encoder:
+    encoder = backbones.load_encoder(card.backbone, card.extract, runtime, card.modality)
+    if encoder.fingerprint != card.fingerprint:
         raise HeadstartError(
-            f"the model was trained on another version of {model.backbone.name} than is found here; run `dvc repro`"
+            f"the model was trained on another version of {card.backbone.name} than the one here; run `dvc repro`"
         )
     return encoder

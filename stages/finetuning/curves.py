@@ -1,11 +1,11 @@
-"""The curves of a training run, logged by dvclive as what `dvc plots show` draws."""
+"""The curves of a training run, as dvclive logs that `dvc plots show` draws."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dvclive.live import Live
 
-FOLDER = "training"  # of a fine-tuned model
+FOLDER = "training"  # in the folder of a fine-tuned model
 NAMES = {
     "loss": "train/loss",
     "learning_rate": "train/learning_rate",
@@ -15,9 +15,9 @@ NAMES = {
 
 
 def write(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
-    """Write one file for each metric of `Progress.history`, one row for each epoch.
+    """Write one file for each metric of `Progress.history`, with one row for each epoch.
 
-    At the end, from the whole history: a run that was killed and went on has the same curves as another.
+    Call it after training: so a resumed run has the same curves as one that was never killed.
     """
     with Live(str(folder), save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False) as live:
         for entry in history:

@@ -1,7 +1,7 @@
 """Low-rank adapters by peft (Hu et al. 2022, LoRA): a few trained weights beside frozen ones.
 
-Linear layers and convolutions of every block get an adapter; linear layers behind the blocks, as in VGG's classifier,
-are trained directly. The adapter is saved alone, and merged into the backbone when it is loaded.
+Linear layers and convolutions of every block get an adapter. Linear layers after the blocks, as in VGG's classifier,
+are trained directly. Only the adapter is saved; loading merges it into the backbone.
 """
 
 import json
@@ -16,7 +16,7 @@ from torch import nn
 
 from stages.backbones import blocks
 from stages.backbones.onednn import TrainableLinear
-from stages.common.errors import HeadstartError
+from stages.common.errors import HeadstartError, one_line
 from stages.common.params import FinetuneParams
 
 CONFIG_FILE = "adapter_config.json"
@@ -24,10 +24,10 @@ WEIGHTS_FILE = "adapter_model.safetensors"
 
 
 def add(body: nn.Module, settings: FinetuneParams, *, name: str) -> None:
-    """Freeze `body` and add adapters, which change nothing until they are trained; `name` is the backbone's.
+    """Freeze `body`, the backbone `name`, and add adapters. They change no vector until they are trained.
 
     Raises:
-        HeadstartError: it has no layer that could be adapted.
+        HeadstartError: `body` has no layer that takes an adapter.
     """
     inside = tuple(f"{block}." for block in blocks.names(body))
     targets = [
@@ -37,7 +37,9 @@ def add(body: nn.Module, settings: FinetuneParams, *, name: str) -> None:
         and (type(module) in (nn.Linear, TrainableLinear) or (isinstance(module, nn.Conv2d) and module.groups == 1))
     ]
     if not targets:
-        raise HeadstartError(f"{name} has no linear layer or convolution for lora; set finetune.method to full")
+        raise HeadstartError(
+            f"backbone.name {name} has no linear layer or convolution that lora can adapt; set finetune.method to full"
+        )
     config = peft.LoraConfig(
         r=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
@@ -51,36 +53,38 @@ def add(body: nn.Module, settings: FinetuneParams, *, name: str) -> None:
 
 
 def save(body: nn.Module, folder: Path) -> None:
-    """Write the adapter, and what is trained beside it."""
+    """Write the adapter, and the layers that are trained directly."""
     config: Any = body.peft_config
     config.save_pretrained(folder)
     content = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
-    content["target_modules"].sort()  # peft holds them in a set
+    content["target_modules"].sort()  # a set in peft, in another order every time
     (folder / CONFIG_FILE).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in _trained(body)}
     (folder / WEIGHTS_FILE).write_bytes(safetensors.torch.save(state, metadata={"format": "pt"}))
 
 
 def load(body: nn.Module, folder: Path) -> None:
-    """Merge the adapter in `folder` into `body`, the backbone that it was trained on.
+    """Merge the adapter in `folder` into `body`, the backbone it was trained on.
 
     Raises:
-        HeadstartError: the files are missing or damaged, or do not fit.
+        HeadstartError: its files are missing or damaged, or belong to another backbone.
     """
     try:
         config = peft.LoraConfig.from_pretrained(str(folder))
         _inject(config, body)
         state = safetensors.torch.load_file(folder / WEIGHTS_FILE)
         if state.keys() != {name for name, _ in _trained(body)}:
-            raise ValueError("it does not fit the backbone")
+            raise ValueError("it belongs to another backbone")
         body.load_state_dict(state, strict=False)
-    except Exception as error:  # peft's errors have many types
-        raise HeadstartError(f"the adapter in {folder} cannot be loaded ({error}); run `dvc repro finetune`") from None
+    except Exception as error:  # peft raises many types
+        raise HeadstartError(
+            f"the adapter in {folder} cannot be loaded ({one_line(error)}); run `dvc repro finetune`"
+        ) from None
     merge(body)
 
 
 def merge(body: nn.Module) -> None:
-    """Put what the adapters add into the weights, and the layers back into their places."""
+    """Add the adapters to the weights, and put plain layers back where they were."""
     for name, module in list(body.named_modules()):
         if isinstance(module, LoraLayer):
             module.merge(safe_merge=True)
