@@ -1,8 +1,6 @@
 """Extract: prepared rows in, one vector per row out, by a frozen pretrained backbone.
 
     python -m stages.extract data/prepared data/features
-    python -m stages.extract --cache-info
-    python -m stages.extract --cache-clear
 
 Reads `backbone`, `extract` and `runtime` from params.yaml. Writes train/, validation/ and test/ as Parquet shards of
 id, label and feature.
@@ -11,7 +9,6 @@ Vectors go into the row cache as they are made. So only rows that are new to a b
 killed goes on where it stopped.
 """
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,7 +19,7 @@ from tqdm import tqdm
 from stages import backbones
 from stages.common import atomic, cli, params, run_stats
 from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
-from stages.extraction import encode, ray_cluster, row_cache
+from stages.extraction import encode, ray_cluster
 from stages.extraction.row_cache import RowCache
 from stages.tables import features, prepared, shards
 from stages.tables.features import Matrix
@@ -92,26 +89,9 @@ def _training_texts(prepared_folder: Path) -> Iterator[str]:
         yield from window.inputs
 
 
-def _print_cache() -> None:
-    files = row_cache.info()
-    for fingerprint, rows, size, used in files:
-        day = time.strftime("%Y-%m-%d %H:%M", time.localtime(used))
-        print(f"{fingerprint[:16]}  {rows:>11,} rows  {size / 1e6:>9,.1f} MB  last used {day}")
-    print(f"{row_cache.folder()}: {len(files)} backbones, {sum(size for _, _, size, _ in files) / 1e6:,.1f} MB")
-
-
-def _clear_cache() -> None:
-    files, size = row_cache.clear()
-    print(f"{row_cache.folder()}: {files} backbones deleted, {size / 1e6:,.1f} MB")
-
-
 def main() -> None:
     args = cli.arguments(
         __doc__,
-        instead={
-            "--cache-info": ("list what the row cache holds, and end", _print_cache),
-            "--cache-clear": ("delete what the row cache holds, and end", _clear_cache),
-        },
         prepared="folder that prepare wrote",
         features="folder to write",
     )

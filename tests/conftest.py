@@ -123,7 +123,11 @@ def run(
 
 def start(project: Path, *command: str, memory: int | None = None) -> subprocess.Popen[str]:
     """Start a command as `run` does."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HF_ENDPOINT": NO_HUB}
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "HF_ENDPOINT": NO_HUB,
+    }
     if memory:
         command = ("prlimit", f"--as={memory}", *command)
         environment["OPENBLAS_NUM_THREADS"] = "2"  # each thread takes address space
@@ -140,7 +144,7 @@ def start(project: Path, *command: str, memory: int | None = None) -> subprocess
 
 def contents(folder: Path) -> dict[str, bytes]:
     """The bytes of every file below a folder, by its path in it."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 STAGES = {

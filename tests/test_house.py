@@ -12,7 +12,7 @@ from dvc.repo import Repo
 
 from tests.closure import ROOT, closure, rooms
 
-VERBS = ("prepare", "extract", "train_head", "finetune", "evaluate", "predict", "fetch", "gate")
+VERBS = ("prepare", "extract", "train_head", "finetune", "evaluate", "predict", "fetch", "gate", "cache")
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 
@@ -21,7 +21,7 @@ def test_a_stage_depends_on_its_script_and_the_rooms_that_its_imports_enter(stag
     deps = [dep for dep in PIPELINE[stage]["deps"] if dep.startswith("stages")]
     assert len(deps) == len(set(deps))
     assert set(deps) == {f"stages/{stage}.py"} | rooms(closure(stage))
-    assert PIPELINE[stage]["cmd"].startswith(f"exec python -m stages.{stage} data/")
+    assert PIPELINE[stage]["cmd"].startswith(f"python -m stages.{stage} data/")
 
 
 def test_what_no_stage_depends_on_runs_nothing() -> None:

@@ -1,12 +1,12 @@
 """Outputs appear whole or not at all: written under a temporary name beside the target, renamed when complete."""
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from stages.common import locks
 from stages.common.errors import HeadstartError
 
 _open: set[Path] = set()  # temporary folders and files that are being written
@@ -24,31 +24,27 @@ def directory(target: Path) -> Iterator[Path]:
     """Yield an empty folder that becomes `target` when the block ends without an error.
 
     The earlier `target` stays as it was until then, and for good when the block fails. A second process that
-    writes the same target is refused: the temporary folder is locked while it is written.
+    writes the same target is refused.
 
     Raises:
         HeadstartError: another process is writing `target`.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f".{target.name}.tmp"
-    lock = _lock(temporary, target)
-    _open.add(temporary)
-    try:
-        for leftover in temporary.iterdir():
-            _remove(leftover)
-        yield temporary
-        replaced = target.parent / f".{target.name}.old"
-        _remove(replaced)
-        if target.exists():
-            target.rename(replaced)
-        temporary.rename(target)
-        _remove(replaced)
-    except BaseException:
-        _remove(temporary)
-        raise
-    finally:
-        _open.discard(temporary)
-        os.close(lock)
+    with locks.held(target) as is_ours:
+        if not is_ours:
+            raise HeadstartError(f"{target} is being written by another process; wait until it ends, or stop it")
+        _open.add(temporary)
+        try:
+            _remove(temporary)  # what a killed process left
+            temporary.mkdir()
+            yield temporary
+            _swap(temporary, target)
+        except BaseException:
+            _remove(temporary)
+            raise
+        finally:
+            _open.discard(temporary)
 
 
 @contextmanager
@@ -65,22 +61,19 @@ def file(target: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _lock(temporary: Path, target: Path) -> int:
-    """Create `temporary` and lock it. The lock sits on the folder itself, so no lock file is left behind."""
-    while True:
-        temporary.mkdir(exist_ok=True)
-        descriptor = os.open(temporary, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise HeadstartError(
-                f"{target} is being written by another process; wait until it ends, or stop it"
-            ) from None
-        # Between mkdir and flock the other process may have renamed this very folder to its target.
-        if temporary.exists() and os.path.samestat(os.fstat(descriptor), temporary.stat()):
-            return descriptor
-        os.close(descriptor)
+def _swap(temporary: Path, target: Path) -> None:
+    """Rename `temporary` to `target`; put the earlier `target` back if that fails, as Windows may have files open."""
+    replaced = target.parent / f".{target.name}.old"
+    _remove(replaced)
+    if target.exists():
+        target.rename(replaced)
+    try:
+        temporary.rename(target)
+    except OSError:
+        if replaced.exists():
+            replaced.rename(target)
+        raise
+    _remove(replaced)
 
 
 def _remove(path: Path) -> None:

@@ -22,7 +22,6 @@ def arguments(
     doc: str | None,
     *,
     with_params: bool = True,
-    instead: Mapping[str, tuple[str, Callable[[], None]]] | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     **paths: str,
 ) -> argparse.Namespace:
@@ -31,7 +30,6 @@ def arguments(
     Args:
         doc: the verb's module docstring, printed by `--help`.
         with_params: whether the verb reads params.yaml.
-        instead: options that do something else and end, each with its help text and what it calls.
         options: further options, each with what argparse's add_argument takes.
         paths: one positional argument each, name to help text, parsed to `Path`.
     """
@@ -46,15 +44,7 @@ def arguments(
         parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings (default: %(default)s)")
     for option, given in (options or {}).items():
         parser.add_argument(option, **given)
-    for option, (text, function) in (instead or {}).items():
-        parser.add_argument(option, action=_Instead, const=function, nargs=0, help=text)
     return parser.parse_args()
-
-
-class _Instead(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        self.const()
-        parser.exit()
 
 
 def run(main: Callable[[], int | None]) -> None:

@@ -2,20 +2,28 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages.common import atomic
 
-GRACE = 3.0  # seconds that SIGTERM leaves to what is running
+if TYPE_CHECKING:
+    import psutil
+
+GRACE_SECONDS = 1.5  # that SIGTERM leaves to what is running
+POLL_SECONDS = 0.2
 
 
 def heed() -> None:
     """End this process on SIGTERM, and as a stage of `dvc repro` with DVC."""
-    if "DVC_STAGE" in os.environ:
-        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     _heed_sigterm()
+    if "DVC_STAGE" in os.environ:
+        threading.Thread(target=_end_with_dvc, daemon=True).start()
 
 
 def _heed_sigterm() -> None:
@@ -24,27 +32,50 @@ def _heed_sigterm() -> None:
     Python does so when the main thread comes back from what it calls, and threads of a pool are waited for: a head of
     many rows would hold both up. So a thread, which hears of the signal at once, ends what has not ended in time.
     """
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
+    reading, writing = socket.socketpair()  # as a pipe cannot be made non-blocking on Windows
+    writing.setblocking(False)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
 
     def watch() -> None:
-        while os.read(reading, 1)[0] != signal.SIGTERM:
-            pass
-        time.sleep(GRACE)
-        atomic.discard()
-        os._exit(143)
+        with writing:  # open as long as this thread lives
+            while reading.recv(1)[0] != signal.SIGTERM:
+                pass
+            time.sleep(GRACE_SECONDS)
+            atomic.discard()
+            os._exit(143)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _end_with(parent: int) -> None:
-    """End this process when `parent` is gone.
+def _end_with_dvc() -> None:
+    """End this process when DVC is gone.
 
-    A stage that outlives a killed DVC would write beside the run that replaces it. The commands in dvc.yaml
-    start with `exec`, so the parent is DVC itself and not a shell between the two.
+    A stage that outlives a killed DVC would write beside the run that replaces it. The shell that DVC starts a command
+    with lives on, and so would a launcher between the two: hence DVC itself is watched.
     """
-    while os.getppid() == parent:
-        time.sleep(0.2)
-    os.kill(os.getpid(), signal.SIGTERM)
+    import psutil
+
+    with suppress(psutil.NoSuchProcess):
+        dvc = _dvc()
+        while dvc.is_running() and dvc.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(POLL_SECONDS)
+    if os.name == "nt":
+        signal.raise_signal(signal.SIGTERM)  # os.kill would leave no time to unwind
+    else:
+        os.kill(os.getpid(), signal.SIGTERM)  # wakes the main thread from what it waits for
+
+
+def _dvc() -> "psutil.Process":
+    """Find the nearest ancestor that runs the program `dvc`; the parent where a program of another name is DVC.
+
+    Raises:
+        psutil.NoSuchProcess: even the parent is gone.
+    """
+    import psutil
+
+    for process in psutil.Process().parents():
+        with suppress(psutil.Error):
+            if any(Path(part).stem == "dvc" for part in process.cmdline()):
+                return process
+    return psutil.Process(os.getppid())

@@ -31,7 +31,7 @@ def result(train: Features, test: Features, settings: Mapping[str, Any], compute
     Args:
         settings: all else that decides it, but for the code and the libraries, which are looked at here.
     """
-    path = cache_folder.root() / "evaluations" / f"{_key(train, test, settings)}.npz"
+    path = cache_folder.folder("evaluations") / f"{_key(train, test, settings)}.npz"
     with suppress(OSError, ValueError, EOFError, zipfile.BadZipFile), np.load(path, allow_pickle=False) as kept:
         found = dict(kept)
         path.touch()

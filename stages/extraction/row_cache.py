@@ -8,7 +8,6 @@ searched in memory, 24 bytes each. At a million rows, an SQL index over such key
 found at half.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
+from filelock import FileLock, ReadWriteLock, Timeout
 
 from stages.common import cache_folder
 from stages.common.errors import HeadstartError
@@ -75,12 +75,11 @@ class RowCache:
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Wait until no other process computes vectors of this backbone; they may be known then."""
-        try:
-            lock = self._path.with_suffix(".turn").open("a")
-        except OSError as error:
-            raise _unusable(self._path, error) from None
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(FileLock(self._path.with_suffix(".turn")))
+            except OSError as error:
+                raise _unusable(self._path, error) from None
             yield
 
     def get(self, keys: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -206,8 +205,7 @@ class RowCache:
     def _connect(self) -> sqlite3.Connection:
         self._index, self._next = np.array([[-(2**63)], [0], [NONE]]), 1
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        lock = self._resources.enter_context(self._path.with_suffix(".lock").open("a"))
-        fcntl.flock(lock, fcntl.LOCK_SH)
+        self._resources.enter_context(_lock(self._path).read_lock())
         connection = sqlite3.connect(self._path, LOCK_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
         self._resources.enter_context(closing(connection))
         connection.text_factory = bytes  # a blob that damage made a text need not be UTF-8
@@ -239,7 +237,7 @@ class RowCache:
 
 def folder() -> Path:
     """Where the files are, whether or not it exists."""
-    return cache_folder.root() / "rows"
+    return cache_folder.folder("rows")
 
 
 def info() -> list[tuple[str, int, int, float]]:
@@ -247,10 +245,10 @@ def info() -> list[tuple[str, int, int, float]]:
     found = []
     for used, size, path in _files():
         rows = 0  # where the file cannot be read
-        with suppress(sqlite3.Error, OSError), path.with_suffix(".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH)
-            with closing(sqlite3.connect(path, LOCK_TIMEOUT_SECONDS)) as connection:
-                rows = connection.execute("SELECT coalesce(sum(length(keys)), 0) / 16 FROM batches").fetchone()[0]
+        with suppress(sqlite3.Error, OSError), ExitStack() as stack:
+            stack.enter_context(_lock(path).read_lock())
+            connection = stack.enter_context(closing(sqlite3.connect(path, LOCK_TIMEOUT_SECONDS)))
+            rows = connection.execute("SELECT coalesce(sum(length(keys)), 0) / 16 FROM batches").fetchone()[0]
         found.append((path.stem, rows, size, used))
     return found
 
@@ -277,21 +275,21 @@ def _files() -> list[tuple[float, int, Path]]:
 
 
 def _delete(path: Path) -> bool:
-    """Delete a file that no process has open.
-
-    SQLite deletes a log by its name when it closes the file: had that been replaced, its successor would lose the log.
-    Hence the lock; on a file of its own, as closing any descriptor of a database ends the locks that SQLite has on it.
-    """
+    """Delete a file that no process has open: on closing it, SQLite would delete the log of its successor by name."""
     try:
-        with path.with_suffix(".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with _lock(path).write_lock(blocking=False):
             for part in sorted(path.parent.glob(f"{path.name}*")):  # the log after the database: SQLite drops it then
                 part.unlink(missing_ok=True)
-    except BlockingIOError:
+    except Timeout:
         return False
-    except OSError as error:
+    except (OSError, sqlite3.Error) as error:
         raise _unusable(path, error) from None
     return True
+
+
+def _lock(path: Path) -> ReadWriteLock:
+    """The lock that whoever has the file open shares, and whoever deletes it has alone."""
+    return ReadWriteLock(path.with_suffix(".lock"), is_singleton=False)
 
 
 def _unusable(path: Path, error: Exception) -> HeadstartError:

@@ -1,6 +1,5 @@
 """Checkpoints of a training run, outside of what DVC tracks: a run that was killed goes on from the last whole one."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -14,7 +13,7 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
-from stages.common import cache_folder
+from stages.common import cache_folder, locks
 
 KEEP_DAYS = 30  # a run that was not taken up again
 PROGRESS_FILE = "progress.json"  # written last: a checkpoint without it is not whole
@@ -27,24 +26,20 @@ def folder(key: str) -> Iterator[Path]:
 
     While another command trains the same run, a temporary one.
     """
-    runs = cache_folder.root() / "checkpoints"
+    runs = cache_folder.folder("checkpoints")
     run = runs / key
     run.mkdir(parents=True, exist_ok=True)
     if not is_main():  # the first process of the command has the lock
         yield run
         return
     _forget(runs)
-    lock = os.open(run, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        with tempfile.TemporaryDirectory(prefix="headstart-") as own:
-            yield Path(own)
-    else:
-        yield run
-        shutil.rmtree(run)
-    finally:
-        os.close(lock)
+    with locks.held(run) as is_ours:
+        if is_ours:
+            yield run
+            shutil.rmtree(run, ignore_errors=True)  # Windows keeps what is still mapped, which `_forget` deletes later
+        else:
+            with tempfile.TemporaryDirectory(prefix="headstart-") as own:
+                yield Path(own)
 
 
 def is_main() -> bool:

@@ -54,7 +54,7 @@ def fit(
     y = np.searchsorted(np.array(start.labels), labels.astype(str))
     root = cache_folder.root()
     root.mkdir(parents=True, exist_ok=True)
-    # A file without a name: nothing is left of it, however this process ends.
+    # The system deletes this file when the process ends, however it ends.
     with tempfile.TemporaryFile(dir=root) as file:
         for part in features.matrices(features_folder, "train", rows):
             file.write(np.ascontiguousarray(part).data)

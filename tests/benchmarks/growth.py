@@ -38,7 +38,7 @@ def main() -> None:
         extract("99 %", all_but)
         grown = extract("1 % more", len(rows))
         nothing = extract("nothing new", len(rows))
-        run(project, sys.executable, "-m", "stages.extract", "--cache-clear")
+        run(project, sys.executable, "-m", "stages.cache", "--clear")
         whole = extract("all", len(rows))
         set_params(project, extract__pooling="cls")
         extract("another pooling", len(rows))

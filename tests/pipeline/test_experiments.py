@@ -53,5 +53,5 @@ def test_a_queue_of_backbones_and_heads_computes_nothing_twice(ready: Path) -> N
     assert tried == {("one", "logistic"), ("one", "ridge"), ("two", "logistic"), ("two", "ridge")}
     log = [json.loads(line) for line in (Path(os.environ["HEADSTART_CACHE"]) / "runs.jsonl").read_text().splitlines()]
     assert {line["exit"] for line in log} == {0}
-    info = run(ready, sys.executable, "-m", "stages.extract", "--cache-info").stdout
-    assert [int(line.split()[1]) for line in info.splitlines()[:-1]] == [800, 800]
+    info = run(ready, sys.executable, "-m", "stages.cache").stdout
+    assert [int(line.split()[1]) for line in info.splitlines() if " rows " in line] == [800, 800]

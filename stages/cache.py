@@ -1,0 +1,80 @@
+"""Cache: list what is kept between runs outside of the outputs of DVC, or delete it.
+
+    python -m stages.cache [--clear]
+
+The cache folder is $HEADSTART_CACHE, else $XDG_CACHE_HOME/headstart, else ~/.cache/headstart. It holds the vectors that
+extract computed, checkpoints of killed fine-tuning runs, results of evaluate that no head changes, and a log of all
+runs. Deleting them costs time only: whatever is needed again is computed again.
+
+--clear deletes all but the log, and what another process uses.
+"""
+
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from stages.common import cache_folder, cli, locks, run_stats
+from stages.extraction import row_cache
+
+
+def show() -> None:
+    """Print what the cache folder holds."""
+    for fingerprint, rows, size, used in row_cache.info():
+        day = time.strftime("%Y-%m-%d %H:%M", time.localtime(used))
+        print(_line(fingerprint[:16], rows, "rows", size), f" last used {day}")
+    for part, unit in (("checkpoints", "runs"), ("evaluations", "results")):
+        print(_line(part, len(cache_folder.entries(part)), unit, cache_folder.size(cache_folder.folder(part))))
+    log = run_stats.log_file()
+    runs = log.read_bytes().count(b"\n") if log.exists() else 0
+    print(_line(log.name, runs, "runs", cache_folder.size(log)))
+    root = cache_folder.root()
+    print(f"{root}: {_megabytes(cache_folder.size(root))}")
+
+
+def clear() -> None:
+    """Delete what no process uses, and print how much that was."""
+    backbones, freed = row_cache.clear()
+    runs, results = (_delete(cache_folder.entries(part)) for part in ("checkpoints", "evaluations"))
+    locks.clear()
+    freed += sum(runs) + sum(results)
+    print(
+        f"{cache_folder.root()}: {backbones} backbones, checkpoints of {len(runs)} runs and {len(results)} results of"
+        f" evaluations deleted, {_megabytes(freed)}"
+    )
+
+
+def _delete(paths: list[Path]) -> list[int]:
+    """Delete files and folders that no process has locked; give the bytes of those that are gone."""
+    sizes = []
+    for path in paths:
+        with locks.held(path) as is_ours, suppress(OSError):  # Windows keeps what a process has open
+            size = cache_folder.size(path)
+            if is_ours:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                sizes.append(size)
+    return sizes
+
+
+def _line(name: str, count: int, unit: str, size: int) -> str:
+    return f"{name:<16}  {count:>11,} {unit:<7}  {_megabytes(size):>12}"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
+def main() -> None:
+    args = cli.arguments(
+        __doc__,
+        with_params=False,
+        options={"--clear": {"action": "store_true", "help": "delete what no process uses"}},
+    )
+    if args.clear:
+        clear()
+    else:
+        show()
+
+
+if __name__ == "__main__":
+    cli.run(main)
