@@ -20,21 +20,21 @@ def held(target: Path) -> Iterator[bool]:
     The lock is a file in the cache folder, so that nothing lies beside `target`. Where that folder cannot be written,
     nothing is locked, and a warning says so.
     """
+    is_ours = True
     with ExitStack() as stack:
         try:
             path = file(target)
             path.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(FileLock(path, timeout=0))
         except Timeout:
-            yield False
-            return
+            is_ours = False
         except (OSError, HeadstartError) as error:
             print(
                 f"warning: {target} is not locked ({one_line(error)}); start nothing else that writes it, or set"
                 " HEADSTART_CACHE to a folder that can be written",
                 file=sys.stderr,
             )
-        yield True
+        yield is_ours
 
 
 def file(target: Path) -> Path:
@@ -46,5 +46,5 @@ def file(target: Path) -> Path:
 def clear() -> None:
     """Delete the lock files that no process holds."""
     for path in cache_folder.entries("locks"):
-        with suppress(OSError), FileLock(path, timeout=0):  # where another process holds it, too
+        with suppress(OSError), FileLock(path, timeout=0):  # filelock's Timeout is an OSError
             path.unlink()
