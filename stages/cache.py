@@ -15,7 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from stages.common import cache_folder, cli, locks, run_stats
+from stages.common.cache_folder import Part
 from stages.extraction import row_cache
+
+UNITS: dict[Part, str] = {"checkpoints": "runs", "evaluations": "results"}
 
 
 def show() -> None:
@@ -23,7 +26,7 @@ def show() -> None:
     for fingerprint, rows, size, used in row_cache.info():
         day = time.strftime("%Y-%m-%d %H:%M", time.localtime(used))
         print(_line(fingerprint[:16], rows, "rows", size), f" last used {day}")
-    for part, unit in (("checkpoints", "runs"), ("evaluations", "results")):
+    for part, unit in UNITS.items():
         print(_line(part, len(cache_folder.entries(part)), unit, cache_folder.size(cache_folder.folder(part))))
     log = run_stats.log_file()
     runs = log.read_bytes().count(b"\n") if log.exists() else 0
@@ -35,7 +38,7 @@ def show() -> None:
 def clear() -> None:
     """Delete what no process uses, and print how much that was."""
     backbones, freed = row_cache.clear()
-    runs, results = (_delete(cache_folder.entries(part)) for part in ("checkpoints", "evaluations"))
+    runs, results = (_delete(cache_folder.entries(part)) for part in UNITS)
     locks.clear()
     freed += sum(runs) + sum(results)
     print(
