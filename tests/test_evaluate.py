@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tests.conftest import ROOT, contents, make_project, run, set_params, stage
+from tests.projects import ROOT, contents, make_project, run, set_params, stage
 
 TFIDF: dict[str, object] = {
     "prepare__data": "data/rows.csv",

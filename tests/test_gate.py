@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.conftest import contents, git, make_project, run, set_params, stage
+from tests.projects import contents, git, make_project, run, set_params, stage
 
 SETTINGS: dict[str, object] = {
     "prepare__data": "data/rows.csv",

@@ -14,7 +14,7 @@ from stages.backbones.text import TextEncoder, padded_length
 from stages.common.errors import HeadstartError
 from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
 from tests.backbones.text_backbones import CPU, REVISION, TEXTS, load, settings
-from tests.conftest import MINILM
+from tests.projects import MINILM
 
 
 def spec(folder: Path | str, **changes: Any) -> BackboneParams:

@@ -9,7 +9,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from stages.common.errors import HeadstartError
 from stages.common.params import BackboneParams
 from tests.backbones.text_backbones import CPU, TEXTS, load, settings
-from tests.conftest import MINILM, ROOT
+from tests.projects import MINILM, ROOT
 
 
 def test_tfidf_is_that_of_scikit_learn_and_survives_saving(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torchvision
 from torch import nn
 
 from stages.backbones.torchvision import without_classifier
-from tests.conftest import ROOT
+from tests.projects import ROOT
 
 MODELS = torchvision.models.list_models(module=torchvision.models)
 

@@ -6,7 +6,7 @@ from typing import Any
 from stages import backbones
 from stages.backbones import hub
 from stages.common.params import ExtractParams, RuntimeParams
-from tests.conftest import MINILM
+from tests.projects import MINILM
 
 TEXTS = ["i love this product", "this is terrible", "awful", "the best movie is a great good bad product i hate"]
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from tests.benchmarks.photos import measure
 from tests.benchmarks.synthetic import make_tiny_project, write_texts
-from tests.conftest import run, set_params
+from tests.projects import run, set_params
 
 ROUNDS = 3
 

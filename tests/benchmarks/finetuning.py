@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from tests.conftest import STAGES, make_project, set_params, stage
+from tests.projects import STAGES, make_project, set_params, stage_process
 
 FEW: dict[str, Any] = {
     "method": "full",
@@ -69,7 +69,7 @@ def main() -> None:
             set_params(project, budget__seed=seed, finetune__seed=seed, prepare__seed=seed)
             for name in STAGES:
                 start = time.perf_counter()
-                done = stage(project, name)
+                done = stage_process(project, name)
                 if name == "finetune":
                     seconds = time.perf_counter() - start
                     print(done.stdout.strip())

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.conftest import make_project, run, set_params
+from tests.projects import make_project, run, set_params
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.benchmarks.photos import measure
 from tests.benchmarks.synthetic import make_tiny_project, write_texts
-from tests.conftest import run
+from tests.projects import run
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.conftest import ROOT
+from tests.projects import ROOT
 
 PARAMS = """
 prepare: {{data: {photos}, input: image, label: label}}

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.benchmarks.synthetic import write_encoder, write_texts
-from tests.conftest import make_project, run, set_params
+from tests.projects import make_project, run, set_params
 
 
 def main() -> None:

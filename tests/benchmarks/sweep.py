@@ -15,7 +15,7 @@ from pathlib import Path
 from sklearn.linear_model import LogisticRegression
 
 from stages.tables import features
-from tests.conftest import make_project, run, set_params
+from tests.projects import make_project, run, set_params
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import csv
 import random
 from pathlib import Path
 
-from tests.conftest import make_project, make_tiny_encoder, set_params
+from tests.projects import make_project, make_tiny_encoder, set_params
 
 WORDS = [f"{first}{second}" for first in "bdfgklmnprst" for second in ("a", "e", "i", "o", "u", "an", "en", "in", "on")]
 

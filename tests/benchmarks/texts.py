@@ -19,7 +19,7 @@ from pyarrow import csv
 from stages import backbones
 from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
 from tests.benchmarks import pair
-from tests.conftest import MINILM, REVISION
+from tests.projects import MINILM, REVISION
 
 
 def ours(texts: list[str], device: str = "cpu") -> Callable[[], np.ndarray]:

@@ -5,7 +5,7 @@ import yaml
 
 from stages.common import params
 from stages.common.errors import HeadstartError
-from tests.conftest import ROOT
+from tests.projects import ROOT
 
 DEFAULT = (ROOT / "params.yaml").read_text()
 

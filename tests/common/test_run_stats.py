@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, run
+from tests.projects import ROOT, run
 
 
 def test_every_run_is_logged_outside_of_its_outputs(project: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from stages.evaluation import report
-from tests.conftest import make_project, set_params, stage
+from tests.projects import make_project, set_params, stage
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 HOSTILE = "</script><script>window.harmed = 1</script><img src=x onerror='window.harmed = 1'> <b>great</b> & \u2028"
@@ -157,8 +157,8 @@ def test_what_it_says_is_what_was_measured(evaluation: Path, browser: Browser) -
     assert page.locator("#suspect-table tbody tr").count() == sum(found["label_errors"].values())
 
 
-@pytest.mark.alone
-def test_ten_thousand_test_rows_open_at_once(tmp_path: Path, browser: Browser) -> None:
+@pytest.mark.slow
+def test_ten_thousand_test_rows_open_at_once(tmp_path: Path, evaluation: Path, browser: Browser) -> None:
     table = texts(tmp_path, 300, 10_000, 60)
     columns = {"prepare__label": "label", "prepare__split": "split", "evaluate__repeats": 1}
     path = evaluated(tmp_path / "project", prepare__data=str(table), **columns, **TFIDF) / "report.html"
@@ -166,7 +166,7 @@ def test_ten_thousand_test_rows_open_at_once(tmp_path: Path, browser: Browser) -
     opened = Opened(browser, path)
     opened.page.uncheck("#row-mistakes")
     assert opened.count() == 10_000 and opened.problems == []
-    assert opened.seconds < 2
+    assert opened.seconds < 10 * Opened(browser, evaluation / "report.html").seconds, "which has 90 rows"
 
 
 def test_images_are_thumbnails(tmp_path: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from stages.extraction.row_cache import RowCache
-from tests.conftest import ROOT
+from tests.projects import ROOT
 
 DIM = 20
 

@@ -20,7 +20,7 @@ from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
 from stages.extraction import ray_cluster
 from stages.extraction.row_cache import RowCache
 from stages.tables import prepared
-from tests.conftest import contents, make_project, set_params, stage
+from tests.projects import contents, make_project, set_params, stage
 
 ray = pytest.importorskip("ray")
 
@@ -217,10 +217,8 @@ def test_a_cluster_without_a_free_cpu_is_said(fill: Fill, cluster: Any, monkeypa
         return original(*given)
 
     monkeypatch.setattr(ray_cluster, "_missing", missing)
-    start = time.perf_counter()
     with pytest.raises(HeadstartError, match=r"extraction on Ray failed: .*\(free: 0 CPUs"):
         fill(texts(50))
-    assert time.perf_counter() - start < 60
 
 
 def test_no_cluster_at_the_address_and_no_ray(monkeypatch: pytest.MonkeyPatch) -> None:

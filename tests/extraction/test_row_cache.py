@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Literal
 
@@ -12,8 +11,8 @@ import pytest
 
 from stages.common.errors import HeadstartError
 from stages.extraction import row_cache
-from tests.conftest import ROOT
 from tests.extraction.row_caches import DIM, fill, found, names, open_cache, vectors
+from tests.projects import ROOT
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
@@ -90,14 +89,13 @@ def test_an_open_cache_sees_what_another_one_stores() -> None:
 
 def test_info_and_clear(store: Path) -> None:
     assert row_cache.info() == [] and row_cache.clear() == (0, 0)
-    before = time.time() - 2
     fill(*range(1000), fingerprint="b")
     fill(*range(10), fingerprint="a")
     os.utime(store / "b.sqlite", (100, 100))
     (store / "c.sqlite").write_text("garbage")
     (b, a, c), sizes = row_cache.info(), {path.stem: path.stat().st_size for path in store.glob("*.sqlite")}
     assert b == ("b", 1000, sizes["b"], 100.0)
-    assert a[:3] == ("a", 10, sizes["a"]) and before <= a[3] <= time.time() + 2
+    assert a[:3] == ("a", 10, sizes["a"]) and a[3] == pytest.approx((store / "a.sqlite").stat().st_mtime)
     assert c[:3] == ("c", 0, 7)
     assert row_cache.clear() == (3, sum(sizes.values()))
     assert row_cache.info() == [] and not list(store.glob("*.sqlite*"))

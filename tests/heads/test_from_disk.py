@@ -8,7 +8,7 @@ from stages.common import cache_folder, params
 from stages.heads import choosing, estimators, from_disk, persistence
 from stages.tables import features
 from stages.train_head import train_head
-from tests.conftest import ROOT
+from tests.projects import ROOT
 
 SETTINGS = params.TrainHeadParams(C=(0.1, 1.0), folds=3)
 

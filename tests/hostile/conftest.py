@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import make_project, set_params
+from tests.projects import make_project, set_params
 
 
 @pytest.fixture

@@ -6,10 +6,6 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from tests.hostile.verbs import run
-
-TORCH_MEMORY = 8 * 2**30  # bytes of address space, of which importing torch takes the most
-
 
 def edit(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
@@ -28,7 +24,3 @@ def cut(path: Path) -> None:
 
 def endless_header(path: Path) -> None:
     path.write_bytes(struct.pack("<Q", 2**62) + path.read_bytes()[8:])
-
-
-def extract(project: Path) -> Any:
-    return run(project, "stages.extract", "data/prepared", "data/features", memory=TORCH_MEMORY)

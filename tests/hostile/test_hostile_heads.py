@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from tests.conftest import make_evaluated, set_params, stage
+from tests.conftest import copy
 from tests.hostile.harm import Harm, cut, edit, endless_header
-from tests.hostile.verbs import refused, run
+from tests.hostile.verbs import Way, refused, ways
+from tests.projects import set_params, stage
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def heads(reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a logistic head in data/head, and one that is not linear in data/knn."""
-    project = make_evaluated(tmp_path_factory.mktemp("heads") / "project")
+    project = copy(reproduced, tmp_path_factory.mktemp("heads") / "project")
     set_params(project, train_head__kind="knn")
     stage(project, "train_head", "data/features", "data/knn")
     (project / "new.csv").write_text("text\nbuy this\n")
@@ -112,27 +113,27 @@ TAMPERED: dict[str, tuple[str, Callable[[Path], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("what", TAMPERED)
-def test_heads_that_are_refused(trained: Path, what: str) -> None:
-    name, harm, words = TAMPERED[what]
-    kept = trained / f"{name}-as-it-was"
-    shutil.copytree(trained / "data" / name, kept)
+@pytest.mark.parametrize(("case", "way"), ways(TAMPERED, large=["an archive of zeros"]))
+def test_heads_that_are_refused(heads: Path, case: str, way: Way) -> None:
+    name, harm, words = TAMPERED[case]
+    kept = heads / f"{name}-as-it-was"
+    shutil.copytree(heads / "data" / name, kept)
     try:
-        harm(trained / "data" / name)
-        refused(run(trained, "stages.predict", f"data/{name}", "new.csv", "out.parquet"), words)
-        assert not (trained / "harmed").exists() and not (trained / "out.parquet").exists()
+        harm(heads / "data" / name)
+        refused(way(heads, "predict", f"data/{name}", "new.csv", "out.parquet"), words)
+        assert not (heads / "harmed").exists() and not (heads / "out.parquet").exists()
     finally:
-        shutil.rmtree(trained / "data" / name)
-        kept.rename(trained / "data" / name)
+        shutil.rmtree(heads / "data" / name)
+        kept.rename(heads / "data" / name)
         for left in ("harmed", "out.parquet"):
-            (trained / left).unlink(missing_ok=True)
+            (heads / left).unlink(missing_ok=True)
 
 
-def test_a_stale_head_is_refused_with_the_stage_to_rerun(trained: Path) -> None:
-    set_params(trained, extract__normalize=False)
-    stage(trained, "extract", "data/prepared", "data/other")
+def test_a_stale_head_is_refused_with_the_stage_to_rerun(heads: Path) -> None:
+    set_params(heads, extract__normalize=False)
+    stage(heads, "extract", "data/prepared", "data/other")
     done = stage(
-        trained, "evaluate", "data/prepared", "data/other", "data/head", "data/finetuned", "data/new", check=False
+        heads, "evaluate", "data/prepared", "data/other", "data/head", "data/finetuned", "data/new", check=False
     )
     refused(
         done, "data/head was trained on features of another backbone than data/other holds; run `dvc repro train_head`"

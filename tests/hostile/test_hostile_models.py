@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from tests.conftest import make_project, set_params, stage
-from tests.hostile.harm import Harm, cut, edit, endless_header, extract
-from tests.hostile.verbs import refused
+from tests.hostile.harm import Harm, cut, edit, endless_header
+from tests.hostile.verbs import Way, here, refused, ways
+from tests.projects import make_project, set_params, stage
 
 
 def pickled(folder: Path) -> None:
@@ -83,12 +83,12 @@ def model(prepared: Path, tiny_encoder: Path, tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("what", MODELS)
-def test_models_that_are_refused(prepared: Path, model: Path, what: str) -> None:
-    harm, words = MODELS[what]
+@pytest.mark.parametrize(("case", "way"), ways(MODELS, large=["a billion hidden units"]))
+def test_models_that_are_refused(prepared: Path, model: Path, case: str, way: Way) -> None:
+    harm, words = MODELS[case]
     harm(model)
     try:
-        refused(extract(prepared), words)
+        refused(way(prepared, "extract"), words)
         assert not (prepared / "harmed").exists() and not (prepared / "data/features").exists()
     finally:
         shutil.rmtree(prepared / "data/features", ignore_errors=True)
@@ -97,7 +97,7 @@ def test_models_that_are_refused(prepared: Path, model: Path, what: str) -> None
 @pytest.mark.parametrize("harm", [remote_code, remote_tokenizer])
 def test_code_beside_a_model_is_not_run(prepared: Path, model: Path, harm: Callable[[Path], None]) -> None:
     harm(model)
-    done = extract(prepared)
+    done = here(prepared, "extract")
     assert done.returncode == 0, done.stderr
     assert not (prepared / "harmed").exists()
     shutil.rmtree(prepared / "data/features")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.hostile.verbs import refused, run
+from tests.hostile.verbs import Way, refused, ways
 
 
 def bomb(section: str) -> str:
@@ -27,12 +27,12 @@ PARAMS = {
 }
 
 
-@pytest.mark.parametrize("what", PARAMS)
-def test_settings_that_are_refused(project: Path, what: str) -> None:
-    content, words = PARAMS[what]
+@pytest.mark.parametrize(("case", "way"), ways(PARAMS, large=[name for name in PARAMS if "bomb" in name]))
+def test_settings_that_are_refused(project: Path, case: str, way: Way) -> None:
+    content, words = PARAMS[case]
     settings = yaml.safe_load((project / "params.yaml").read_text())
     del settings["train_head"]
     text = yaml.safe_dump(settings) + content + "\n"
     (project / "params.yaml").write_bytes(text.encode(errors="surrogateescape"))
-    refused(run(project, "stages.prepare", "data/prepared"), words)
+    refused(way(project, "prepare"), words)
     assert not (project / "harmed").exists()

@@ -1,6 +1,7 @@
 """Tables that prepare refuses in one sentence and in bounded memory."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import set_params
-from tests.hostile.verbs import refused, run
+from tests.hostile.verbs import Way, refused, ways
+from tests.projects import set_params
 
 
 def gigabyte_line(path: Path) -> None:
@@ -69,10 +70,13 @@ REFUSED: dict[str, tuple[str, Callable[[Path], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("what", REFUSED)
-def test_tables_that_are_refused(project: Path, what: str) -> None:
-    name, make, words = REFUSED[what]
+LARGE = [name for name in REFUSED if re.search("gigabyte|never closed|million|2 GB|device", name)]
+
+
+@pytest.mark.parametrize(("case", "way"), ways(REFUSED, large=LARGE))
+def test_tables_that_are_refused(project: Path, case: str, way: Way) -> None:
+    name, make, words = REFUSED[case]
     make(project / "data" / name)
     set_params(project, prepare__data=f"data/{name}")
-    refused(run(project, "stages.prepare", "data/prepared"), words)
+    refused(way(project, "prepare"), words)
     assert not (project / "data/prepared").exists() and not list((project / "data").glob(".*.tmp"))

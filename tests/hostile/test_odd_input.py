@@ -8,8 +8,8 @@ from typing import Any
 
 from PIL import Image
 
-from tests.conftest import set_params
-from tests.hostile.verbs import run
+from tests.hostile.verbs import limited
+from tests.projects import set_params
 
 
 def many_columns(path: Path) -> None:
@@ -21,7 +21,7 @@ def prepared(project: Path, lines: list[str]) -> dict[str, Any]:
     """summary.json of a table that is fine."""
     (project / "data/rows.csv").write_text("\n".join(["text,label", *lines]) + "\n")
     set_params(project, prepare__data="data/rows.csv")
-    done = run(project, "stages.prepare", "data/prepared")
+    done = limited(project, "prepare")
     assert done.returncode == 0, done.stderr
     return {**json.loads((project / "data/prepared/summary.json").read_text()), "said": done.stdout}
 
@@ -41,7 +41,7 @@ def test_nul_bytes_and_a_hundred_thousand_columns(project: Path) -> None:
     lines = [f"al\0so {number},{'ab'[number % 2]}" for number in range(60)]
     assert prepared(project, lines)["rows"] == 60
     many_columns(project / "data/rows.csv")
-    done = run(project, "stages.prepare", "data/prepared")
+    done = limited(project, "prepare")
     assert done.returncode == 0, done.stderr
 
 
@@ -53,7 +53,7 @@ def test_names_with_line_breaks_leading_dashes_and_loops(project: Path) -> None:
             Image.new("RGB", (20, 20), (shade, number, 0)).save(folder / label / f"-{number}\n.png")
     (folder / "-rf/loop").symlink_to(folder, target_is_directory=True)
     set_params(project, prepare__data=f"data/{folder.name}", backbone__family="pixels", backbone__name="rgb")
-    done = run(project, "stages.prepare", "data/prepared")
+    done = limited(project, "prepare")
     assert done.returncode == 0, done.stderr
     found = json.loads((project / "data/prepared/summary.json").read_text())
     assert found["rows"] == 40 and not list(project.rglob("harmed"))
@@ -73,6 +73,6 @@ def test_a_picture_that_is_something_else_too(project: Path) -> None:
     (project / "data/photos/a/archive.png").write_bytes(archive.getvalue())
     changes = {"backbone__family": "pixels", "backbone__name": "rgb", "prepare__max_rejected": 0.1}
     set_params(project, prepare__data="data/photos", **changes)
-    assert run(project, "stages.prepare", "data/prepared").returncode == 0
+    assert limited(project, "prepare").returncode == 0
     found = json.loads((project / "data/prepared/summary.json").read_text())
     assert found["left_out"]["unreadable"] == 1 and sum(found["kept"].values()) == 40

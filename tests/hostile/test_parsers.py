@@ -21,7 +21,7 @@ from stages.common.errors import HeadstartError
 from stages.comparison import stored
 from stages.heads import model_card
 from stages.tables import features, shards
-from tests.conftest import ROOT, make_evaluated
+from tests.projects import ROOT
 
 OFTEN = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("1e999")
@@ -74,12 +74,6 @@ def edited(draw: Draw, content: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project in which every stage ran."""
-    return make_evaluated(tmp_path_factory.mktemp("parsers") / "project")
-
-
-@pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
     """A folder that all examples of a test write to."""
     with tempfile.TemporaryDirectory() as folder:
@@ -129,8 +123,8 @@ def test_settings(place: Path) -> None:
     parse()
 
 
-def test_model_json(place: Path, evaluated: Path) -> None:
-    written = (evaluated / "data/head/model.json").read_bytes()
+def test_model_json(place: Path, reproduced: Path) -> None:
+    written = (reproduced / "data/head/model.json").read_bytes()
 
     @OFTEN
     @given(
@@ -145,8 +139,8 @@ def test_model_json(place: Path, evaluated: Path) -> None:
     parse()
 
 
-def test_shards_and_feature_tables(place: Path, evaluated: Path) -> None:
-    written = (evaluated / "data/features/test/part-00000.parquet").read_bytes()
+def test_shards_and_feature_tables(place: Path, reproduced: Path) -> None:
+    written = (reproduced / "data/features/test/part-00000.parquet").read_bytes()
     (place / "test").mkdir(exist_ok=True)
 
     @OFTEN
@@ -161,8 +155,8 @@ def test_shards_and_feature_tables(place: Path, evaluated: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "predictions.parquet"])
-def test_evaluations(place: Path, evaluated: Path, name: str) -> None:
-    files = {path.name: path.read_bytes() for path in (evaluated / "data/evaluation").iterdir() if path.is_file()}
+def test_evaluations(place: Path, reproduced: Path, name: str) -> None:
+    files = {path.name: path.read_bytes() for path in (reproduced / "data/evaluation").iterdir() if path.is_file()}
 
     @OFTEN
     @given(st.binary(max_size=200) | changed(files[name]))

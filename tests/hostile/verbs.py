@@ -1,20 +1,46 @@
-"""Run a verb on hostile input in bounded memory."""
+"""Run a verb on hostile input: in this process, or as a process whose memory is limited."""
 
-import subprocess
-import sys
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
-from tests import conftest
+import pytest
+
+from tests.projects import Done, stage, stage_process
 
 MEMORY = 3 * 2**30  # bytes of address space; a limit on what a hostile input can make a verb take
+TORCH_MEMORY = 8 * 2**30  # of which importing torch takes the most
 
 
-def run(project: Path, *command: str, memory: int = MEMORY) -> subprocess.CompletedProcess[str]:
-    """Run a verb with its memory limited."""
-    return conftest.run(project, sys.executable, "-m", *command, check=False, memory=memory)
+Way = Callable[..., Done]
 
 
-def refused(done: subprocess.CompletedProcess[str], words: str) -> None:
-    """One sentence on stderr, and exit code 1."""
+def here(project: Path, name: str, *arguments: str) -> Done:
+    """Run a verb in this process, which takes no time to start."""
+    return stage(project, name, *arguments, check=False)
+
+
+def limited(project: Path, name: str, *arguments: str) -> Done:
+    """Run a verb as a process with its memory limited."""
+    memory = TORCH_MEMORY if name == "extract" else MEMORY
+    return stage_process(project, name, *arguments, check=False, memory=memory)
+
+
+def ways(cases: Collection[str], *, large: Collection[str] = ()) -> list[Any]:
+    """Parameters (case, way to run a verb) of a test: in this process, and slowly with limited memory.
+
+    Args:
+        large: cases that could fill the memory, and so are tried with limited memory only.
+    """
+    unlimited = [pytest.param(case, here, id=case) for case in cases if case not in large]
+    marks = [() if case in large else pytest.mark.slow for case in cases]
+    return unlimited + [
+        pytest.param(case, limited, id=f"{case}, in little memory", marks=mark)
+        for case, mark in zip(cases, marks, strict=True)
+    ]
+
+
+def refused(done: Done, words: str) -> None:
+    """Check for one sentence on stderr, and exit code 1."""
     assert done.returncode == 1, done.stderr
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and words in done.stderr, done.stderr

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import git, make_project, make_tiny_encoder, run, set_params
+from tests.projects import git, make_project, make_tiny_encoder, run, set_params
 
 
 @pytest.fixture

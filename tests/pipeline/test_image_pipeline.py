@@ -1,30 +1,22 @@
-"""Photos and digits through all five stages."""
+"""The stages and predict on images."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
 from stages.common.params import RuntimeParams
 from stages.finetuning import classifier as classifiers
 from stages.heads import linear_layer, loading, model_card
 from stages.tables import features
 from tests.backbones.image_backbones import make_vision_encoder
-from tests.conftest import RANDOM_SQUEEZENET, ROOT, contents, make_project, run, set_params
 from tests.pictures import png
+from tests.projects import RANDOM_SQUEEZENET, Verb, contents, run, set_params
 
-Verb = Callable[..., subprocess.CompletedProcess[str]]
 CPU = RuntimeParams(device="cpu")
-SHARED = Path(os.environ.get("HEADSTART_SHARED", ROOT.parent / "shared"))
 
 
 @pytest.fixture
@@ -155,54 +147,3 @@ def test_a_fine_tuned_backbone_is_the_start_of_the_next_task(digits: Path, verb:
     assert "didn't change, skipping" not in run(digits, "dvc", "repro", "extract").stdout.replace(
         "Stage 'prepare' didn't change, skipping", ""
     )
-
-
-def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
-    """Peak memory of prepare and extract at 20,000 images, against 2,000."""
-    peaks: dict[str, list[int]] = {"prepare": [], "extract": []}
-    for rows in (2_000, 20_000):
-        project = make_project(tmp_path / str(rows))
-        pictures = [png(number, (8, 8)) for number in range(rows)]
-        table = pa.table({"image": pictures, "label": [str(number % 2) for number in range(rows)]})
-        pq.write_table(table, project / "data/rows.parquet", row_group_size=1_000)
-        set_params(
-            project,
-            prepare__data="data/rows.parquet",
-            prepare__input="image",
-            prepare__label="label",
-            backbone__family="torchvision",
-            backbone__name="squeezenet1_1",
-            backbone__weights="random",
-            extract__image_size=24,
-            runtime__device="cpu",
-        )
-        for verb, paths in (("prepare", "data/prepared"), ("extract", "data/prepared data/features")):
-            code = (
-                f"import resource, runpy, sys; sys.argv = ['x', *{paths!r}.split()];"
-                f"runpy.run_module('stages.{verb}', run_name='__main__');"
-                "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
-            )
-            peaks[verb].append(int(run(project, sys.executable, "-c", code).stderr.split()[-1]))
-    for verb, (small, large) in peaks.items():
-        assert large < 1.2 * small, f"{verb}: {small} -> {large} KiB"
-
-
-@pytest.mark.shared
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the photos and weights beside the project")
-def test_ants_and_bees_on_real_weights(project: Path) -> None:
-    """SqueezeNet pretrained on ImageNet, 245 photos to train on: at least 0.90 frozen, 0.92 fine-tuned on 153."""
-    photos = project / "data/photos"
-    for given, split in (("train", "train"), ("val", "test")):
-        shutil.copytree(SHARED / "data/hymenoptera" / given, photos / split)
-    shutil.copy(SHARED / "weights/squeezenet1_1-imagenet.safetensors", project / "data/pretrained/imagenet.safetensors")
-    content = yaml.safe_load((project / "params.yaml").read_text())
-    content["prepare"] |= {"data": "data/photos", "validation": 0}
-    content["backbone"] |= {"family": "torchvision", "name": "squeezenet1_1", "revision": None}
-    content["backbone"]["weights"] = "data/pretrained/imagenet.safetensors"
-    content["finetune"]["method"] = "full"
-    (project / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    run(project, "dvc", "repro")
-    report = json.loads((project / "data/evaluation/metrics.json").read_text())
-    assert report["test_rows"] == 153
-    assert report["head"]["accuracy"] >= 0.90
-    assert report["finetuned"]["accuracy"] >= 0.92

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import QUICK, make_project, set_params
 from tests.pipeline import servers
+from tests.projects import ran, set_params
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,6 @@ class Team:
         return member
 
 
-@pytest.fixture(scope="module")
-def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose pipeline ran."""
-    project = make_project(tmp_path_factory.mktemp("sharing") / "project")
-    set_params(project, **QUICK)
-    Clone(project, servers.Remote("", lambda _: None)).run("dvc", "repro", "-q")
-    return project
-
-
 @pytest.fixture(scope="module", params=["directory", "ssh", "s3"])
 def team(request: pytest.FixtureRequest, reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     """The project pushed: its history to the bare repository, its artifacts to the remote."""
@@ -113,8 +104,7 @@ def test_a_change_pulls_only_what_it_needs(team: Team, tmp_path: Path) -> None:
     set_params(second.folder, train_head__C=[3])
     replaced = {hash_of(second, "train_head", "data/head")}
     done = second.run("dvc", "repro", "--pull", "--allow-missing")
-    ran = [line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")]
-    assert ran == ["train_head", "finetune", "evaluate"], done.stdout
+    assert ran(done) == ["train_head", "finetune", "evaluate"], done.stdout
     assert not replaced & second.cached(), "the head that is replaced was not pulled"
     assert not (second.folder / "data/prepared/rejected.parquet").exists(), "no stage that ran reads it"
 
@@ -124,8 +114,7 @@ def test_a_revision_without_its_lock_comes_back_from_the_run_cache(team: Team, t
     (second.folder / "dvc.lock").unlink()
     second.run("dvc", "pull", "--run-cache", "--allow-missing", check=False)
     done = second.run("dvc", "repro", "--pull")
-    ran = [line for line in done.stdout.splitlines() if line.startswith("Running stage")]
-    assert ran == ["Running stage 'evaluate':"], "its metrics.json lies in Git, and so it is not in the run cache"
+    assert ran(done) == ["evaluate"], "its metrics.json lies in Git, and so it is not in the run cache"
     assert second.run("git", "status", "--short").stdout == "", "dvc.lock is as it was"
 
 

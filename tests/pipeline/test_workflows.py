@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import NO_HUB, QUICK, ROOT, git, make_project, set_params
+from tests.projects import NO_HUB, QUICK, ROOT, git, make_project, set_params
 
 GITHUB = ROOT / ".github/workflows"
 GITLAB = ROOT / ".gitlab-ci.yml"

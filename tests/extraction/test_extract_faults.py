@@ -1,6 +1,5 @@
-"""Extraction with the row cache: only what is new is computed, whatever happened to the run before."""
+"""Extraction that is killed, runs beside others, or meets a damaged cache or a full disk."""
 
-import csv
 import os
 import random
 import re
@@ -9,18 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-from PIL import Image
-
 from stages.extraction import row_cache
-from stages.tables import features
-from stages.tables.prepared import SPLITS
-from tests.conftest import MINILM, RANDOM_SQUEEZENET, REVISION, ROOT, set_params
-
-Verb = Callable[..., subprocess.CompletedProcess[str]]
+from tests.extraction.grown_tables import from_cache, table, use_rows
+from tests.projects import MINILM, ROOT, Verb, set_params
 
 # Runs extract with windows of 16 rows, and writes down how many rows were computed, as they are.
 OBSERVED = """
@@ -38,125 +30,6 @@ def observed(self, inputs):
 Encoder.stream = observed
 cli.run(extract.main)
 """
-
-
-@pytest.fixture(autouse=True)
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The row cache of this test."""
-    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache/rows"
-
-
-@pytest.fixture
-def reviews(project: Path) -> list[list[str]]:
-    """The rows of the demo data, without their header."""
-    with (project / "data/reviews.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.reader(file))[1:]
-
-
-def use_rows(project: Path, verb: Verb, rows: list[list[str]], backbone: str) -> None:
-    with (project / "data/rows.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([["text", "category", "sentiment"], *rows])
-    revision = REVISION if backbone == MINILM else None
-    set_params(
-        project,
-        prepare__data="data/rows.csv",
-        backbone__name=backbone,
-        backbone__revision=revision,
-        extract__max_length=64,
-        runtime__device="cpu",
-    )
-    verb("prepare")
-
-
-def table(project: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(project)): path.read_bytes() for path in (project / "data/features").rglob("*.parquet")
-    }
-
-
-def from_cache(done: subprocess.CompletedProcess[str]) -> tuple[int, int]:
-    """Rows of the table, and those of them that were not computed."""
-    found = re.search(r"extract: ([\d,]+) rows(?: \(([\d,]+) from the cache\))?", done.stdout)
-    assert found, done.stdout
-    total, cached = (int((each or "0").replace(",", "")) for each in found.groups())
-    return total, cached
-
-
-@pytest.mark.parametrize("backbone", [MINILM, "tiny"])
-def test_a_grown_table_equals_a_fresh_one_bit_for_bit(
-    project: Path, verb: Verb, reviews: list[list[str]], tiny_encoder: Path, backbone: str
-) -> None:
-    name = backbone if backbone == MINILM else str(tiny_encoder)
-    use_rows(project, verb, reviews[:250], name)
-    assert from_cache(verb("extract")) == (250, 0)
-    for rows in (251, 270, 300):  # one row alone, a few, and more
-        use_rows(project, verb, reviews[:rows], name)
-        total, cached = from_cache(verb("extract"))
-        assert total == rows and cached == {251: 250, 270: 251, 300: 270}[rows]
-    grown = table(project)
-    set_params(project, runtime__row_cache=False)
-    assert from_cache(verb("extract")) == (300, 0)
-    assert table(project) == grown
-
-
-def test_going_back_to_an_earlier_backbone_computes_nothing(
-    project: Path, verb: Verb, reviews: list[list[str]], tiny_encoder: Path
-) -> None:
-    use_rows(project, verb, reviews[:60], str(tiny_encoder))
-    verb("extract")
-    first = table(project)
-    set_params(project, extract__pooling="cls")
-    assert from_cache(verb("extract")) == (60, 0)
-    assert table(project) != first
-    set_params(project, extract__pooling="mean")
-    assert from_cache(verb("extract")) == (60, 60)
-    assert table(project) == first
-
-
-def test_labels_and_splits_are_not_cached(
-    project: Path, verb: Verb, reviews: list[list[str]], tiny_encoder: Path
-) -> None:
-    use_rows(project, verb, reviews[:60], str(tiny_encoder))
-    verb("extract")
-    set_params(project, prepare__label="sentiment", prepare__seed=3)
-    verb("prepare")
-    assert from_cache(verb("extract")) == (60, 60)
-    labels = {label for split in SPLITS for label in features.read(project / "data/features", split).labels}
-    assert labels == {row[2] for row in reviews[:60]}
-
-
-def test_images_are_kept_by_what_prepare_packed(project: Path, verb: Verb) -> None:
-    for row in range(40):
-        path = project / f"data/pictures/{row % 2}/{row}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.effect_noise((16, 16), 20 + row).save(path)
-    set_params(
-        project,
-        prepare__data="data/pictures",
-        prepare__max_side=None,
-        runtime__device="cpu",
-        **RANDOM_SQUEEZENET,
-    )
-    verb("prepare")
-    total, cached = from_cache(verb("extract"))
-    assert cached == 0
-    assert from_cache(verb("extract")) == (total, total)
-    set_params(project, prepare__max_side=8)  # shrunk, the same picture is another input
-    verb("prepare")
-    assert from_cache(verb("extract"))[1] == 0
-
-
-def test_the_cache_can_be_switched_off(
-    project: Path, verb: Verb, reviews: list[list[str]], tiny_encoder: Path, store: Path
-) -> None:
-    use_rows(project, verb, reviews[:60], str(tiny_encoder))
-    set_params(project, runtime__row_cache=False)
-    verb("extract")
-    assert not store.exists()
-    set_params(project, runtime__row_cache=True)
-    verb("extract")
-    assert from_cache(verb("extract")) == (60, 60)
 
 
 def test_a_damaged_cache_is_told_and_computed_again(

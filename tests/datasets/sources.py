@@ -1,0 +1,21 @@
+"""Compare what was fetched."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def pixels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def lines_printed(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What was printed, less what it took."""
+    return re.sub(r", in [0-9.]+ s, [0-9.]+ GB$", "", capsys.readouterr().out, flags=re.MULTILINE).splitlines()

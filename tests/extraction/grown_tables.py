@@ -1,0 +1,37 @@
+"""Tables that grow, and what extract computed of them."""
+
+import csv
+import re
+import subprocess
+from pathlib import Path
+
+from tests.projects import MINILM, REVISION, Verb, set_params
+
+
+def use_rows(project: Path, verb: Verb, rows: list[list[str]], backbone: str) -> None:
+    with (project / "data/rows.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["text", "category", "sentiment"], *rows])
+    revision = REVISION if backbone == MINILM else None
+    set_params(
+        project,
+        prepare__data="data/rows.csv",
+        backbone__name=backbone,
+        backbone__revision=revision,
+        extract__max_length=64,
+        runtime__device="cpu",
+    )
+    verb("prepare")
+
+
+def table(project: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(project)): path.read_bytes() for path in (project / "data/features").rglob("*.parquet")
+    }
+
+
+def from_cache(done: subprocess.CompletedProcess[str]) -> tuple[int, int]:
+    """Rows of the table, and those of them that were not computed."""
+    found = re.search(r"extract: ([\d,]+) rows(?: \(([\d,]+) from the cache\))?", done.stdout)
+    assert found, done.stdout
+    total, cached = (int((each or "0").replace(",", "")) for each in found.groups())
+    return total, cached

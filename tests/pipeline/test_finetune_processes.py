@@ -1,0 +1,102 @@
+"""Fine-tuning as a process: kills, two processes, full disks, and the death of DVC."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stages.finetuning import checkpoints
+from tests.pipeline.faults import wait_for_end
+from tests.projects import Verb, contents, run, set_params
+
+
+@pytest.mark.parametrize(("method", "contrastive"), [("full", 0.0), ("lora", 1.0)])
+def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
+    trained: Path, verb: Verb, method: str, contrastive: float
+) -> None:
+    set_params(
+        trained,
+        finetune__method=method,
+        finetune__contrastive=contrastive,
+        finetune__token_dropout=0.2,
+        finetune__epochs=40,
+        finetune__patience=None,
+        runtime__checkpoint_steps=6,
+    )
+    verb("finetune")
+    whole = contents(trained / "data/finetuned")
+    runs = Path(os.environ["HEADSTART_CACHE"]) / "checkpoints"
+    assert not list(runs.iterdir()), "a run that ended leaves no checkpoints"
+    shutil.rmtree(trained / "data/finetuned")
+    for least in (1, 60):  # steps of 160
+        command = ["-m", "stages.finetune", "data/prepared", "data/features", "data/head", "data/finetuned"]
+        process = subprocess.Popen([sys.executable, *command], cwd=trained, stderr=subprocess.DEVNULL)
+        while process.poll() is None:
+            (run,) = runs.iterdir() if runs.exists() and list(runs.iterdir()) else (runs,)
+            last = checkpoints.latest(run)
+            if last and int(last.name.rpartition("-")[2]) >= least:
+                process.kill()
+            time.sleep(0.003)
+        assert process.wait() == -signal.SIGKILL
+    assert not (trained / "data/finetuned").exists()
+    done = verb("finetune")
+    assert "goes on from step" in done.stderr
+    assert contents(trained / "data/finetuned") == whole
+
+
+def test_two_processes_train_together(trained: Path) -> None:
+    set_params(trained, finetune__method="full", finetune__epochs=2)
+    stage = "stages.finetune data/prepared data/features data/head data/finetuned"
+    # What `accelerate launch` starts for several GPUs; for CPUs it would want MPI.
+    done = run(trained, *f"{sys.executable} -m torch.distributed.run --nproc_per_node 2 -m {stage}".split())
+    assert done.stdout.count("finetune: full") == 1 and "4 steps" in done.stdout
+    assert {"model.safetensors", "model.json"} <= contents(trained / "data/finetuned").keys()
+
+
+def test_weights_on_a_full_disk_are_one_sentence(trained: Path, verb: Verb, disk: Callable[[str], Path]) -> None:
+    set_params(trained, finetune__method="full", finetune__epochs=1)
+    inputs = ["data/prepared", "data/features", "data/head"]
+    for size in ("4k", "60k", "120k"):
+        folder = disk(f"size={size}")
+        done = verb("finetune", *inputs, str(folder / "out"), check=False)
+        assert done.returncode == 1, done.stderr
+        assert done.stderr.splitlines()[-1].startswith("error: the disk is full"), done.stderr
+        assert "Traceback" not in done.stderr and not list(folder.iterdir())
+
+
+def test_a_stage_ends_with_dvc(trained: Path, tiny_encoder: Path) -> None:
+    """Kill the parent of a stage that DVC started: the stage must not live on and write."""
+    set_params(trained, finetune__method="full", finetune__epochs=10_000)
+    stage = f"exec {sys.executable} -m stages.finetune data/prepared data/features data/head data/finetuned"
+    code = f"import subprocess; child = subprocess.Popen({stage!r}, shell=True)"
+    code += "; print(child.pid, flush=True); child.wait()"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=trained,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "DVC_STAGE": "finetune"},
+    )
+    assert parent.stdout
+    child = int(parent.stdout.readline())
+    while not list((trained / "data").glob(".finetuned*")):  # until it trains
+        assert alive(child)
+        time.sleep(0.05)
+    parent.kill()
+    wait_for_end(child)
+    parent.stdout.close()
+    assert not (trained / "data/finetuned").exists()
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except FileNotFoundError:
+        return False

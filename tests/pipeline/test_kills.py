@@ -1,0 +1,92 @@
+"""Runs that are killed or stopped at any moment, and two runs at once."""
+
+import os
+import random
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.faults import PATIENCE, run, stage, stage_of, start, wait_for_end
+from tests.projects import STAGES, contents, stage_command
+
+KILLS = 20
+
+
+@pytest.mark.slow
+def test_kills_at_any_moment_leave_the_next_run_the_same_dvc_lock(finished: Path) -> None:
+    """SIGKILL to the stage or to DVC itself, whose stage then has to end with it."""
+    lock = (finished / "dvc.lock").read_bytes()
+    chance = random.Random(0)
+    killed = 0
+    for number in range(KILLS):
+        name = list(STAGES)[number % len(STAGES)]
+        dvc = start(finished, "dvc", "repro", "--force", "--single-item", "--no-run-cache", name)
+        child = stage_of(dvc, name)
+        time.sleep(chance.uniform(0, 1.5))
+        dvc_too = number % 2 == 1
+        try:
+            os.kill(dvc.pid if dvc_too else child, signal.SIGKILL)
+        except ProcessLookupError:
+            continue  # had ended by itself
+        finally:
+            out = "".join(dvc.communicate())
+        wait_for_end(child)
+        killed += dvc.returncode != 0
+        after = run(finished, "dvc", "repro", "--no-run-cache")
+        assert (finished / "dvc.lock").read_bytes() == lock, f"{name}: {out}{after.stdout}"
+        assert not list((finished / "data").glob(".*")), name
+    assert killed >= KILLS / 2, "most of them hit"
+    assert "up to date" in run(finished, "dvc", "status").stdout
+
+
+def test_of_two_runs_at_once_one_is_told_so(finished: Path) -> None:
+    lock = (finished / "dvc.lock").read_bytes()
+    first = start(finished, "dvc", "repro", "--force")
+    stage_of(first, "prepare")
+    second = run(finished, "dvc", "repro", "--force", check=False)
+    assert second.returncode != 0 and re.search(r"[Ll]ock|is busy", second.stderr), second.stderr
+    # A stage by hand, past DVC's lock, waits for no one either.
+    by_hand = stage(finished, "prepare", check=False)
+    assert by_hand.returncode == 0 or "is being written by another process" in by_hand.stderr
+    out = "".join(first.communicate())
+    assert first.returncode == 0 or "being written by another process" in out, out
+    run(finished, "dvc", "repro")
+    assert (finished / "dvc.lock").read_bytes() == lock
+
+
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", STAGES)
+def test_sigterm_ends_a_stage_and_leaves_what_was(finished: Path, name: str, seed: int) -> None:
+    before = contents(finished / "data")
+    process = start(finished, *stage_command(name))
+    time.sleep(random.Random(f"{name} {seed}").uniform(0.1, 1.5))
+    process.terminate()
+    out = "".join(process.communicate(timeout=PATIENCE))
+    assert process.returncode in (0, 143, -signal.SIGTERM), out
+    assert "Traceback" not in out
+    assert not list((finished / "data").glob(".*"))
+    assert contents(finished / "data") == before
+
+
+def test_sigterm_does_not_wait_for_a_head_that_takes_long(finished: Path, tmp_path: Path) -> None:
+    """Fits run in threads, which nothing can interrupt."""
+    code = (
+        "import sys, time; from concurrent.futures import ThreadPoolExecutor; from pathlib import Path\n"
+        "from stages.common import atomic, cli\n"
+        "def main():\n"
+        "    with atomic.directory(Path('data/head')) as out, ThreadPoolExecutor(2) as pool:\n"
+        "        print('begun', flush=True)\n"
+        "        list(pool.map(time.sleep, [6000, 6000]))\n"
+        "cli.run(main)\n"
+    )
+    before = contents(finished / "data/head")
+    process = start(finished, sys.executable, "-c", code)
+    assert process.stdout is not None and process.stdout.readline() == "begun\n"
+    process.terminate()
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == 143
+    assert contents(finished / "data/head") == before and not list((finished / "data").glob(".*"))
