@@ -125,7 +125,7 @@ def stage_command(name: str, *arguments: str) -> list[str]:
 
 
 def _folders(name: str) -> tuple[str, ...]:
-    return tuple(f"data/{folder}" for folder in STAGES[name])
+    return tuple(f"data/{folder}" for folder in STAGES.get(name, ()))
 
 
 def run(project: Path, *command: str, check: bool = True, memory: int | None = None) -> Done:

@@ -1,8 +1,6 @@
 """The verb `cache`: what is kept between runs, listed and deleted."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +8,7 @@ import pytest
 
 from stages.common import locks
 from stages.extraction.row_cache import RowCache
-from tests.conftest import ROOT, contents
+from tests.projects import ROOT, contents, stage
 
 
 @pytest.fixture(autouse=True)
@@ -27,8 +25,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*arguments: str) -> str:
-    command = [sys.executable, "-m", "stages.cache", *arguments]
-    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return stage(ROOT, "cache", *arguments).stdout
 
 
 def test_it_lists_what_the_folder_holds(cache: Path) -> None:

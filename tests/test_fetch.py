@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torchvision
 
-from stages import fetch as verb
 from stages.common.errors import HeadstartError
 from stages.fetch import fetch
 from tests.http_servers import server
@@ -33,7 +32,7 @@ def test_a_target_that_appears_meanwhile_is_kept(tmp_path: Path, monkeypatch: py
         (tmp_path / "digits").write_text("precious")
         return "done"
 
-    monkeypatch.setattr(verb, "_digits", slow)
+    monkeypatch.setattr("stages.datasets.digits.write", slow)
     with pytest.raises(HeadstartError, match="exists and is never overwritten"):
         fetch("digits", tmp_path / "digits")
     assert (tmp_path / "digits").read_text() == "precious" and len(list(tmp_path.iterdir())) == 1
@@ -54,7 +53,8 @@ def test_a_source_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: py
         over.wait(600)
         return 200, {}, b""
 
-    monkeypatch.setattr(verb, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr("stages.datasets.hub.TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr("stages.datasets.torchvision.TIMEOUT_SECONDS", 0.2)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with server(silent) as address:

@@ -8,7 +8,7 @@ import pytest
 
 from stages.common import atomic, locks
 from stages.common.errors import HeadstartError
-from tests.conftest import ROOT, contents
+from tests.projects import ROOT, contents
 
 HOLD = """
 import sys

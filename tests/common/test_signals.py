@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import ROOT, start
+from tests.projects import ROOT, start
 
 # Waits as a stage does, in a thread that nothing can interrupt where an argument says so; writes its number first.
 STAGE = """

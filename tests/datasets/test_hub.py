@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages import fetch as verb
 from stages.common.errors import HeadstartError
+from stages.datasets import ELSEWHERE
+from stages.datasets import hub as datasets_hub
 from stages.fetch import fetch
 from tests.datasets.fake_hub import COMMIT, REVIEWS, hub
 from tests.datasets.sources import content, lines_printed
@@ -98,7 +99,7 @@ def test_the_columns_are_guessed(columns: dict[str, type], features: dict[str, s
     types = {str: pa.string(), int: pa.int64(), bytes: pa.binary()}
     note = {"info": {"features": {name: {"_type": kind} for name, kind in features.items()}}}
     schema = pa.schema([(name, types[kind]) for name, kind in columns.items()])
-    found = verb._columns(schema.with_metadata({"huggingface": json.dumps(note)}))
+    found = datasets_hub.likely_columns(schema.with_metadata({"huggingface": json.dumps(note)}))
     assert found == {"input": guess[0], "label": guess[1]}
 
 
@@ -106,7 +107,7 @@ def test_shards_are_joined_in_the_types_of_the_first_and_removed(tmp_path: Path)
     paths = [tmp_path / "0.parquet", tmp_path / "1.parquet"]
     pq.write_table(pa.table({"text": pa.array(["a"], pa.string())}), paths[0])
     pq.write_table(pa.table({"text": pa.array(["b"], pa.large_string())}), paths[1])
-    assert verb._join(paths, tmp_path / "joined.parquet", source="this") == 2
+    assert datasets_hub._join(paths, tmp_path / "joined.parquet", source="this") == 2
     assert pq.read_table(tmp_path / "joined.parquet")["text"].to_pylist() == ["a", "b"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["joined.parquet"]
 
@@ -162,5 +163,5 @@ def test_without_a_network_the_command_ends_with_one_sentence(tmp_path: Path) ->
     done = subprocess.run(command, check=False, cwd=ROOT, text=True, capture_output=True, env=environment)
     assert done.returncode == 1 and not done.stdout
     assert done.stderr.startswith(f"error: me/reviews cannot be brought from the hub at {NO_HUB} (")
-    assert done.stderr.endswith(f"; {verb.ELSEWHERE}\n") and done.stderr.count("\n") == 1
+    assert done.stderr.endswith(f"; {ELSEWHERE}\n") and done.stderr.count("\n") == 1
     assert not list((tmp_path / "new").iterdir())

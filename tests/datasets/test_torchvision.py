@@ -11,8 +11,8 @@ import pytest
 import torchvision
 from PIL import Image
 
-from stages import fetch as verb
 from stages.common.errors import HeadstartError
+from stages.datasets.torchvision import NAMES
 from stages.fetch import fetch
 from tests.datasets.sources import content, lines_printed, pixels
 from tests.http_servers import server
@@ -138,7 +138,7 @@ def test_unknown_names_of_torchvision_are_refused_with_what_is_near(
 
 
 def test_what_is_offered_is_in_torchvision_and_can_be_asked_for() -> None:
-    for name in verb.TORCHVISION:
+    for name in NAMES:
         dataset = getattr(torchvision.datasets, name)
         needed = [
             each.name

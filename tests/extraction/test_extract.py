@@ -1,6 +1,5 @@
 """Extraction with the row cache: only what is new is computed."""
 
-import re
 from pathlib import Path
 
 import pytest

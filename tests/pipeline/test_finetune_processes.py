@@ -70,6 +70,7 @@ def test_weights_on_a_full_disk_are_one_sentence(trained: Path, verb: Verb, disk
         assert "Traceback" not in done.stderr and not list(folder.iterdir())
 
 
+@pytest.mark.slow
 def test_a_stage_ends_with_dvc(trained: Path, tiny_encoder: Path) -> None:
     """Kill the parent of a stage that DVC started: the stage must not live on and write."""
     set_params(trained, finetune__method="full", finetune__epochs=10_000)

@@ -4,7 +4,6 @@ import os
 import random
 import re
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -70,23 +69,3 @@ def test_sigterm_ends_a_stage_and_leaves_what_was(finished: Path, name: str, see
     assert "Traceback" not in out
     assert not list((finished / "data").glob(".*"))
     assert contents(finished / "data") == before
-
-
-def test_sigterm_does_not_wait_for_a_head_that_takes_long(finished: Path, tmp_path: Path) -> None:
-    """Fits run in threads, which nothing can interrupt."""
-    code = (
-        "import sys, time; from concurrent.futures import ThreadPoolExecutor; from pathlib import Path\n"
-        "from stages.common import atomic, cli\n"
-        "def main():\n"
-        "    with atomic.directory(Path('data/head')) as out, ThreadPoolExecutor(2) as pool:\n"
-        "        print('begun', flush=True)\n"
-        "        list(pool.map(time.sleep, [6000, 6000]))\n"
-        "cli.run(main)\n"
-    )
-    before = contents(finished / "data/head")
-    process = start(finished, sys.executable, "-c", code)
-    assert process.stdout is not None and process.stdout.readline() == "begun\n"
-    process.terminate()
-    process.communicate(timeout=PATIENCE)
-    assert process.returncode == 143
-    assert contents(finished / "data/head") == before and not list((finished / "data").glob(".*"))
