@@ -18,24 +18,24 @@ def test_an_existing_target_is_refused_and_kept(tmp_path: Path, kind: str) -> No
     if kind == "folder":
         target.mkdir()
     elif kind == "file":
-        target.write_text("precious")
+        target.write_text("precious", "utf-8")
     else:
         target.symlink_to(tmp_path / "absent")
     with pytest.raises(HeadstartError, match=r"mine exists and is never overwritten; delete it or name another folder"):
         fetch("digits", target)
     assert list(tmp_path.iterdir()) == [target]
-    assert kind != "file" or target.read_text() == "precious"
+    assert kind != "file" or target.read_text("utf-8") == "precious"
 
 
 def test_a_target_that_appears_meanwhile_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def slow(_: Path) -> str:
-        (tmp_path / "digits").write_text("precious")
+        (tmp_path / "digits").write_text("precious", "utf-8")
         return "done"
 
     monkeypatch.setattr("stages.datasets.digits.write", slow)
     with pytest.raises(HeadstartError, match="exists and is never overwritten"):
         fetch("digits", tmp_path / "digits")
-    assert (tmp_path / "digits").read_text() == "precious" and len(list(tmp_path.iterdir())) == 1
+    assert (tmp_path / "digits").read_text("utf-8") == "precious" and len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize("name", ["digit", "imdb", "hf:", "torchvision:", "https://example.org/data.zip"])

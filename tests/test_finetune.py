@@ -40,10 +40,10 @@ def test_step_0_of_fine_tuning_equals_the_head(trained: Path, verb: Verb, kind: 
 
 def test_fine_tuning_learns_is_repeatable_and_is_evaluated_and_predicted(trained: Path, verb: Verb) -> None:
     assert verb("finetune").stdout.startswith("finetune: method none, nothing to train, in ")
-    assert json.loads((trained / "data/finetuned/model.json").read_text()) == {"method": "none"}
+    assert json.loads((trained / "data/finetuned/model.json").read_text("utf-8")) == {"method": "none"}
     assert [path.name for path in (trained / "data/finetuned").iterdir()] == ["model.json"]
     verb("evaluate")
-    report = json.loads((trained / "data/evaluation/metrics.json").read_text())
+    report = json.loads((trained / "data/evaluation/metrics.json").read_text("utf-8"))
     assert "head" in report and "finetuned" not in report
 
     set_params(trained, finetune__method="full")
@@ -58,7 +58,7 @@ def test_fine_tuning_learns_is_repeatable_and_is_evaluated_and_predicted(trained
     assert files == contents(trained / "data/finetuned")
 
     verb("evaluate")
-    report = json.loads((trained / "data/evaluation/metrics.json").read_text())
+    report = json.loads((trained / "data/evaluation/metrics.json").read_text("utf-8"))
     assert report["finetuned"]["accuracy"] > 0.9 and report["finetuned_ci95"]["roc_auc"]["low"] > 0.5
     table = pq.read_table(trained / "data/evaluation/predictions.parquet").to_pylist()
     assert {row["model"] for row in table} == {"head", "finetuned", "baseline"}
@@ -68,7 +68,7 @@ def test_fine_tuning_learns_is_repeatable_and_is_evaluated_and_predicted(trained
     (trained / "params.yaml").unlink()
     rows = pq.read_table(trained / "data/prepared/test").to_pylist()
     text = "text\n" + "".join(f"{row['text']}\n" for row in rows) + '""\n'
-    (trained / "new.csv").write_text(text)
+    (trained / "new.csv").write_text(text, "utf-8")
     verb("predict", "data/finetuned", "new.csv", "out.parquet")
     out = pq.read_table(trained / "out.parquet").to_pylist()
     assert len(out) == len(rows) + 1

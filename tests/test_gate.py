@@ -37,7 +37,7 @@ def table(path: Path, *, shuffled: float = 0.0) -> None:
         if split == "train" and chance.random() < shuffled:
             label = (k + chance.integers(1, 4)) % 4
         lines.append(f"{' '.join(words)} n{row},{'abcd'[label]},{split}")
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def reproduce(project: Path) -> None:
@@ -77,7 +77,7 @@ def test_shuffled_labels_fail_and_nothing_is_changed(repository: Path, tmp_path:
     assert done.returncode == 1 and "worse" in done.stdout and "failed against main" in done.stdout
     assert "4,000 test rows in common, 0 new, 0 lost, 0 with another label" in done.stdout
     assert state(repository) == before
-    page = (tmp_path / "gate.md").read_text()
+    page = (tmp_path / "gate.md").read_text("utf-8")
     assert "### gate: failed against main" in page and "| accuracy | 0." in page and "| head | 0." in page
 
 
@@ -90,7 +90,7 @@ def test_the_same_rows_pass_and_settings_are_listed(repository: Path, tmp_path: 
     set_params(project, train_head__C=[5], train_head__kind="ridge")
     reproduce(project)
     done = gate(project, "main", "--markdown", "gate.md")
-    page = (project / "gate.md").read_text()
+    page = (project / "gate.md").read_text("utf-8")
     assert done.returncode == 0, done.stdout
     assert "| `train_head.kind` | logistic | ridge |" in page and "| `train_head.C` | [0.1, 1, 10, 100] | [5] |" in page
     set_params(project, gate__metrics={"accuracy": {"floor": 0.999}})
@@ -132,7 +132,7 @@ def test_another_seed_passes(tmp_path: Path, tiny_encoder: Path) -> None:
     for row in range(500):
         word = ["love", "hate"][row % 2 if generator.random() < 0.8 else 1 - row % 2]
         lines.append(f"i {word} this product {row},{['good', 'bad'][row % 2]},{'train' if row < 200 else 'test'}")
-    (project / "data/rows.csv").write_text("\n".join(lines) + "\n")
+    (project / "data/rows.csv").write_text("\n".join(lines) + "\n", "utf-8")
     changes = {"backbone__family": "transformers", "backbone__name": str(tiny_encoder), "extract__max_length": 32}
     finetuning = {"finetune__method": "full", "finetune__epochs": 2, "finetune__learning_rate": 1e-3}
     set_params(project, **{**SETTINGS, **changes, **finetuning, "runtime__device": "cpu"})

@@ -13,7 +13,7 @@ from dvc.repo import Repo
 from tests.closure import ROOT, closure, rooms
 
 VERBS = ("prepare", "extract", "train_head", "finetune", "evaluate", "predict", "fetch", "gate", "cache")
-PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"]
 
 
 @pytest.mark.parametrize("stage", PIPELINE)
@@ -69,7 +69,7 @@ def test_every_verb_has_help(verb: str) -> None:
 
 def test_every_parameter_is_tracked_by_a_stage_except_how_to_run_and_judge() -> None:
     tracked = {param for stage in PIPELINE.values() for param in stage["params"]}
-    assert tracked == set(yaml.safe_load((ROOT / "params.yaml").read_text())) - {"gate", "runtime"}
+    assert tracked == set(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))) - {"gate", "runtime"}
 
 
 def test_the_top_level_is_the_one_of_the_design() -> None:
@@ -83,7 +83,7 @@ def test_the_top_level_is_the_one_of_the_design() -> None:
 
 def test_files_stay_short() -> None:
     for path in (ROOT / "stages").rglob("*.py"):
-        assert len(path.read_text().splitlines()) <= 300, path
+        assert len(path.read_text("utf-8").splitlines()) <= 300, path
 
 
 def test_dvc_lock_was_made_by_this_code() -> None:

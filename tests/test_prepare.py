@@ -67,7 +67,7 @@ def test_duplicates_collapse_and_conflicts_are_listed(tmp_path: Path) -> None:
     reasons = dict(rejected(tmp_path / "out"))
     assert reasons["rows.csv:202"] == "duplicate of rows.csv:2"
     assert reasons["rows.csv:3"] == reasons["rows.csv:203"] == "the same content is labelled a and b"
-    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    summary = json.loads((tmp_path / "out/summary.json").read_text("utf-8"))
     assert summary["left_out"] == {"unreadable": 0, "duplicate": 1, "conflict": 2}
     assert sum(summary["kept"].values()) == 199 == sum(map(len, split_ids(tmp_path / "out").values()))
 
@@ -103,7 +103,7 @@ def test_a_class_without_a_training_row_is_named(tmp_path: Path) -> None:
 def test_the_verb_tells_a_mistake_in_one_line(project: Path, verb: Callable[..., Any]) -> None:
     verb("prepare")
     before = (project / "data/prepared/summary.json").read_bytes()
-    (project / "data/reviews.csv").write_text("text,kind\nx,y\n")
+    (project / "data/reviews.csv").write_text("text,kind\nx,y\n", "utf-8")
     done = verb("prepare", check=False)
     assert done.returncode == 1
     assert done.stderr == "error: data/reviews.csv has no column category; it has text, kind\n"

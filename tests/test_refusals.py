@@ -10,7 +10,7 @@ def test_stages_refuse_what_does_not_fit_together(trained: Path, verb: Verb) -> 
     verb("finetune")
     assert "holds no model, since" in verb("predict", "data/finetuned", "x.csv", "o.parquet", check=False).stderr
     assert "must end in .parquet" in verb("predict", "data/head", "data/reviews.csv", "o.csv", check=False).stderr
-    (trained / "new.csv").write_text("words\nx\n")
+    (trained / "new.csv").write_text("words\nx\n", "utf-8")
     done = verb("predict", "data/head", "new.csv", "o.parquet", check=False)
     assert done.returncode == 1 and done.stderr == "error: new.csv has no column text; it has words\n"
     set_params(trained, extract__pooling="cls")

@@ -33,7 +33,7 @@ def test_the_hub_cache_is_used_when_its_snapshot_is_whole(tiny_encoder: Path, tm
     shutil.copytree(tiny_encoder, snapshot)
     refs = tmp_path / "hub/models--me--tiny/refs"
     refs.mkdir()
-    (refs / "main").write_text(commit)
+    (refs / "main").write_text(commit, "utf-8")
     assert hub.resolve("me/tiny", commit) == (snapshot, commit) == hub.resolve("me/tiny", None)
     (snapshot / "model.safetensors").unlink()
     with pytest.raises(HeadstartError, match="not on this machine"):

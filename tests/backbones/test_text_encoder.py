@@ -62,7 +62,7 @@ def test_the_fingerprint_changes_with_all_that_decides_a_vector_and_nothing_else
     base = digest()
     assert base == digest()
     config = tmp_path / "model/config.json"
-    config.write_text(json.dumps({**json.loads(config.read_text()), "transformers_version": "9"}))
+    config.write_text(json.dumps({**json.loads(config.read_text("utf-8")), "transformers_version": "9"}), "utf-8")
     assert digest() == base
     found = {base, digest(pooling="cls"), digest(max_length=8), digest(normalize=False), digest(dtype="float32")}
     weights = tmp_path / "model/model.safetensors"

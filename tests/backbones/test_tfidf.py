@@ -37,7 +37,7 @@ def test_tfidf_is_that_of_scikit_learn_and_survives_saving(tmp_path: Path) -> No
 )
 def test_tfidf_that_cannot_be_fitted_is_refused(tmp_path: Path, changes: dict[str, str], message: str) -> None:
     if changes.get("weights") == "EMPTY":
-        (tmp_path / "empty.txt").write_text("\n")
+        (tmp_path / "empty.txt").write_text("\n", "utf-8")
         changes = {"weights": str(tmp_path / "empty.txt")}
     with pytest.raises(HeadstartError, match=message):
         load(BackboneParams(**{"family": "tfidf", "name": "word", **changes}), settings(), CPU)

@@ -60,6 +60,6 @@ def test_a_text_model_cannot_encode_images_and_the_other_way_round(
         )
     shutil.copytree(vision["vit"], tmp_path / "odd")
     path = tmp_path / "odd/preprocessor_config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "do_resize": False}))
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "do_resize": False}), "utf-8")
     with pytest.raises(HeadstartError, match="keeps the shape of images"):
         load(spec(str(tmp_path / "odd"), family="transformers", weights="pretrained"), settings(image_size=None), CPU)

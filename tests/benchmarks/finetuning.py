@@ -73,7 +73,7 @@ def main() -> None:
                 if name == "finetune":
                     seconds = time.perf_counter() - start
                     print(done.stdout.strip())
-            report = json.loads((project / "data/evaluation/metrics.json").read_text())
+            report = json.loads((project / "data/evaluation/metrics.json").read_text("utf-8"))
             found.append((report["head"]["accuracy"], report["finetuned"]["accuracy"], seconds))
             print(f"seed {seed}: head {found[-1][0]:.4f}, fine-tuned {found[-1][1]:.4f}, {seconds:.0f} s", flush=True)
     head, tuned, seconds = (statistics.mean(column) for column in zip(*found, strict=True))

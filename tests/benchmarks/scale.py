@@ -51,7 +51,7 @@ def measured(folder: Path, rows: int) -> Iterator[str]:
     start = time.perf_counter()
     run(project, "dvc", "repro")
     yield f"dvc repro {time.perf_counter() - start:.1f} s"
-    for line in (cache / "runs.jsonl").read_text().splitlines():
+    for line in (cache / "runs.jsonl").read_text("utf-8").splitlines():
         stage = json.loads(line)
         yield f"{stage['verb']} {stage['seconds']:.1f} s, {stage['peak_memory_gb']:.2f} GB"
     yield f"data/rows.csv {(project / 'data/rows.csv').stat().st_size / 1e6:.1f} MB"

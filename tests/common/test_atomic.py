@@ -11,9 +11,9 @@ from stages.common.errors import HeadstartError
 def test_outputs_are_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "out"
     with atomic.directory(target) as folder:
-        (folder / "a").write_text("1")
+        (folder / "a").write_text("1", "utf-8")
     with pytest.raises(RuntimeError), atomic.directory(target) as folder:
-        (folder / "a").write_text("2")
+        (folder / "a").write_text("2", "utf-8")
         raise RuntimeError
     with atomic.directory(target), pytest.raises(HeadstartError, match="being written"), atomic.directory(target):
         pass

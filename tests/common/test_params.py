@@ -7,7 +7,7 @@ from stages.common import params
 from stages.common.errors import HeadstartError
 from tests.projects import ROOT
 
-DEFAULT = (ROOT / "params.yaml").read_text()
+DEFAULT = (ROOT / "params.yaml").read_text("utf-8")
 
 
 def load(tmp_path: Path, **changes: object) -> params.Params:
@@ -16,7 +16,7 @@ def load(tmp_path: Path, **changes: object) -> params.Params:
         section, key = name.split("__")
         content[section][key] = value
     path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(yaml.safe_dump(content), "utf-8")
     return params.load(path)
 
 

@@ -64,7 +64,7 @@ def texts(folder: Path, train: int, test: int, words: int) -> Path:
         hostile = HOSTILE if row == train else ""
         text = f"{['ruby', 'leaf', 'sky'][k]} {filler} {hostile}"
         lines.append(f'"{text}",{label},{split},{"inside" if row % 2 else "outside"}')
-    (folder / "rows.csv").write_text("\n".join(lines) + "\n")
+    (folder / "rows.csv").write_text("\n".join(lines) + "\n", "utf-8")
     return folder / "rows.csv"
 
 
@@ -88,7 +88,7 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_clicks_filters_and_sorting(evaluation: Path, browser: Browser) -> None:
     opened = Opened(browser, evaluation / "report.html")
     page = opened.page
-    predictions = json.loads((evaluation / "plots/head/confusion.json").read_text())
+    predictions = json.loads((evaluation / "plots/head/confusion.json").read_text("utf-8"))
     wrong = [row for row in predictions if row["actual"] != row["predicted"]]
     assert opened.count() == len(wrong) > 5, "mistakes come first"
     verdicts = [float(each.split()[-2]) for each in page.locator(".row .verdict .wrong").all_inner_texts()]
@@ -145,13 +145,13 @@ def test_a_phone_shows_it_without_scrolling_sideways(evaluation: Path, browser: 
 
 def test_what_it_says_is_what_was_measured(evaluation: Path, browser: Browser) -> None:
     page = Opened(browser, evaluation / "report.html").page
-    found = json.loads((evaluation / "metrics.json").read_text())
+    found = json.loads((evaluation / "metrics.json").read_text("utf-8"))
     shown = page.locator("#headline tbody tr").first.locator("td").first.inner_text()
     ends = found["head_ci95"]["accuracy"]
     assert [float(each) for each in re.findall(r"[\d.]+", shown)] == pytest.approx(
         [found["head"]["accuracy"], ends["low"], ends["high"]], abs=1e-3
     )
-    head = json.loads((evaluation.parent / "head/model.json").read_text())
+    head = json.loads((evaluation.parent / "head/model.json").read_text("utf-8"))
     assert f"{head['training']['rows']} rows to train on, 90 test rows" in page.inner_text("header")
     assert str(found["label_errors"]["test"]) in page.inner_text("#suspects p")
     assert page.locator("#suspect-table tbody tr").count() == sum(found["label_errors"].values())

@@ -48,7 +48,7 @@ def project(tmp_path: Path, tiny_encoder: Path, cluster: Any) -> Path:
     """A prepared project whose engine is the cluster."""
     folder = make_project(tmp_path / "project")
     lines = [f"{text},{'ab'[number % 2]}" for number, text in enumerate(texts(600))]
-    (folder / "data/reviews.csv").write_text("\n".join(["text,category", *lines, lines[0]]) + "\n")
+    (folder / "data/reviews.csv").write_text("\n".join(["text,category", *lines, lines[0]]) + "\n", "utf-8")
     set_params(
         folder,
         backbone__name=str(tiny_encoder),

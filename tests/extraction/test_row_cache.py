@@ -92,7 +92,7 @@ def test_info_and_clear(store: Path) -> None:
     fill(*range(1000), fingerprint="b")
     fill(*range(10), fingerprint="a")
     os.utime(store / "b.sqlite", (100, 100))
-    (store / "c.sqlite").write_text("garbage")
+    (store / "c.sqlite").write_text("garbage", "utf-8")
     (b, a, c), sizes = row_cache.info(), {path.stem: path.stat().st_size for path in store.glob("*.sqlite")}
     assert b == ("b", 1000, sizes["b"], 100.0)
     assert a[:3] == ("a", 10, sizes["a"]) and a[3] == pytest.approx((store / "a.sqlite").stat().st_mtime)

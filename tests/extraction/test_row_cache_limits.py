@@ -34,7 +34,7 @@ def test_a_place_that_cannot_be_written_is_one_sentence(at: str, store: Path) ->
         place.mkdir(parents=True)
     else:
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text("")
+        place.write_text("", "utf-8")
     with pytest.raises(HeadstartError, match=r"f\.sqlite cannot be used \(.+\); .+HEADSTART_CACHE.+row_cache: false$"):
         open_cache()
 

@@ -25,7 +25,7 @@ def heads(reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = copy(reproduced, tmp_path_factory.mktemp("heads") / "project")
     set_params(project, train_head__kind="knn")
     stage(project, "train_head", "data/features", "data/knn")
-    (project / "new.csv").write_text("text\nbuy this\n")
+    (project / "new.csv").write_text("text\nbuy this\n", "utf-8")
     return project
 
 
@@ -34,11 +34,11 @@ def tampered(folder: Path, **changes: Any) -> None:
 
 
 def described_as(text: str) -> Callable[[Path], object]:
-    return lambda folder: (folder / "model.json").write_text(text)
+    return lambda folder: (folder / "model.json").write_text(text, "utf-8")
 
 
 def backbone(folder: Path, **changes: Any) -> None:
-    given = json.loads((folder / "model.json").read_text())
+    given = json.loads((folder / "model.json").read_text("utf-8"))
     tampered(folder, backbone={**given["backbone"], **changes})
 
 

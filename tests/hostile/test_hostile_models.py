@@ -21,12 +21,12 @@ def pickled(folder: Path) -> None:
 
 
 def remote_code(folder: Path, **config: Any) -> None:
-    (folder / "harm.py").write_text("open('harmed', 'w')\nclass Model: ...\nclass Config: ...\n")
+    (folder / "harm.py").write_text("open('harmed', 'w')\nclass Model: ...\nclass Config: ...\n", "utf-8")
     edit(folder / "config.json", auto_map={"AutoModel": "harm.Model", "AutoConfig": "harm.Config"}, **config)
 
 
 def remote_tokenizer(folder: Path) -> None:
-    (folder / "harm.py").write_text("open('harmed', 'w')\nclass Tokenizer: ...\n")
+    (folder / "harm.py").write_text("open('harmed', 'w')\nclass Tokenizer: ...\n", "utf-8")
     edit(
         folder / "tokenizer_config.json",
         auto_map={"AutoTokenizer": ["harm.Tokenizer", None]},
@@ -53,9 +53,12 @@ MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
         "cannot be loaded as an encoder",
     ),
     "no tokenizer": (no_tokenizer, "tokenizer"),
-    "a tokenizer that is no JSON": (lambda at: (at / "tokenizer.json").write_text("{"), "cannot be loaded"),
-    "a configuration that is no JSON": (lambda at: (at / "config.json").write_text("[" * 9999), "cannot be loaded"),
-    "a configuration that is a list": (lambda at: (at / "config.json").write_text("[]"), "cannot be loaded"),
+    "a tokenizer that is no JSON": (lambda at: (at / "tokenizer.json").write_text("{", "utf-8"), "cannot be loaded"),
+    "a configuration that is no JSON": (
+        lambda at: (at / "config.json").write_text("[" * 9999, "utf-8"),
+        "cannot be loaded",
+    ),
+    "a configuration that is a list": (lambda at: (at / "config.json").write_text("[]", "utf-8"), "cannot be loaded"),
     "a billion hidden units": (lambda at: edit(at / "config.json", hidden_size=10**9), "cannot be loaded"),
     "a negative vocabulary": (lambda at: edit(at / "config.json", vocab_size=-1), "cannot be loaded"),
     "weights that were cut": (lambda at: cut(at / "model.safetensors"), "cannot be loaded"),
@@ -69,7 +72,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with rows that are prepared."""
     project = make_project(tmp_path_factory.mktemp("models") / "project")
     lines = "".join(f"{'love' if row % 2 else 'hate'} {row},{'ab'[row % 2]}\n" for row in range(60))
-    (project / "data/reviews.csv").write_text("text,category\n" + lines)
+    (project / "data/reviews.csv").write_text("text,category\n" + lines, "utf-8")
     stage(project, "prepare")
     return project
 

@@ -30,7 +30,7 @@ PARAMS = {
 @pytest.mark.parametrize(("case", "way"), ways(PARAMS, large=[name for name in PARAMS if "bomb" in name]))
 def test_settings_that_are_refused(project: Path, case: str, way: Way) -> None:
     content, words = PARAMS[case]
-    settings = yaml.safe_load((project / "params.yaml").read_text())
+    settings = yaml.safe_load((project / "params.yaml").read_text("utf-8"))
     del settings["train_head"]
     text = yaml.safe_dump(settings) + content + "\n"
     (project / "params.yaml").write_bytes(text.encode(errors="surrogateescape"))

@@ -14,16 +14,19 @@ from tests.projects import set_params
 
 def many_columns(path: Path) -> None:
     names = ",".join(f"c{number}" for number in range(100_000))
-    path.write_text(f"text,label,{names}\n" + "".join(f"x{row},{'ab'[row % 2]}{',1' * 100_000}\n" for row in range(40)))
+    path.write_text(
+        f"text,label,{names}\n" + "".join(f"x{row},{'ab'[row % 2]}{',1' * 100_000}\n" for row in range(40)),
+        encoding="utf-8",
+    )
 
 
 def prepared(project: Path, lines: list[str]) -> dict[str, Any]:
     """summary.json of a table that is fine."""
-    (project / "data/rows.csv").write_text("\n".join(["text,label", *lines]) + "\n")
+    (project / "data/rows.csv").write_text("\n".join(["text,label", *lines]) + "\n", "utf-8")
     set_params(project, prepare__data="data/rows.csv")
     done = limited(project, "prepare")
     assert done.returncode == 0, done.stderr
-    return {**json.loads((project / "data/prepared/summary.json").read_text()), "said": done.stdout}
+    return {**json.loads((project / "data/prepared/summary.json").read_text("utf-8")), "said": done.stdout}
 
 
 def test_classes_that_look_like_one_are_said(project: Path) -> None:
@@ -55,7 +58,7 @@ def test_names_with_line_breaks_leading_dashes_and_loops(project: Path) -> None:
     set_params(project, prepare__data=f"data/{folder.name}", backbone__family="pixels", backbone__name="rgb")
     done = limited(project, "prepare")
     assert done.returncode == 0, done.stderr
-    found = json.loads((project / "data/prepared/summary.json").read_text())
+    found = json.loads((project / "data/prepared/summary.json").read_text("utf-8"))
     assert found["rows"] == 40 and not list(project.rglob("harmed"))
 
 
@@ -74,5 +77,5 @@ def test_a_picture_that_is_something_else_too(project: Path) -> None:
     changes = {"backbone__family": "pixels", "backbone__name": "rgb", "prepare__max_rejected": 0.1}
     set_params(project, prepare__data="data/photos", **changes)
     assert limited(project, "prepare").returncode == 0
-    found = json.loads((project / "data/prepared/summary.json").read_text())
+    found = json.loads((project / "data/prepared/summary.json").read_text("utf-8"))
     assert found["left_out"]["unreadable"] == 1 and sum(found["kept"].values()) == 40

@@ -18,9 +18,9 @@ def stage_of(dvc: subprocess.Popen[str], name: str) -> int:
     """The process of a stage that DVC runs; waits until there is one."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and dvc.poll() is None:
-        for child in Path(f"/proc/{dvc.pid}/task/{dvc.pid}/children").read_text().split():
+        for child in Path(f"/proc/{dvc.pid}/task/{dvc.pid}/children").read_text(encoding="utf-8").split():
             try:
-                if f"stages.{name}" in Path(f"/proc/{child}/cmdline").read_text():
+                if f"stages.{name}" in Path(f"/proc/{child}/cmdline").read_text(encoding="utf-8"):
                     return int(child)
             except OSError:
                 continue
@@ -30,6 +30,9 @@ def stage_of(dvc: subprocess.Popen[str], name: str) -> int:
 
 def wait_for_end(pid: int) -> None:
     deadline = time.monotonic() + PATIENCE
-    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][:3]:
+    while (
+        Path(f"/proc/{pid}").exists()
+        and "Z" not in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2][:3]
+    ):
         assert time.monotonic() < deadline, f"{pid} lives on"
         time.sleep(0.02)

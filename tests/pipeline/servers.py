@@ -49,12 +49,13 @@ def ssh(folder: Path) -> Iterator[Remote]:
     folder.mkdir(parents=True)
     for name in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
-    (folder / "authorized").write_text((folder / "user.pub").read_text())
+    (folder / "authorized").write_text((folder / "user.pub").read_text("utf-8"), "utf-8")
     (folder / "authorized").chmod(0o600)
     port = _free_port()
     (folder / "sshd_config").write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\n"
-        f"PidFile {folder}/pid\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nSubsystem sftp internal-sftp\n"
+        f"PidFile {folder}/pid\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nSubsystem sftp internal-sftp\n",
+        "utf-8",
     )
     if os.geteuid() == 0:  # where Debian's sshd separates its privileges; made by its service otherwise
         Path("/run/sshd").mkdir(exist_ok=True)

@@ -51,7 +51,10 @@ def test_a_queue_of_backbones_and_heads_computes_nothing_twice(ready: Path) -> N
     rows = [row for row in shown if row["rev"] != "workspace" and row["backbone.name"] and row["typ"] != "baseline"]
     tried = {(row["backbone.name"][-3:], row["train_head.kind"]) for row in rows}
     assert tried == {("one", "logistic"), ("one", "ridge"), ("two", "logistic"), ("two", "ridge")}
-    log = [json.loads(line) for line in (Path(os.environ["HEADSTART_CACHE"]) / "runs.jsonl").read_text().splitlines()]
+    log = [
+        json.loads(line)
+        for line in (Path(os.environ["HEADSTART_CACHE"]) / "runs.jsonl").read_text("utf-8").splitlines()
+    ]
     assert {line["exit"] for line in log} == {0}
     info = run(ready, sys.executable, "-m", "stages.cache").stdout
     assert [int(line.split()[1]) for line in info.splitlines() if " rows " in line] == [800, 800]

@@ -102,7 +102,7 @@ def test_predict_takes_a_folder_or_a_table_and_lists_what_it_cannot_read(digits:
     assert rows.keys() == {"0.png", "1.png", "broken.png"}
     assert [rows[f"{label}.png"]["predicted"] for label in "01"] == ["0", "1"]
     assert rows["broken.png"]["predicted"] is None and "cannot be decoded" in rows["broken.png"]["rejected"]
-    (new / "list.csv").write_text("image\n1.png\n0.png\n")
+    (new / "list.csv").write_text("image\n1.png\n0.png\n", "utf-8")
     verb("predict", "data/head", "new/list.csv", "table.parquet")
     table = pq.read_table(digits / "table.parquet").to_pylist()
     assert [(row["source"], row["image"], row["predicted"]) for row in table] == [
@@ -135,12 +135,12 @@ def test_a_fine_tuned_backbone_is_the_start_of_the_next_task(digits: Path, verb:
     """Chain transfer: and the pipeline sees when the weights behind the name change."""
     set_params(digits, finetune__method="full")
     run(digits, "dvc", "repro")
-    before = json.loads((digits / "data/head/model.json").read_text())["fingerprint"]
+    before = json.loads((digits / "data/head/model.json").read_text("utf-8"))["fingerprint"]
     target = digits / "data/pretrained/zero-one.safetensors"
     shutil.copy(digits / "data/finetuned/model.safetensors", target)
     set_params(digits, backbone__weights="data/pretrained/zero-one.safetensors", finetune__method="none")
     run(digits, "dvc", "repro")
-    first = json.loads((digits / "data/head/model.json").read_text())["fingerprint"]
+    first = json.loads((digits / "data/head/model.json").read_text("utf-8"))["fingerprint"]
     assert first != before
     assert "didn't change, skipping" in run(digits, "dvc", "repro", "extract").stdout
     shutil.copy(target, target.with_name("x.safetensors"))

@@ -17,7 +17,7 @@ def default_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = make_project(tmp_path_factory.mktemp("default") / "a project")
     start = processor_seconds()
     assert ran(run(project, "dvc", "repro")) == list(STAGES)
-    (project.parent / "seconds").write_text(str(processor_seconds() - start))
+    (project.parent / "seconds").write_text(str(processor_seconds() - start), "utf-8")
     return project
 
 
@@ -30,16 +30,16 @@ def processor_seconds() -> float:
 @pytest.fixture
 def restored(default_run: Path) -> Iterator[Path]:
     """The default run; what a test changes in params.yaml is undone and checked out again."""
-    before = (default_run / "params.yaml").read_text(), (default_run / "dvc.lock").read_text()
+    before = (default_run / "params.yaml").read_text("utf-8"), (default_run / "dvc.lock").read_text("utf-8")
     yield default_run
-    (default_run / "params.yaml").write_text(before[0])
-    (default_run / "dvc.lock").write_text(before[1])
+    (default_run / "params.yaml").write_text(before[0], "utf-8")
+    (default_run / "dvc.lock").write_text(before[1], "utf-8")
     run(default_run, "dvc", "checkout", "--force")
     run(default_run, "dvc", "repro")
 
 
 def test_the_default_run_makes_a_real_classifier(default_run: Path) -> None:
-    report = json.loads((default_run / "data/evaluation/metrics.json").read_text())
+    report = json.loads((default_run / "data/evaluation/metrics.json").read_text("utf-8"))
     assert report["test_rows"] == 168 and report["classes"] == 8
     assert report["head"]["accuracy"] > 0.75
     table = pq.read_table(default_run / "data/evaluation/predictions.parquet")
@@ -62,7 +62,7 @@ def test_a_head_change_takes_a_fraction_of_a_run_and_nothing_to_do_a_fraction_of
     start = processor_seconds()
     assert ran(run(restored, "dvc", "repro")) == ["train_head", "finetune", "evaluate"]
     head = processor_seconds() - start
-    whole = float((restored.parent / "seconds").read_text())
+    whole = float((restored.parent / "seconds").read_text("utf-8"))
     assert nothing < head / 2 and head < whole / 2
 
 
@@ -84,7 +84,9 @@ def test_dvc_draws_the_plots_and_shows_the_metrics(default_run: Path) -> None:
 
 def test_a_failed_stage_loses_nothing(restored: Path) -> None:
     before = (restored / "data/head/head.skops").read_bytes()
-    (restored / "params.yaml").write_text((restored / "params.yaml").read_text().replace("kind: log", "kind: lag"))
+    (restored / "params.yaml").write_text(
+        (restored / "params.yaml").read_text("utf-8").replace("kind: log", "kind: lag"), "utf-8"
+    )
     done = run(restored, "dvc", "repro", check=False)
     assert done.returncode != 0
     assert "error: params.yaml: train_head.kind is 'lagistic', but must be one of 'logistic'" in done.stderr
@@ -96,11 +98,11 @@ def test_the_founding_example(tmp_path: Path) -> None:
     """Two sentences of source knowledge only know "this" and "is", so the sentiment comes out wrong: [1]."""
     project = make_project(tmp_path / "project")
     corpus = "This is a positiv revied\nThis is a negative review\n"
-    (project / "data/pretrained/corpus.txt").write_text(corpus)
+    (project / "data/pretrained/corpus.txt").write_text(corpus, "utf-8")
     rows = project / "data/products"
     rows.mkdir()
-    (rows / "train.csv").write_text("text,label\nI love this product,0\nThis product is terrible,1\n")
-    (rows / "test.csv").write_text("text,label\nThis product is the best!,0\n")
+    (rows / "train.csv").write_text("text,label\nI love this product,0\nThis product is terrible,1\n", "utf-8")
+    (rows / "test.csv").write_text("text,label\nThis product is the best!,0\n", "utf-8")
     set_params(
         project,
         prepare__data="data/products",
@@ -114,6 +116,6 @@ def test_the_founding_example(tmp_path: Path) -> None:
     assert ran(run(project, "dvc", "repro")) == list(STAGES)
     row = pq.read_table(project / "data/evaluation/predictions.parquet").to_pylist()[0]
     assert row["label"] == "0" and [int(row["predicted"])] == [1]
-    (project / "new.csv").write_text("text\nThis product is the best!\n")
+    (project / "new.csv").write_text("text\nThis product is the best!\n", "utf-8")
     run(project, "python", "-m", "stages.predict", "data/head", "new.csv", "out.parquet")
     assert pq.read_table(project / "out.parquet")["predicted"].to_pylist() == ["1"]

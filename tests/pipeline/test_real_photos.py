@@ -21,14 +21,14 @@ def test_ants_and_bees_on_real_weights(project: Path) -> None:
     for given, split in (("train", "train"), ("val", "test")):
         shutil.copytree(SHARED / "data/hymenoptera" / given, photos / split)
     shutil.copy(SHARED / "weights/squeezenet1_1-imagenet.safetensors", project / "data/pretrained/imagenet.safetensors")
-    content = yaml.safe_load((project / "params.yaml").read_text())
+    content = yaml.safe_load((project / "params.yaml").read_text("utf-8"))
     content["prepare"] |= {"data": "data/photos", "validation": 0}
     content["backbone"] |= {"family": "torchvision", "name": "squeezenet1_1", "revision": None}
     content["backbone"]["weights"] = "data/pretrained/imagenet.safetensors"
     content["finetune"]["method"] = "full"
-    (project / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    (project / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
     run(project, "dvc", "repro")
-    report = json.loads((project / "data/evaluation/metrics.json").read_text())
+    report = json.loads((project / "data/evaluation/metrics.json").read_text("utf-8"))
     assert report["test_rows"] == 153
     assert report["head"]["accuracy"] >= 0.90
     assert report["finetuned"]["accuracy"] >= 0.92

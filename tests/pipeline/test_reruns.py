@@ -36,8 +36,8 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("change", "stages"), RERUNS, ids=lambda value: str(value)[:30])
 def test_a_change_reruns_only_what_it_affects(light: Path, change: dict[str, Any], stages: list[str]) -> None:
-    before = (light / "params.yaml").read_text()
-    lock = (light / "dvc.lock").read_text()
+    before = (light / "params.yaml").read_text("utf-8")
+    lock = (light / "dvc.lock").read_text("utf-8")
     set_params(light, **change)
     status = json.loads(run(light, "dvc", "status", "--json").stdout)
     section = next(iter(change)).split("__")[0]
@@ -45,10 +45,10 @@ def test_a_change_reruns_only_what_it_affects(light: Path, change: dict[str, Any
     users = {"backbone": {"extract"}, "extract": {"extract"}, "budget": set(STAGES[2:]), "runtime": set()}
     assert set(status) == directly == users.get(section, {section})
     assert ran(run(light, "dvc", "repro")) == stages
-    (light / "params.yaml").write_text(before)
+    (light / "params.yaml").write_text(before, "utf-8")
     back = run(light, "dvc", "repro")
     assert ran(back) == [], "switched back: restored from the run cache"
-    assert (light / "dvc.lock").read_text() == lock
+    assert (light / "dvc.lock").read_text("utf-8") == lock
 
 
 def test_a_change_of_fine_tuning_reruns_it_and_evaluate(tmp_path: Path, tiny_encoder: Path) -> None:
@@ -64,10 +64,10 @@ def test_a_change_of_fine_tuning_reruns_it_and_evaluate(tmp_path: Path, tiny_enc
     assert ran(run(project, "dvc", "repro")) == STAGES
     set_params(project, finetune__seed=1)
     assert ran(run(project, "dvc", "repro")) == ["finetune", "evaluate"]
-    assert "finetuned" in json.loads((project / "data/evaluation/metrics.json").read_text())
+    assert "finetuned" in json.loads((project / "data/evaluation/metrics.json").read_text("utf-8"))
     # Without fine-tuning there are no plots of it, and no intervals without a bootstrap: DVC still draws what there is.
     set_params(project, finetune__method="none", evaluate__bootstrap=0)
     run(project, "dvc", "repro")
-    report = json.loads((project / "data/evaluation/metrics.json").read_text())
+    report = json.loads((project / "data/evaluation/metrics.json").read_text("utf-8"))
     assert "finetuned" not in report and not [name for name in report if name.endswith("_ci95")]
     assert not json.loads(run(project, "dvc", "plots", "show", "--json").stdout).get("errors")

@@ -84,7 +84,7 @@ def team(request: pytest.FixtureRequest, reproduced: Path, tmp_path_factory: pyt
 
 def hash_of(clone: Clone, stage: str, path: str) -> str:
     """The hash of an output, as dvc.lock has it."""
-    lock = yaml.safe_load((clone.folder / "dvc.lock").read_text())
+    lock = yaml.safe_load((clone.folder / "dvc.lock").read_text("utf-8"))
     (found,) = [out["md5"] for out in lock["stages"][stage]["outs"] if out["path"] == path]
     return str(found)
 
@@ -131,13 +131,13 @@ def test_experiments_go_from_clone_to_clone(team: Team, tmp_path: Path) -> None:
     one.run("git", "checkout", "-q", "--", ".")
     one.run("dvc", "exp", "apply", "-q", "second-try")
     assert "Running stage" not in one.run("dvc", "repro").stdout
-    assert yaml.safe_load((one.folder / "params.yaml").read_text())["train_head"]["C"] == [7]
+    assert yaml.safe_load((one.folder / "params.yaml").read_text("utf-8"))["train_head"]["C"] == [7]
 
 
 def test_a_damaged_object_is_named_and_never_used(team: Team, tmp_path: Path) -> None:
     """Last, since it leaves the remote damaged."""
     second = team.clone(tmp_path / "second")
-    lock = yaml.safe_load((second.folder / "dvc.lock").read_text())
+    lock = yaml.safe_load((second.folder / "dvc.lock").read_text("utf-8"))
     (damaged,) = [
         out["md5"] for out in lock["stages"]["evaluate"]["outs"] if out["path"].endswith("predictions.parquet")
     ]

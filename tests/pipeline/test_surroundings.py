@@ -22,7 +22,7 @@ def test_a_clock_that_runs_backwards_changes_nothing(
     finished: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "clock").mkdir()
-    (tmp_path / "clock/sitecustomize.py").write_text(BACKWARDS)
+    (tmp_path / "clock/sitecustomize.py").write_text(BACKWARDS, "utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "clock"))
     lock = (finished / "dvc.lock").read_bytes()
     for path in (finished / "data").rglob("*"):

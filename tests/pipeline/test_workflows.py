@@ -22,7 +22,7 @@ SECRET = "sesame-open-1234"
 
 
 def workflow(name: str) -> dict[str, Any]:
-    content = yaml.safe_load((GITHUB / f"{name}.yml").read_text())
+    content = yaml.safe_load((GITHUB / f"{name}.yml").read_text("utf-8"))
     assert isinstance(content, dict)
     return content
 
@@ -69,15 +69,17 @@ class Runner:
         programs = folder / "bin"
         programs.mkdir()
         for name in ("gh", "curl"):
-            (programs / name).write_text(f'#!/bin/sh\necho "{name} $*" >> {self.calls}\n')
+            (programs / name).write_text(f'#!/bin/sh\necho "{name} $*" >> {self.calls}\n', "utf-8")
             (programs / name).chmod(0o755 | stat.S_IXUSR)
         environment = folder / "venv"
         subprocess.run([sys.executable, "-m", "venv", environment], check=True)
         # What this environment has installed is there already, so that installing downloads nothing.
         (site,) = (environment / "lib").glob("python*/site-packages")
-        (site / "these.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        (site / "these.pth").write_text(sysconfig.get_path("purelib") + "\n", "utf-8")
         tools = Path(sys.executable).parent / "dvc"
-        (environment / "bin/dvc").write_text(tools.read_text().replace(sys.executable, str(environment / "bin/python")))
+        (environment / "bin/dvc").write_text(
+            tools.read_text("utf-8").replace(sys.executable, str(environment / "bin/python")), "utf-8"
+        )
         (environment / "bin/dvc").chmod(0o755)
         self.environment = {
             **{name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")},
@@ -149,16 +151,16 @@ def test_every_step_of_the_github_workflow_runs(runner: tuple[Runner, str], tmp_
             elif "upload-artifact" in step["uses"]:
                 for path in step["with"]["path"].split():
                     assert (steps.clone / path).exists(), path
-    assert "gate: passed against" in (tmp_path / "summary.md").read_text()
-    assert "| `train_head.C` |" in (steps.clone / "gate.md").read_text()
+    assert "gate: passed against" in (tmp_path / "summary.md").read_text("utf-8")
+    assert "| `train_head.C` |" in (steps.clone / "gate.md").read_text("utf-8")
     assert "Stage 'extract' didn't change" in steps.output and "Running stage 'train_head'" in steps.output
-    assert steps.calls.read_text() == "gh pr comment 7 --body-file gate.md --edit-last --create-if-none\n"
-    assert SECRET not in steps.output and SECRET not in (steps.clone / "gate.md").read_text()
+    assert steps.calls.read_text("utf-8") == "gh pr comment 7 --body-file gate.md --edit-last --create-if-none\n"
+    assert SECRET not in steps.output and SECRET not in (steps.clone / "gate.md").read_text("utf-8")
 
 
 def test_every_line_of_the_gitlab_pipeline_runs(runner: tuple[Runner, str]) -> None:
     steps, base = runner
-    content = yaml.safe_load(GITLAB.read_text())
+    content = yaml.safe_load(GITLAB.read_text("utf-8"))
     values = {
         "CI_PROJECT_DIR": str(steps.clone),
         "CI_MERGE_REQUEST_DIFF_BASE_SHA": base,
@@ -176,7 +178,7 @@ def test_every_line_of_the_gitlab_pipeline_runs(runner: tuple[Runner, str]) -> N
             steps.run(line, {**values, **variables})
         for path in job.get("artifacts", {}).get("paths", []):
             assert (steps.clone / path).exists(), path
-    called = steps.calls.read_text()
+    called = steps.calls.read_text("utf-8")
     assert "body=<gate.md https://gitlab.example.org/api/v4/projects/3/merge_requests/7/notes" in called
     assert SECRET not in steps.output
 
@@ -185,9 +187,9 @@ def test_a_worse_model_fails_the_github_job(runner: tuple[Runner, str], tmp_path
     steps, base = runner
     (judge,) = [step for step in workflow("headstart")["jobs"]["reproduce"]["steps"] if step.get("id") == "judge"]
     steps.run("dvc repro -q", {})
-    params = yaml.safe_load((steps.clone / "params.yaml").read_text())
+    params = yaml.safe_load((steps.clone / "params.yaml").read_text("utf-8"))
     params["gate"]["metrics"]["accuracy"]["floor"] = 0.99
-    (steps.clone / "params.yaml").write_text(yaml.safe_dump(params))
+    (steps.clone / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
     with pytest.raises(AssertionError, match="worse than its floor"):
         steps.run(judge["run"], {"BASE": base})
-    assert "gate: failed" in (tmp_path / "summary.md").read_text(), "the summary says so all the same"
+    assert "gate: failed" in (tmp_path / "summary.md").read_text("utf-8"), "the summary says so all the same"

@@ -101,7 +101,7 @@ def test_dvc_cannot_see_images_beside_a_table_and_that_is_said(
 ) -> None:
     fill(tmp_path / "photos", 0, 20)
     lines = [f"{path.relative_to(tmp_path / 'photos')},{path.parent.name}" for path in tmp_path.rglob("*.png")]
-    (tmp_path / "photos/list.csv").write_text("\n".join(["picture,label", *sorted(lines)]) + "\n")
+    (tmp_path / "photos/list.csv").write_text("\n".join(["picture,label", *sorted(lines)]) + "\n", "utf-8")
     prepare(tmp_path / "out", settings(tmp_path / "photos/list.csv"))
     assert "name the table train.csv and set prepare.data to its folder" in capsys.readouterr().out
     (tmp_path / "photos/list.csv").rename(tmp_path / "photos/train.csv")
@@ -131,7 +131,7 @@ def test_bad_images_are_listed_and_too_many_fail_the_stage(tmp_path: Path, monke
     fill(tmp_path / "photos", 0, 30)
     wanted = damage(tmp_path / "photos")
     (tmp_path / "photos/ant/.DS_Store").write_bytes(b"clutter")
-    (tmp_path / "photos/README.md").write_text("about")
+    (tmp_path / "photos/README.md").write_text("about", "utf-8")
     (tmp_path / "photos/lost.png").write_bytes(png(998))
     bomb = png(997, (300, 300))
     (tmp_path / "photos/bee/bomb.png").write_bytes(bomb)
@@ -142,7 +142,7 @@ def test_bad_images_are_listed_and_too_many_fail_the_stage(tmp_path: Path, monke
     assert found.keys() == wanted.keys()
     for source, reason in wanted.items():
         assert reason in found[source]
-    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    summary = json.loads((tmp_path / "out/summary.json").read_text("utf-8"))
     assert summary["left_out"]["unreadable"] == 7 and sum(summary["kept"].values()) == 60
     with pytest.raises(HeadstartError, match=r"7 of 67 rows cannot be used .*max_rejected = 0\.05"):
         prepare(tmp_path / "out", settings(tmp_path / "photos", max_rejected=0.05))
@@ -157,7 +157,7 @@ def test_a_path_that_leaves_the_folder_of_the_table_is_refused(tmp_path: Path) -
     good = [f"ant/{number:03d}.png,ant\nbee/{number:03d}.png,bee" for number in range(10)]
 
     def table(path: str) -> PrepareParams:
-        (folder / "t.csv").write_text("\n".join(["picture,label", *good, f"{path},ant"]) + "\n")
+        (folder / "t.csv").write_text("\n".join(["picture,label", *good, f"{path},ant"]) + "\n", "utf-8")
         return settings(folder / "t.csv", max_rejected=1.0)
 
     for path in ("../secret.png", str(tmp_path / "secret.png"), "ant/../../secret.png", "link.png"):

@@ -17,8 +17,8 @@ from tests.tables_of_text import ROWS, csv_of, rejected, settings
 
 def test_every_format_gives_the_same_rows(tmp_path: Path) -> None:
     csv_of(ROWS, tmp_path / "rows.csv")
-    (tmp_path / "rows.tsv").write_text((tmp_path / "rows.csv").read_text().replace(",", "\t"))
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    (tmp_path / "rows.tsv").write_text((tmp_path / "rows.csv").read_text("utf-8").replace(",", "\t"), "utf-8")
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS), "utf-8")
     pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "rows.parquet")
     found = []
     for suffix in ("csv", "tsv", "jsonl", "parquet"):

@@ -1,0 +1,137 @@
+"""Linux, macOS and Windows: nothing needs what only one of them has. Run here with it taken away."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.closure import ROOT
+from tests.projects import STAGES, contents, run, set_params, stage_command
+
+POSIX_ONLY = {"fcntl", "resource", "pwd", "grp", "termios"}
+GUARDED = {ROOT / "stages/common/run_stats.py"}  # tries to import one of them, for macOS
+
+# Run first in each process, as a `sitecustomize`. Three libraries may do what they do on Linux, as they do the same
+# by other means elsewhere: filelock and DVC's zc.lockfile lock files, psutil looks at processes.
+TAKEN_AWAY = f"""
+import sys
+
+MAY = {{"filelock", "zc", "psutil"}}
+PASSED = {{"importlib", "_frozen_importlib", "_frozen_importlib_external", "pathlib", "io", "os"}}
+
+def package():
+    frame = sys._getframe(2)
+    while frame and frame.f_globals.get("__name__", "").partition(".")[0] in PASSED:
+        frame = frame.f_back
+    return frame.f_globals.get("__name__", "").partition(".")[0] if frame else ""
+
+def hook(event, arguments):
+    if event == "import" and arguments[0] in {sorted(POSIX_ONLY)} and package() not in MAY:
+        raise ModuleNotFoundError("No module named " + arguments[0], name=arguments[0])
+    if event in ("open", "os.listdir", "os.scandir") and str(arguments[0]).startswith("/proc") and package() not in MAY:
+        raise FileNotFoundError(2, "taken away", str(arguments[0]))
+
+sys.addaudithook(hook)
+"""
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that this test starts have no modules of POSIX alone, and no /proc."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/sitecustomize.py").write_text(TAKEN_AWAY, "utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize("code", ["import fcntl", "import resource", "import pwd", "open('/proc/self/stat')"])
+def test_what_is_taken_away_is_gone(trained: Path, code: str) -> None:
+    done = run(trained, *stage_command("prepare")[:1], "-c", code, check=False)
+    assert "No module named" in done.stderr or "taken away" in done.stderr
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_every_verb_of_a_project_works(trained: Path) -> None:
+    set_params(trained, finetune__method="full", finetune__epochs=1, finetune__learning_rate=1e-3)
+    before = contents(trained / "data")
+    for name in STAGES:
+        run(trained, *stage_command(name))
+    after = contents(trained / "data")
+    assert after == after | before, "what was made with them has the same bytes"
+    for model in ("head", "finetuned"):
+        predicted = run(trained, *stage_command("predict", f"data/{model}", "data/reviews.csv", f"{model}.parquet"))
+        assert "160 rows classified, 0 rejected" in predicted.stdout
+    gate = run(trained, *stage_command("gate", "data/evaluation"))
+    assert "gate: passed against data/evaluation" in gate.stdout
+    assert "backbones" in run(trained, *stage_command("cache", "--clear")).stdout
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_dvc_and_the_gate_against_a_revision_work(finished: Path) -> None:
+    run(finished, "git", "add", "-A")
+    run(finished, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "evaluated")
+    set_params(finished, train_head__kind="ridge")
+    run(finished, "dvc", "repro")
+    assert "gate: " in run(finished, *stage_command("gate", "HEAD"), check=False).stdout
+
+
+def test_modules_of_posix_alone_are_imported_behind_a_guard_only() -> None:
+    places = [
+        place
+        for path, place, node in nodes()
+        if path.is_relative_to(ROOT / "stages") and path not in GUARDED
+        if not POSIX_ONLY.isdisjoint(imported(node))
+    ]
+    assert not places
+
+
+def test_text_files_are_opened_with_an_encoding() -> None:
+    assert not [place for _, place, node in nodes() if isinstance(node, ast.Call) and opens_text(node)]
+
+
+def test_commands_of_the_pipeline_need_no_shell() -> None:
+    for stage in yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"].values():
+        assert stage["cmd"].startswith("python -m stages.") and not set(stage["cmd"]) & set("\"'$;&|<>`()\n")
+
+
+def nodes() -> Iterator[tuple[Path, str, ast.AST]]:
+    """The syntax of every source file, with the file and the place in it."""
+    for folder in ("stages", "tests"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                yield path, f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}", node
+
+
+def imported(node: ast.AST) -> set[str]:
+    """The modules that a statement imports."""
+    match node:
+        case ast.Import(names=names):
+            return {alias.name for alias in names}
+        case ast.ImportFrom(module=str(module)):
+            return {module}
+    return set()
+
+
+def opens_text(call: ast.Call) -> bool:
+    """Whether a call opens a text file and names no encoding."""
+    if "encoding" in {keyword.arg for keyword in call.keywords}:
+        return False
+    match call.func:
+        case ast.Attribute(attr="read_text"):
+            return not call.args
+        case ast.Attribute(attr="write_text"):
+            return len(call.args) < 2
+        case ast.Name(id="open"):
+            modes = call.args[1:2]
+        case ast.Attribute(attr="open"):
+            modes = call.args[:1]
+        case _:
+            return False
+    modes += [keyword.value for keyword in call.keywords if keyword.arg == "mode"]
+    match modes:
+        case [ast.Constant(value=str(mode))]:
+            return "b" not in mode
+        case _:
+            return not modes
