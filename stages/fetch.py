@@ -1,12 +1,12 @@
-"""Fetch: the name of a public data set in, a folder that prepare reads out.
+"""Fetch: download a public data set into a folder that prepare can read.
 
     python -m stages.fetch digits data/digits
     python -m stages.fetch hf:OWNER/NAME[:CONFIG] data/NAME
     python -m stages.fetch torchvision:CIFAR10 data/cifar10
 
-`digits`, the handwritten digits that come with scikit-learn, needs no network and gives images: 0/0000.png, …
-`hf:` brings a data set of the Hugging Face hub as tables: train.parquet, validation.parquet, test.parquet.
-`torchvision:` brings one of torchvision.datasets as images: train/CLASS/00000.png, validation/…, test/…
+`digits` writes the handwritten digits of scikit-learn as images, without a network: 0/0000.png, …
+`hf:` writes a data set of the Hugging Face hub as tables: train.parquet, validation.parquet, test.parquet.
+`torchvision:` writes one of torchvision.datasets as images: train/CLASS/00000.png, validation/…, test/…
 """
 
 import shlex
@@ -21,32 +21,34 @@ from stages.datasets import digits, hub, torchvision
 
 
 def fetch(name: str, target: Path) -> None:
-    """Write the data set `name` to the new folder `target`, and print what to do with it.
+    """Write the data set `name` to the new folder `target`, and print the next commands.
 
     Raises:
-        HeadstartError: `target` exists, nothing is called `name`, or it cannot be brought here.
+        HeadstartError: `target` exists, `name` is unknown, or the data set cannot be downloaded.
     """
     _refuse_existing(target)
-    kind, _, rest = name.partition(":")
+    source, _, rest = name.partition(":")
     columns = {}
     with atomic.directory(target) as out:
-        # Inside the output, so that what a killed run leaves is removed with it by the next one.
+        # Inside the output, so that the next run removes what a killed run leaves behind.
         downloads = out / ".downloads"
         downloads.mkdir()
         if name == "digits":
             summary = digits.write(out)
-        elif kind == "hf" and rest:
-            summary = hub.write(*rest.partition(":")[::2], out, downloads)
+        elif source == "hf" and rest:
+            repository, _, config = rest.partition(":")
+            summary = hub.write(repository, config=config, target=out, downloads=downloads)
             columns = hub.likely_columns(pq.read_schema(out / "train.parquet"))
-        elif kind == "torchvision" and rest:
-            summary = torchvision.write(rest, out, downloads)
+        elif source == "torchvision" and rest:
+            summary = torchvision.write(rest, target=out, downloads=downloads)
         else:
             raise HeadstartError(f"NAME is {name!r}, but must be digits, hf:OWNER/NAME or torchvision:NAME")
         shutil.rmtree(downloads)
-        _refuse_existing(target)  # a download takes long; meanwhile someone may have put something there
+        _refuse_existing(target)  # a download takes long; another process may have created the folder
+    settings = {"prepare.data": target, **{f"prepare.{key}": column for key, column in columns.items()}}
     print(f"fetch: {name} -> {target}: {summary}, in {run_stats.spent()}")
     print(f"next: dvc add {shlex.quote(str(target))}")
-    print("next: in params.yaml set", ", ".join(f"prepare.{k}: {v}" for k, v in {"data": target, **columns}.items()))
+    print(f"next: in params.yaml set {', '.join(f'{key}: {value}' for key, value in settings.items())}")
 
 
 def _refuse_existing(target: Path) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 
-def write(out: Path) -> str:
+def write(target: Path) -> str:
+    """Write the images as `target`/CLASS/0000.png, …, numbered over all classes, and return a summary."""
     from PIL import Image
     from sklearn.datasets import load_digits
 
@@ -13,6 +14,6 @@ def write(out: Path) -> str:
     pixels = (digits.images * 255 / 16).round().astype("uint8")  # (rows, 8, 8)
     rows = zip(pixels, digits.target, strict=True)
     for row, (image, label) in enumerate(tqdm(rows, total=len(pixels), desc="fetch", unit=" images", disable=None)):
-        (out / str(label)).mkdir(exist_ok=True)
-        Image.fromarray(image).save(out / str(label) / f"{row:04d}.png")
+        (target / str(label)).mkdir(exist_ok=True)
+        Image.fromarray(image).save(target / str(label) / f"{row:04d}.png")
     return f"{len(pixels):,} images in {len(digits.target_names)} classes"

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages.common.errors import HeadstartError
-from stages.datasets import ELSEWHERE
+from stages.datasets import CHECK_NETWORK
 from stages.datasets import hub as datasets_hub
 from stages.fetch import fetch
 from tests.datasets.fake_hub import COMMIT, REVIEWS, hub
@@ -107,7 +107,7 @@ def test_shards_are_joined_in_the_types_of_the_first_and_removed(tmp_path: Path)
     paths = [tmp_path / "0.parquet", tmp_path / "1.parquet"]
     pq.write_table(pa.table({"text": pa.array(["a"], pa.string())}), paths[0])
     pq.write_table(pa.table({"text": pa.array(["b"], pa.large_string())}), paths[1])
-    assert datasets_hub._join(paths, tmp_path / "joined.parquet", source="this") == 2
+    assert datasets_hub._join(paths, tmp_path / "joined.parquet", title="this") == 2
     assert pq.read_table(tmp_path / "joined.parquet")["text"].to_pylist() == ["a", "b"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["joined.parquet"]
 
@@ -145,7 +145,7 @@ def test_a_part_of_a_split_is_told(tmp_path: Path, capsys: pytest.CaptureFixture
         ("me/damaged", r"the train split of me/damaged cannot be joined \("),
         ("me/empty", r"Parquet copy of me/empty is empty"),
         ("me/unconverted", r"no Parquet copy of me/unconverted; download a table from http.*/datasets/me/unconverted"),
-        ("me/unknown", r"no data set me/unknown, or none that is public; correct it, or log in"),
+        ("me/unknown", r"no public data set me/unknown; correct the name, or log in"),
         ("me/locked", r"me/locked is gated; accept its terms at http.*/datasets/me/locked"),
         ("no/such/name", r"'no/such/name' cannot be a name on the hub; use hf:OWNER/NAME"),
     ],
@@ -162,6 +162,6 @@ def test_without_a_network_the_command_ends_with_one_sentence(tmp_path: Path) ->
     environment = {**os.environ, "HF_ENDPOINT": NO_HUB, "HF_HUB_OFFLINE": "0"}
     done = subprocess.run(command, check=False, cwd=ROOT, text=True, capture_output=True, env=environment)
     assert done.returncode == 1 and not done.stdout
-    assert done.stderr.startswith(f"error: me/reviews cannot be brought from the hub at {NO_HUB} (")
-    assert done.stderr.endswith(f"; {ELSEWHERE}\n") and done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"error: me/reviews cannot be fetched from the hub at {NO_HUB} (")
+    assert done.stderr.endswith(f"; {CHECK_NETWORK}\n") and done.stderr.count("\n") == 1
     assert not list((tmp_path / "new").iterdir())

@@ -131,7 +131,9 @@ def test_a_data_set_without_splits_and_names_gets_numbers(tmp_path: Path, monkey
 def test_unknown_names_of_torchvision_are_refused_with_what_is_near(
     tmp_path: Path, name: str, near: str | None
 ) -> None:
-    with pytest.raises(HeadstartError, match=rf"torchvision:{name} is none that .*: CIFAR10, .*, USPS") as error:
+    with pytest.raises(
+        HeadstartError, match=rf"torchvision:{name} cannot be fetched.*; use one of CIFAR10, .*, USPS"
+    ) as error:
         fetch(f"torchvision:{name}", tmp_path / "target")
     assert str(error.value).endswith(f"; did you mean {near}?" if near else "USPS")
     assert not list(tmp_path.iterdir())
