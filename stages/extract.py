@@ -37,7 +37,7 @@ def extract(
         HeadstartError: the prepared table is missing or damaged, the backbone cannot be loaded, or the row cache cannot
             be written.
     """
-    info = prepared.table_info(prepared_folder)
+    info = prepared.read_info(prepared_folder)
     rows = {split: shards.count(prepared_folder / split) for split in prepared.SPLITS}
     backbone = backbones.load(
         spec, settings, runtime, modality=info.modality, training_texts=lambda: _training_texts(prepared_folder)

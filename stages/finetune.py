@@ -139,7 +139,7 @@ def _rows(
     from stages.tables import prepared
 
     rows = prepared.read(prepared_folder, split)
-    mask, y = prepared.usable(rows["id"].to_pylist(), rows["label"].to_pylist(), budget, trained.labels)
+    mask, y = prepared.usable_rows(rows["id"].to_pylist(), rows["label"].to_pylist(), budget, trained.labels)
     rows = rows.filter(mask)
     digest = hashlib.sha256("".join([*rows["id"].to_pylist(), *map(str, y)]).encode()).hexdigest()
     return rows[trained.modality].to_pylist(), y, digest

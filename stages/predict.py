@@ -4,14 +4,13 @@
     python -m stages.predict data/finetuned PHOTOS OUT.parquet
 
 NEW is a table (.csv .tsv .jsonl .parquet) with the input column that the model was trained on, or a folder of images;
-labels are not needed. OUT gets one row for each row of NEW, in order: source, the input (of an image its path),
-predicted, confidence, one p_LABEL for each label, and rejected: why a row could not be classified, or null.
+labels are not needed. OUT has one row for every row of NEW, in order: source, the input (for an image its path),
+predicted, confidence, one p_LABEL per label, and rejected: why the row could not be classified, or null.
 """
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -29,7 +28,7 @@ from stages.evaluation import prediction_columns
 from stages.heads import loading, model_card
 from stages.heads.model_card import ModelCard
 from stages.sources import Row
-from stages.tables import features, images, prepared
+from stages.tables import features, prepared
 
 Probabilities: TypeAlias = Callable[[Sequence[Any]], np.ndarray]
 
@@ -38,7 +37,8 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
     """Classify the rows of the table or image folder `new` with the model in `folder`, and write Parquet to `target`.
 
     Raises:
-        HeadstartError: no model, no readable table with the model's input column, or another backbone than it needs.
+        HeadstartError: `folder` holds no model, `new` is no readable table with the model's input column, or the
+            model needs another version of its backbone.
     """
     trained = model_card.read(folder)
     if trained is None:
@@ -46,7 +46,7 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
     if target.suffix != ".parquet":
         raise HeadstartError(f"{target} must end in .parquet, the format that is written")
     rows = sources.rows(new, sources.Columns(trained.input), trained.modality)
-    ready = threads.ordered(lambda row: _ready(row, trained), rows, workers=threads.cores())
+    ready = threads.ordered(lambda row: sources.ready(row, trained.max_side), rows, workers=threads.cores())
     counts: Counter[bool] = Counter()
     probabilities: Probabilities | None = None
     writer: pq.ParquetWriter | None = None
@@ -69,24 +69,13 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
     print(f"predict: {counts[False]:,} rows classified, {counts[True]:,} rejected -> {target} in {run_stats.spent()}")
 
 
-def _ready(row: Row, trained: ModelCard) -> Row:
-    """The row as prepare would have stored it; one that cannot be used gets a problem."""
-    if row.problem or isinstance(row.content, str):
-        return row
-    try:
-        images.decode(row.content, name=row.name)
-        return replace(row, content=images.pack(row.content, trained.max_side))
-    except images.UnreadableImageError as error:
-        return replace(row, content=b"", problem=f"{row.name or 'the image'} {error}")
-
-
 def _table(rows: Sequence[Row], P: np.ndarray, trained: ModelCard) -> pa.Table:
-    """One row for each of `rows`; `P`: (rows, labels), NaN where a row cannot be used."""
-    given = [row.name if isinstance(row.content, bytes) else None if row.problem else row.content for row in rows]
+    """Return one output row for each of `rows`; `P`: (rows, labels), NaN where a row cannot be used."""
+    inputs = [row.name if isinstance(row.content, bytes) else None if row.problem else row.content for row in rows]
     return pa.table(
         {
             "source": pa.array([row.origin for row in rows], pa.string()),
-            trained.input: pa.array(given, pa.large_string()),
+            trained.input: pa.array(inputs, pa.large_string()),
             **prediction_columns.columns(P, trained.labels),
             "rejected": pa.array([row.problem for row in rows], pa.string()),
         }
@@ -94,7 +83,7 @@ def _table(rows: Sequence[Row], P: np.ndarray, trained: ModelCard) -> pa.Table:
 
 
 def _load(folder: Path, trained: ModelCard, runtime: RuntimeParams) -> Probabilities:
-    """The model as a function from inputs to probabilities (inputs, labels)."""
+    """Load the model as a function from inputs to (inputs, labels) probabilities."""
     if trained.method != "head":
         from stages.finetuning import classifier
 
@@ -109,7 +98,7 @@ def _load(folder: Path, trained: ModelCard, runtime: RuntimeParams) -> Probabili
     )
     if backbone.fingerprint != trained.fingerprint:
         raise HeadstartError(
-            f"{folder} was trained on another version of {trained.backbone.name} than is found here; run `dvc repro`"
+            f"{folder} was trained on another version of {trained.backbone.name} than this machine has; run `dvc repro`"
         )
     head = loading.load(folder, trained, backbone.dim)
     return lambda inputs: head(backbone.encode(inputs))

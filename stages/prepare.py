@@ -1,8 +1,8 @@
-"""Prepare: raw rows in, one self-contained table per split out, and a list of every row that was left out.
+"""Prepare: turn raw rows into one self-contained table per split, and list every row that was left out.
 
     python -m stages.prepare data/prepared
 
-Reads `prepare` from params.yaml. Writes train/, validation/ and test/ as Parquet shards, images packed in,
+Reads `prepare` from params.yaml. Writes train/, validation/ and test/ as Parquet shards with the images packed in,
 rejected.parquet (source and reason of each row left out) and summary.json (counts per split and class).
 """
 
@@ -22,22 +22,23 @@ from tqdm import tqdm
 
 from stages import sources
 from stages.common import atomic, cli, params, run_stats, threads
-from stages.common.errors import HeadstartError
+from stages.common.errors import HeadstartError, listed
 from stages.common.params import PrepareParams
 from stages.sources import Row
-from stages.tables import images, prepared
+from stages.tables import prepared
 
 Result = TypeVar("Result")
 
 REJECTED = pa.schema([("source", pa.string()), ("reason", pa.string())])
+MAX_EXAMPLES = 3  # of unreadable rows in an error
 
 
 @dataclass(slots=True)
 class _Content:
-    """One distinct content: the row that is kept of it, and the labels it came under."""
+    """One distinct content: the row that is kept, and all labels that rows with this content have."""
 
-    keeper: int
-    rank: int
+    kept: int  # row number
+    rank: int  # of its split: later splits win
     origin: str
     labels: tuple[str, ...]
 
@@ -48,10 +49,10 @@ class _Plan:
 
     rows: int = 0
     names_files: bool = False
-    unreadable: dict[int, str] = field(default_factory=dict)  # number of the row: why
+    unreadable: dict[int, str] = field(default_factory=dict)  # row number to problem
     examples: list[str] = field(default_factory=list)
-    given: set[str] = field(default_factory=set)
-    contents: dict[str, _Content] = field(default_factory=dict)
+    given_splits: set[str] = field(default_factory=set)
+    contents: dict[str, _Content] = field(default_factory=dict)  # by id
 
 
 @dataclass
@@ -59,7 +60,7 @@ class _Counts:
     """What the second pass wrote and left out."""
 
     classes: dict[str, Counter[str]] = field(default_factory=lambda: {split: Counter() for split in prepared.SPLITS})
-    left_out: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)  # by kind of reason
 
     def rows(self, split: str) -> int:
         return self.classes[split].total()
@@ -69,42 +70,28 @@ class _Counts:
 
 
 def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
-    """Write the prepared table of `settings.data` to `prepared`.
+    """Write the prepared table of `settings.data` to `prepared_folder`.
 
-    The source is read twice: first to find duplicates, conflicts and given splits, then to write. Memory holds the
-    ids, not the rows.
+    Reads the source twice: first to find duplicates, conflicts and given splits, then to write. Memory holds ids, not
+    rows.
 
     Raises:
-        HeadstartError: the source cannot be read, too many rows are unreadable, there is one class only, a class has
+        HeadstartError: the source cannot be read, too many rows are unreadable, there is only one class, a class has
             no training row, or no test row is left.
     """
     columns = sources.Columns(settings.input, settings.label, settings.group, settings.slice, settings.split)
     data = Path(settings.data)
+    modality = sources.modality(data, columns, settings.modality)
     info = prepared.TableInfo(
         input="image" if sources.is_image_folder(data) else settings.input,
-        modality=sources.modality(data, columns, settings.modality),
-        max_side=None,
+        modality=modality,
+        max_side=settings.max_side if modality == "image" else None,
     )
-    if info.modality == "image":
-        info = info.model_copy(update={"max_side": settings.max_side})
-
-    def rows() -> Iterator[Row]:
-        return sources.rows(data, columns, info.modality)
-
-    plan = _first_pass(rows(), settings)
+    plan = _first_pass(sources.rows(data, columns, modality), settings)
     with atomic.directory(prepared_folder) as out:
-        counts = _second_pass(out, rows(), plan, info, settings)
+        counts = _second_pass(out, sources.rows(data, columns, modality), plan, info, settings)
         _check_classes(counts, settings)
-        summary: dict[str, Any] = {
-            "rows": plan.rows,
-            "kept": {split: counts.rows(split) for split in prepared.SPLITS},
-            "left_out": {reason: counts.left_out[reason] for reason in ("unreadable", "duplicate", "conflict")},
-            "classes": {
-                label: {split: counts.classes[split][label] for split in prepared.SPLITS} for label in counts.labels()
-            },
-        }
-        if similar := _similar(counts.labels()):
-            summary["similar_classes"] = similar
+        summary = _summary(plan, counts)
         (out / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", "utf-8")
     kept = ", ".join(f"{counts.rows(split):,} {split}" for split in prepared.SPLITS)
     print(
@@ -112,36 +99,28 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
         f" {counts.left_out.total():,} left out ({prepared_folder / 'rejected.parquet'})"
         f" in {run_stats.spent()}"
     )
-    for names in similar:
+    for names in summary.get("similar_classes", ()):
         print(f"prepare: {' and '.join(map(repr, names))} look like one class; correct the table if they are")
     if plan.names_files and data.is_file():
         print(
-            f"prepare: DVC watches {data}, not the images that it names; to have both watched, name the table"
+            f"prepare: DVC watches {data}, but not the images that it names; to have both watched, name the table"
             f" train{data.suffix.lower()} and set prepare.data to its folder"
         )
 
 
 def _first_pass(rows: Iterator[Row], settings: PrepareParams) -> _Plan:
+    """Read all rows, and decide which to keep."""
     plan = _Plan()
-    progress = tqdm(_over_cores(_checked, rows), desc="prepare: reading", unit=" rows", disable=None)
+    progress = tqdm(_parallel(_identify, rows), desc="prepare: reading", unit=" rows", disable=None)
     for number, row, row_id in progress:
         plan.rows += 1
         plan.names_files |= row.name is not None
         if row.problem:
             plan.unreadable[number] = row.problem
-            if len(plan.examples) < 3:
+            if len(plan.examples) < MAX_EXAMPLES:
                 plan.examples.append(f"{row.origin}: {row.problem}")
-            continue
-        assert row.label is not None
-        if row.split:
-            plan.given.add(row.split)
-        # Of the copies in several given splits the one in the later split stays: a published test file keeps its rows.
-        rank = prepared.SPLITS.index(row.split) if row.split else 0
-        content = plan.contents.setdefault(row_id, _Content(number, rank, row.origin, (row.label,)))
-        if row.label not in content.labels:
-            content.labels = (*content.labels, row.label)
-        if rank > content.rank:
-            content.keeper, content.rank, content.origin = number, rank, row.origin
+        else:
+            _add_content(plan, number, row, row_id)
     if not plan.rows:
         raise HeadstartError(f"{settings.data} has no rows; it needs labelled rows below its header")
     if len(plan.unreadable) / plan.rows > settings.max_rejected:
@@ -153,48 +132,68 @@ def _first_pass(rows: Iterator[Row], settings: PrepareParams) -> _Plan:
     return plan
 
 
+def _identify(numbered: tuple[int, Row]) -> tuple[int, Row, str]:
+    """Return (row number, the row without its content and with a problem if it has one, id)."""
+    number, row = numbered
+    row_id = "" if row.problem else _id(row)
+    row = sources.ready(row, max_side=None)
+    return number, replace(row, content=type(row.content)()), row_id
+
+
+def _add_content(plan: _Plan, number: int, row: Row, row_id: str) -> None:
+    """Note the label of a usable row, and keep the row if it is the first of its content or of a later split."""
+    assert row.label is not None
+    if row.split:
+        plan.given_splits.add(row.split)
+    # If a row occurs in several given splits, keep the copy in the latest: a published test file stays complete.
+    rank = prepared.SPLITS.index(row.split) if row.split else 0
+    content = plan.contents.setdefault(row_id, _Content(number, rank, row.origin, (row.label,)))
+    if row.label not in content.labels:
+        content.labels = (*content.labels, row.label)
+    if rank > content.rank:
+        content.kept, content.rank, content.origin = number, rank, row.origin
+
+
 def _second_pass(
     out: Path, rows: Iterator[Row], plan: _Plan, info: prepared.TableInfo, settings: PrepareParams
 ) -> _Counts:
     """Write each row to the table of its split, or to rejected.parquet."""
 
-    def finished(numbered: tuple[int, Row]) -> tuple[Row, str, tuple[str, str] | None, str | bytes]:
+    def finish(numbered: tuple[int, Row]) -> tuple[Row, str, tuple[str, str] | None]:
         number, row = numbered
         row_id = _id(row)
-        reason = _reason(plan, number, row, row_id)
-        return row, row_id, reason, row.content if reason else _packed(row, settings.max_side)
+        reason = _reason_to_leave_out(plan, number, row, row_id)
+        return (row if reason else sources.ready(row, info.max_side, checked=True)), row_id, reason
 
     counts = _Counts()
+    left_out: list[dict[str, str]] = []
     batches: dict[str, list[dict[str, Any]]] = {split: [] for split in prepared.SPLITS}
     with ExitStack() as stack:
         writers = {split: stack.enter_context(prepared.writer(out / split, info)) for split in prepared.SPLITS}
-        rejected = stack.enter_context(pq.ParquetWriter(out / "rejected.parquet", REJECTED, compression="zstd"))
-        left_out: list[dict[str, str]] = []
-        done = _over_cores(finished, rows)
-        for row, row_id, reason, content in tqdm(
-            done, total=plan.rows, desc="prepare: writing", unit=" rows", disable=None
-        ):
+        finished = _parallel(finish, rows)
+        progress = tqdm(finished, total=plan.rows, desc="prepare: writing", unit=" rows", disable=None)
+        for row, row_id, reason in progress:
             if reason:
                 counts.left_out[reason[0]] += 1
                 left_out.append({"source": row.origin, "reason": reason[1]})
                 continue
             assert row.label is not None
-            split = _split(row, row_id, plan.given, settings)
+            split = _split(row, row_id, plan.given_splits, settings)
             counts.classes[split][row.label] += 1
             batch = batches[split]
-            shown = {"label": row.label, "group": row.group, "slice": row.slice, "source": row.origin}
-            batch.append({"id": row_id, info.modality: content, **shown})
+            columns = {"label": row.label, "group": row.group, "slice": row.slice, "source": row.origin}
+            batch.append({"id": row_id, info.modality: row.content, **columns})
             if len(batch) == prepared.WINDOW_ROWS[info.modality]:
                 writers[split].write(pa.Table.from_pylist(batch, writers[split].schema))
                 batch.clear()
         for split, batch in batches.items():
             writers[split].write(pa.Table.from_pylist(batch, writers[split].schema))
-        rejected.write_table(pa.Table.from_pylist(left_out, REJECTED))
+    pq.write_table(pa.Table.from_pylist(left_out, REJECTED), out / "rejected.parquet", compression="zstd")
     return counts
 
 
-def _over_cores(function: Callable[[tuple[int, Row]], Result], rows: Iterator[Row]) -> Iterator[Result]:
-    """`function` over the numbered rows; images on all cores, texts, which take no time, right here."""
+def _parallel(function: Callable[[tuple[int, Row]], Result], rows: Iterator[Row]) -> Iterator[Result]:
+    """Yield `function((row number, row))` in order; images on all cores, texts, which take no time, in this thread."""
     numbered = zip(count(), rows, strict=False)
     first = next(numbered, None)
     if first is None:
@@ -205,30 +204,12 @@ def _over_cores(function: Callable[[tuple[int, Row]], Result], rows: Iterator[Ro
     return threads.ordered(function, items, workers=threads.cores())
 
 
-def _checked(numbered: tuple[int, Row]) -> tuple[int, Row, str]:
-    """The row with its id, without its content, and with a problem if its image cannot be decoded."""
-    number, row = numbered
-    if row.problem:
-        return number, row, ""
-    row_id = _id(row)
-    if isinstance(row.content, bytes):
-        try:
-            images.decode(row.content, name=row.name)
-        except images.UnreadableImageError as error:
-            return number, replace(row, problem=f"{row.name or 'the image'} {error}", content=b""), row_id
-    return number, replace(row, content=""), row_id
-
-
 def _id(row: Row) -> str:
     return prepared.content_id(row.content if isinstance(row.content, bytes) else row.content.encode())
 
 
-def _packed(row: Row, max_side: int | None) -> str | bytes:
-    return images.pack(row.content, max_side) if isinstance(row.content, bytes) else row.content
-
-
-def _reason(plan: _Plan, number: int, row: Row, row_id: str) -> tuple[str, str] | None:
-    """(kind, explanation) of why a row is left out, or None."""
+def _reason_to_leave_out(plan: _Plan, number: int, row: Row, row_id: str) -> tuple[str, str] | None:
+    """Return (kind, explanation) for a row that is left out, or None."""
     if number in plan.unreadable:
         return "unreadable", plan.unreadable[number]
     content = plan.contents.get(row_id)
@@ -236,46 +217,61 @@ def _reason(plan: _Plan, number: int, row: Row, row_id: str) -> tuple[str, str] 
         raise HeadstartError(f"{row.origin} changed while it was read; run `dvc repro prepare` again")
     if len(content.labels) > 1:
         return "conflict", f"the same content is labelled {' and '.join(sorted(content.labels))}"
-    if content.keeper != number:
+    if content.kept != number:
         return "duplicate", f"duplicate of {content.origin}"
     return None
 
 
-def _split(row: Row, row_id: str, given: set[str], settings: PrepareParams) -> str:
-    """The given split where there is one; a split that nobody gave is cut from the training rows."""
+def _split(row: Row, row_id: str, given_splits: set[str], settings: PrepareParams) -> str:
+    """Return the given split; a split that is not given for any row is cut from the training rows."""
     if row.split in ("validation", "test"):
         return row.split
     return prepared.split_of(
         row.group or row_id,
-        validation=0 if "validation" in given else settings.validation,
-        test=0 if "test" in given else settings.test,
+        validation=0 if "validation" in given_splits else settings.validation,
+        test=0 if "test" in given_splits else settings.test,
         seed=settings.seed,
     )
 
 
-def _similar(labels: list[str]) -> list[list[str]]:
-    """Groups of labels that differ only in case, spaces or the way that Unicode writes them."""
+def _check_classes(counts: _Counts, settings: PrepareParams) -> None:
+    """Raise a HeadstartError unless a classifier can be trained and tested on these rows."""
+    labels = counts.labels()
+    if len(labels) < 2:
+        raise HeadstartError(
+            f"{settings.data} has {'only one class, ' + labels[0] if labels else 'no usable rows'};"
+            f" a classifier needs two classes in column {settings.label}"
+        )
+    if missing := [label for label in labels if not counts.classes["train"][label]]:
+        raise HeadstartError(
+            f"{settings.data}: no training row for {listed(missing, limit=10)};"
+            " label more rows of it, or change prepare.test, prepare.validation or prepare.seed"
+        )
+    if not counts.rows("test"):
+        raise HeadstartError(f"{settings.data} leaves no test rows; raise prepare.test or add rows")
+
+
+def _summary(plan: _Plan, counts: _Counts) -> dict[str, Any]:
+    """Return the content of summary.json."""
+    labels = counts.labels()
+    summary: dict[str, Any] = {
+        "rows": plan.rows,
+        "kept": {split: counts.rows(split) for split in prepared.SPLITS},
+        "left_out": {kind: counts.left_out[kind] for kind in ("unreadable", "duplicate", "conflict")},
+        "classes": {label: {split: counts.classes[split][label] for split in prepared.SPLITS} for label in labels},
+    }
+    if similar := _similar_labels(labels):
+        summary["similar_classes"] = similar
+    return summary
+
+
+def _similar_labels(labels: list[str]) -> list[list[str]]:
+    """Group labels that differ only in case, spaces or the way that Unicode writes them."""
     groups: dict[str, list[str]] = {}
     for label in labels:
         plain = " ".join(unicodedata.normalize("NFKC", label).casefold().split())
         groups.setdefault(plain, []).append(label)
     return [group for group in groups.values() if len(group) > 1]
-
-
-def _check_classes(counts: _Counts, settings: PrepareParams) -> None:
-    labels = counts.labels()
-    if len(labels) < 2:
-        raise HeadstartError(
-            f"{settings.data} has {'one class only, ' + labels[0] if labels else 'no usable rows'};"
-            f" a classifier needs two classes in column {settings.label}"
-        )
-    if missing := [label for label in labels if not counts.classes["train"][label]]:
-        raise HeadstartError(
-            f"{settings.data}: no training row for {', '.join(missing[:10])}{' …' if len(missing) > 10 else ''};"
-            " label more rows of it, or change prepare.test, prepare.validation or prepare.seed"
-        )
-    if not counts.rows("test"):
-        raise HeadstartError(f"{settings.data} leaves no test rows; raise prepare.test or give more rows")
 
 
 def main() -> None:

@@ -71,7 +71,7 @@ def _fit(features_folder: Path, budget: BudgetParams, settings: TrainHeadParams)
 
 def _calibrate(head: Head, validation: Features, budget: BudgetParams) -> tuple[Head, float]:
     """Fit the temperature to the validation rows; give the new head and the factor of its temperature."""
-    mask, y = prepared.usable(validation.ids, validation.labels, budget, head.labels)
+    mask, y = prepared.usable_rows(validation.ids, validation.labels, budget, head.labels)
     if len(y) < calibration.MIN_CALIBRATION_ROWS:
         return head, 1.0
     P = head.probabilities(validation.select(mask).X)

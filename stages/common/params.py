@@ -1,22 +1,21 @@
 """params.yaml: one frozen, typed section per stage, and the only reader of the file.
 
-Each section is checked whole before any stage works: unknown keys, wrong types and impossible values are refused
-with the file, the key, the value, what is allowed and the nearest known key.
+The whole file is checked before any stage works. Unknown keys, wrong types and impossible values are refused in one
+sentence: the file, the key, the value, what is allowed and the closest known key.
 """
 
-import reprlib
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
+from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from stages.common.errors import HeadstartError, did_you_mean, listed, one_line
+from stages.common.errors import HeadstartError, one_line
+from stages.common.section import Section, validate
 
 
 def _number(value: object) -> object:
-    """PyYAML follows YAML 1.1 and reads `1e-3` as a string."""
+    """Turn a string into a number where it is one: PyYAML follows YAML 1.1 and reads `1e-3` as a string."""
     if isinstance(value, str):
         try:
             return float(value)
@@ -31,26 +30,11 @@ def _tuple(value: object) -> object:
 
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Positive = Annotated[Number, Field(gt=0)]
-Rate = Annotated[Number, Field(gt=0, le=0.1)]  # a larger learning rate of AdamW destroys what it starts from
+Rate = Annotated[Number, Field(gt=0, le=0.1)]  # with a larger learning rate, AdamW destroys the pretrained weights
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(min_length=1)]
 Modality = Literal["text", "image"]
-Model = TypeVar("Model", bound=BaseModel)
-SHORT = reprlib.Repr()
-SHORT.maxlevel, SHORT.maxstring, SHORT.maxother = 3, 100, 100
-PLAIN = {  # what pydantic says, for people who do not know Python
-    "Input should": "must",
-    "Dictionary should": "must",
-    "a valid dictionary or instance": "a mapping",
-    "a valid dictionary": "a mapping",
-}
-
-
-class Section(BaseModel):
-    """A part of params.yaml: unknown keys and lossy conversions are refused, values never change."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
 class PrepareParams(Section):
@@ -123,7 +107,7 @@ class TrainHeadParams(Section):
 
 
 class FinetuneParams(Section):
-    """Training on from the pretrained weights."""
+    """How the pretrained weights are trained further."""
 
     method: Literal["none", "full", "last_block", "lora"] = "none"
     contrastive: Annotated[Number, Field(ge=0)] = 0.0
@@ -151,7 +135,7 @@ class FinetuneParams(Section):
 
 
 class EvaluateParams(Section):
-    """How sure the metrics are, and what they are compared with."""
+    """How certain the metrics are, and what they are compared with."""
 
     bootstrap: Annotated[int, Field(ge=0)] = 1000
     learning_curve: Annotated[tuple[Count, ...], BeforeValidator(_tuple)] = (2, 5, 10, 20, 50)
@@ -174,18 +158,15 @@ GateName = Literal[
 
 
 class GateParams(Section):
-    """What a change may do to the metrics."""
+    """How much a change may lower the metrics."""
 
-    metrics: Annotated[dict[GateName, GateMetric], Field(min_length=1)] = {
-        "accuracy": GateMetric(),
-        "macro_f1": GateMetric(),
-    }
+    metrics: dict[GateName, GateMetric] = Field({"accuracy": GateMetric(), "macro_f1": GateMetric()}, min_length=1)
     bootstrap: Annotated[int, Field(ge=100)] = 2000
     seed: int = 0
 
 
 class RuntimeParams(Section):
-    """How to run, not what to compute: no stage depends on it."""
+    """How to compute, not what: no stage depends on it."""
 
     engine: Literal["local", "ray"] = "local"
     ray_address: Name | None = None
@@ -226,67 +207,9 @@ def load(path: Path) -> Params:
     except UnicodeDecodeError as error:
         raise HeadstartError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from None
     except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" in line {where.line + 1}" if where else ""
+        mark = getattr(error, "problem_mark", None)
+        line = f" in line {mark.line + 1}" if mark else ""
         raise HeadstartError(
             f"{path} is not valid YAML{line}: {getattr(error, 'problem', one_line(error))}; correct it"
         ) from None
     return validate(Params, raw, file=str(path))
-
-
-def validate(model: type[Model], raw: object, *, file: str) -> Model:
-    """Check `raw` against `model`; `file` names it in the error."""
-    if not isinstance(raw, dict):
-        raise HeadstartError(f"{file} is {_show(raw)}, but must be a mapping with {listed(model.model_fields)}")
-    try:
-        return model.model_validate(raw)
-    except ValidationError as error:
-        raise HeadstartError(_sentence(model, raw, error, file)) from None
-
-
-def _sentence(model: type[BaseModel], raw: Any, error: ValidationError, file: str) -> str:
-    """Say the first problem in one sentence. A misspelt key comes before the key that it leaves missing."""
-    problem = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    *parents, last = problem["loc"]
-    names_a_key = last == "[key]"  # of a mapping whose keys are limited
-    if names_a_key:
-        *parents, last = parents
-    key = ".".join(map(str, [*parents, last]))
-    if problem["type"] == "extra_forbidden" or names_a_key:
-        known = _fields(model, parents)
-        prefix = "".join(f"{parent}." for parent in parents)
-        hint = did_you_mean(str(last), known, prefix=prefix) or f"; known: {listed(known)}"
-        return f"{file}: {key} is not a setting{hint}"
-    if problem["type"] == "missing":
-        return f"{file}: {key} is missing; add it"
-    context = problem.get("ctx", {})
-    if problem["type"] == "literal_error":
-        allowed = f"must be one of {context['expected']}"
-    elif problem["type"] == "string_pattern_mismatch":
-        allowed = "must be one of 'auto', 'cpu', 'mps', 'cuda' or 'cuda:N'"
-    elif problem["type"] == "value_error":
-        return f"{file}: {key}: {context['error']}"
-    else:
-        allowed = problem["msg"].partition(" after validation")[0]
-        for words, plain in PLAIN.items():
-            allowed = allowed.replace(words, plain)
-    value: Any = raw
-    for step in problem["loc"]:
-        value = value[step]
-    return f"{file}: {key} is {_show(value)}, but {allowed}"
-
-
-def _fields(model: type[BaseModel], path: list[Any]) -> Iterable[str]:
-    """The keys that are known at `path`."""
-    known: Any = model
-    for step in path:
-        known = get_args(known)[1] if get_origin(known) is dict else known.model_fields[step].annotation
-    if get_origin(known) is dict:
-        return get_args(get_args(known)[0])
-    return known.model_fields if isinstance(known, type) and issubclass(known, BaseModel) else ()
-
-
-def _show(value: object) -> str:
-    """The value as the user wrote it, cut where it is long. Aliases can make YAML of a few lines gigabytes long."""
-    text = "empty" if value is None else SHORT.repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}…"

@@ -1,10 +1,11 @@
-"""Where raw rows come from: tables of texts or images, and folders of images.
+"""Raw rows: tables of texts or images, and folders of images.
 
-A row that cannot be used comes out with the reason, so that it can be listed. What cannot be told apart into rows is
-refused whole.
+A row that cannot be used carries the reason, so that it can be listed. A file that cannot be divided into rows is an
+error.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,36 +14,55 @@ from stages.common.params import Modality
 from stages.sources import image_folders, table_files
 from stages.sources.image_folders import is_image_folder
 from stages.sources.row import Columns, Row
+from stages.tables import images
 
-__all__ = ["Columns", "Row", "is_image_folder", "modality", "rows"]
+__all__ = ["Columns", "Row", "is_image_folder", "modality", "ready", "rows"]
 
 
-def modality(data: Path, columns: Columns, wanted: Literal["auto", "text", "image"]) -> Modality:
-    """`text` or `image`: what `wanted` says, or with `auto` what is found in `data`.
+def modality(data: Path, columns: Columns, setting: Literal["auto", "text", "image"]) -> Modality:
+    """Return the value of `prepare.modality`, or for `auto` what `data` holds.
 
     Raises:
-        HeadstartError: `data` is missing, or is a folder of images where text is wanted.
+        HeadstartError: `data` is missing, or is a folder of images although the setting is `text`.
     """
     if is_image_folder(data):
-        if wanted == "text":
+        if setting == "text":
             raise HeadstartError(
                 f"prepare.modality is text, but {data} is a folder of folders; name a table, or set it to image"
             )
         return "image"
-    if wanted == "auto":
+    if setting == "auto":
         return "image" if table_files.holds_images(data, columns.input) else "text"
-    table_files.tables(data)  # refuses what is no table
-    return wanted
+    table_files.tables(data)  # raises if `data` is no table
+    return setting
 
 
 def rows(data: Path, columns: Columns, modality: Modality) -> Iterator[Row]:
-    """Yield every row of a table, of a folder of tables named train, validation and test, or of a folder of images.
+    """Yield the rows of a table, of a folder of tables named train, validation and test, or of a folder of images.
 
     Raises:
-        HeadstartError: `data` is missing, has an unknown format or layout, lacks a column, or is damaged; or a path
-            in a table leaves the table's folder.
+        HeadstartError: `data` is missing, damaged, or of unknown format or layout; a column is missing; or a path in a
+            table leaves the table's folder.
     """
     if modality == "image" and is_image_folder(data, labelled=columns.label is not None):
         yield from image_folders.rows(data, labelled=columns.label is not None)
     else:
         yield from table_files.rows(data, columns, modality)
+
+
+def ready(row: Row, max_side: int | None, *, checked: bool = False) -> Row:
+    """Return the row with what the backbone encodes: the text as it is, or the image shrunk to `max_side` pixels.
+
+    Args:
+        row: a raw row; one with a problem is returned unchanged.
+        max_side: longest side of an image in pixels; None keeps its size.
+        checked: whether the image is known to be whole; if not it is decoded, and gets a problem where that fails.
+    """
+    if row.problem or isinstance(row.content, str):
+        return row
+    try:
+        if not checked:
+            images.decode(row.content, name=row.name)
+        return replace(row, content=images.pack(row.content, max_side))
+    except images.UnreadableImageError as error:
+        return replace(row, content=b"", problem=f"{row.name or 'the image'} {error}")

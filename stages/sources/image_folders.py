@@ -1,21 +1,22 @@
-"""Folders of images: one sub-folder per class, or the same under train, validation and test."""
+"""Folders of images: one folder per class, or the same under train, validation and test."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from stages.common.errors import listed
 from stages.sources import table_files
 from stages.sources.row import SPLIT_NAMES, Row, by_split
 from stages.tables import images
 
-CLUTTER = ("thumbs.db", "desktop.ini")  # what file managers leave behind, beside hidden files
+CLUTTER = ("thumbs.db", "desktop.ini")  # files that file managers write, beside hidden ones
 
 
 def is_image_folder(data: Path, *, labelled: bool = True) -> bool:
-    """Whether `data` is a folder of images rather than of tables.
+    """Return whether `data` is a folder of images, not of tables.
 
     Args:
-        labelled: whether classes, and so sub-folders, are needed.
+        labelled: whether the images must lie in class folders.
     """
     if not data.is_dir():
         return False
@@ -26,12 +27,12 @@ def is_image_folder(data: Path, *, labelled: bool = True) -> bool:
 
 
 def rows(folder: Path, *, labelled: bool) -> Iterator[Row]:
-    """Yield every file as a row: splits in order, then classes and files by name.
+    """Yield one row per file: splits in order, then classes and files by name.
 
-    Files of other kinds come out as rows with a problem inside a class folder, and are left alone beside them.
+    Inside a class folder, a file that is no image becomes a row with a problem; outside of them it is ignored.
 
     Raises:
-        HeadstartError: there are split folders but no training images, or two folders for one split.
+        HeadstartError: there are split folders but none for train, or two for one split.
     """
     if not labelled:
         for path in _files(folder):
@@ -47,39 +48,37 @@ def rows(folder: Path, *, labelled: bool) -> Iterator[Row]:
 
 
 def _splits(folder: Path) -> dict[Path, str | None]:
-    """The folders that hold class folders, with their splits, training images first."""
+    """Map the folders that hold class folders to their splits, training images first."""
     inside = [path for path in _visible(folder) if path.is_dir()]
     if not all(path.name.lower() in SPLIT_NAMES for path in inside):
         return {folder: None}
-    named = [(SPLIT_NAMES[path.name.lower()], path) for path in inside]
-    return by_split(named, f"{folder} holds {', '.join(path.name for path in inside)} but no train; add it")
+    return by_split(
+        ((SPLIT_NAMES[path.name.lower()], path) for path in inside),
+        no_train_error=f"{folder} holds {listed(path.name for path in inside)} but no train; add it",
+    )
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    # Folders behind links are left alone: a link back up would never end.
-    for name, subfolders, files in os.walk(folder):
-        subfolders[:] = sorted(each for each in subfolders if not each.startswith("."))
-        yield from (Path(name, each) for each in sorted(files) if _is_visible(each))
+    """Yield all files below a folder, by name. Does not follow links to folders: one back up would never end."""
+    for path, subfolders, files in os.walk(folder):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        yield from (Path(path, name) for name in sorted(files) if _is_visible(name))
 
 
 def _row(folder: Path, path: Path, *, label: str | None, split: str | None) -> Row:
     origin = _origin(folder, path)
-    if not images.is_image_name(path.name):
-        kind = path.suffix or "nothing"
-        return Row(
-            origin,
-            b"",
-            origin,
-            label,
-            split=split,
-            problem=f"ends in {_text(kind)}, which is no image that can be read",
-        )
-    content, problem = images.read(path)
+    content: bytes
+    problem: str | None
+    if images.is_image_name(path.name):
+        content, problem = images.read(path)
+    else:
+        content, problem = b"", f"ends in {_text(path.suffix) or 'nothing'}, which is no image that can be read"
     return Row(origin, content, origin, label, split=split, problem=problem)
 
 
 def _visible(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if _is_visible(path.name))
+    # By name: paths themselves sort without regard to case on Windows.
+    return sorted((path for path in folder.iterdir() if _is_visible(path.name)), key=lambda path: path.name)
 
 
 def _is_visible(name: str) -> bool:
@@ -91,5 +90,5 @@ def _origin(folder: Path, path: Path) -> str:
 
 
 def _text(name: str) -> str:
-    """File names are bytes; those that are not UTF-8 could not be written into a table."""
+    """Replace what is not UTF-8 in a file name, so that it can be written into a table."""
     return os.fsencode(name).decode("utf-8", "replace")

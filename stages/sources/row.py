@@ -1,4 +1,4 @@
-"""One raw row, the columns it is made of, and the splits that names tell."""
+"""One raw row, the columns that it comes from, and the names of splits."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from stages.common.errors import HeadstartError
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One raw row. `problem` says why it cannot be used; `content` is empty then."""
+    """One raw row. A row that cannot be used has a `problem`, and its `content` is empty."""
 
     origin: str  # file and line, or the file of an image
     content: str | bytes  # text, or the encoded bytes of an image
-    name: str | None = None  # of an image file, as the source has it
+    name: str | None = None  # of an image file, as the source spells it
     label: str | None = None
     group: str | None = None
     slice: str | None = None
@@ -23,10 +23,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Names of the columns to read; `input` and `label` hold content and class. Without `label`, none is looked for."""
+    """Names of the columns to read; None if there is no such column."""
 
-    input: str
-    label: str | None = None
+    input: str  # the content
+    label: str | None = None  # the class
     group: str | None = None
     slice: str | None = None
     split: str | None = None
@@ -35,6 +35,7 @@ class Columns:
         return [name for name in (self.input, self.label, self.group, self.slice, self.split) if name is not None]
 
 
+# Names of files, folders and column values, in lower case, to splits.
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -46,13 +47,17 @@ SPLIT_NAMES = {
 }
 
 
-def by_split(named: Iterable[tuple[str, Path]], without_train: str) -> dict[Path, str | None]:
-    """Each path with its split, training rows first; `without_train` is the error where they are missing."""
-    found: dict[str, Path] = {}
-    for split, path in named:
-        if split in found:
-            raise HeadstartError(f"{found[split]} and {path} both hold the {split} split; keep one of them")
-        found[split] = path
-    if "train" not in found:
-        raise HeadstartError(without_train)
-    return {found[split]: split for split in ("train", "validation", "test") if split in found}
+def by_split(splits_and_paths: Iterable[tuple[str, Path]], *, no_train_error: str) -> dict[Path, str | None]:
+    """Map paths to their splits, training rows first.
+
+    Raises:
+        HeadstartError: two paths hold one split, or none holds train: `no_train_error`.
+    """
+    paths: dict[str, Path] = {}
+    for split, path in splits_and_paths:
+        if split in paths:
+            raise HeadstartError(f"{paths[split]} and {path} both hold the {split} split; keep one of them")
+        paths[split] = path
+    if "train" not in paths:
+        raise HeadstartError(no_train_error)
+    return {paths[split]: split for split in ("train", "validation", "test") if split in paths}

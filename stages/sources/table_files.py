@@ -1,6 +1,6 @@
 """Tables of texts, image paths or image bytes (.csv .tsv .jsonl .parquet): one file, or a folder with one per split.
 
-A file whose rows cannot be told apart (ragged lines, wrong encoding, damaged) is refused whole, with the line.
+A file that cannot be divided into rows (ragged lines, wrong encoding, damage) is an error that names the line.
 """
 
 import csv
@@ -18,44 +18,49 @@ from stages.sources.row import SPLIT_NAMES, Columns, Row, by_split
 from stages.tables import images
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
-PEEK = 100  # values that tell paths of images from texts
-LONGEST = 2**26  # characters of a line or a field: far beyond any text to classify, and no danger to the memory
+ANY_FORMAT = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+MAX_PEEK_ROWS = 100  # read to tell paths of images from texts
+MAX_LINE = 2**26  # characters of a line or a field: far more than any text to classify, but safe for the memory
 
 
 def rows(data: Path, columns: Columns, modality: str) -> Iterator[Row]:
     """Yield every row of a table, or of a folder of tables named train, validation and test, in order."""
     for path, split in tables(data).items():
         folder = path.parent.resolve()
-        for number, values in _records(path, columns):
-            yield _row(f"{path.name}:{number}", values, columns, split, folder if modality == "image" else None)
+        for number, record in _records(path, columns):
+            yield _row(f"{path.name}:{number}", record, columns, split, folder if modality == "image" else None)
 
 
 def holds_images(data: Path, column: str) -> bool:
-    """Whether the column holds images: bytes, or paths that all end like an image."""
+    """Return whether the column holds images: bytes, or paths that all end like an image."""
     first = next(iter(tables(data)))
-    values = [values[column] for _, values in islice(_records(first, Columns(column)), PEEK)]
-    given = [value for value in values if value not in (None, "")]
-    return bool(given) and all(
-        isinstance(value, bytes | dict) or (isinstance(value, str) and images.is_image_name(value)) for value in given
+    values = [record[column] for _, record in islice(_records(first, Columns(column)), MAX_PEEK_ROWS)]
+    filled = [value for value in values if value not in (None, "")]
+    return bool(filled) and all(
+        isinstance(value, bytes | dict) or (isinstance(value, str) and images.is_image_name(value)) for value in filled
     )
 
 
 def tables(data: Path) -> dict[Path, str | None]:
-    """The table files behind `data`, each with the split that its name gives, training rows first."""
+    """Map the table files in `data` to the splits that their names tell, training rows first.
+
+    Raises:
+        HeadstartError: `data` does not exist, is no table and no folder of tables, or holds no training rows.
+    """
     if data.is_dir():
         return _split_tables(data)
     if not data.exists():
-        raise HeadstartError(f"{data} does not exist; set prepare.data to a {_any_format()} file or a folder of them")
+        raise HeadstartError(f"{data} does not exist; set prepare.data to a {ANY_FORMAT} file or a folder of them")
     if not data.is_file():
-        raise HeadstartError(f"{data} is no file; set prepare.data to a {_any_format()} file or a folder of them")
+        raise HeadstartError(f"{data} is no file; set prepare.data to a {ANY_FORMAT} file or a folder of them")
     if data.suffix.lower() not in FORMATS:
-        raise HeadstartError(f"{data} ends in {data.suffix or 'nothing'}, but must end in {_any_format()}")
+        raise HeadstartError(f"{data} ends in {data.suffix or 'nothing'}, but must end in {ANY_FORMAT}")
     return {data: None}
 
 
 def _split_tables(folder: Path) -> dict[Path, str | None]:
-    named = []
-    for path in sorted(folder.iterdir()):
+    splits_and_paths = []
+    for path in sorted(folder.iterdir(), key=lambda path: path.name):
         if path.suffix.lower() not in FORMATS:
             continue
         split = SPLIT_NAMES.get(path.stem.lower())
@@ -63,46 +68,52 @@ def _split_tables(folder: Path) -> dict[Path, str | None]:
             raise HeadstartError(
                 f"{path} is named {path.stem}, but a table in a folder must be named train, validation or test"
             )
-        named.append((split, path))
-    return by_split(named, f"{folder} holds no train{{{','.join(FORMATS)}}}; add one, or name a table itself")
+        splits_and_paths.append((split, path))
+    error = f"{folder} holds no train{{{','.join(FORMATS)}}}; add one, or set prepare.data to a table"
+    return by_split(splits_and_paths, no_train_error=error)
 
 
-def _row(origin: str, values: dict[str, Any], columns: Columns, split: str | None, images_in: Path | None) -> Row:
-    """`images_in`: the folder that image paths are relative to; None for text."""
-    label = values[columns.label] if columns.label else None
+def _row(origin: str, record: dict[str, Any], columns: Columns, split: str | None, image_folder: Path | None) -> Row:
+    """Check the values of one record.
+
+    Args:
+        split: of the whole file; a split column takes precedence.
+        image_folder: image paths are relative to it; None for text.
+    """
+    label = record[columns.label] if columns.label else None
+    name: str | None = None
     content: str | bytes
-    if images_in is None:
-        content, problem = _text(values[columns.input], columns.input)
-        name = None
+    if image_folder is None:
+        content, problem = _text(record[columns.input], columns.input)
     else:
-        content, name, problem = _image(values[columns.input], columns.input, origin, images_in)
+        content, name, problem = _image(record[columns.input], columns.input, origin, image_folder)
     if not problem and columns.label and (label is None or not str(label).strip()):
         problem = f"{columns.label} is empty"
     if columns.split:
-        named = values[columns.split]
-        split = SPLIT_NAMES.get(str(named).strip().lower())
+        value = record[columns.split]
+        split = SPLIT_NAMES.get(str(value).strip().lower())
         if split is None:
-            problem = problem or f"{columns.split} is {named!r}, not train, validation or test"
+            problem = problem or f"{columns.split} is {value!r}, not train, validation or test"
     return Row(
         origin=origin,
         content=type(content)() if problem else content,
         name=name,
         label=None if label is None else str(label).strip(),
-        group=_named(values, columns.group),
-        slice=_named(values, columns.slice),
+        group=_optional(record, columns.group),
+        slice=_optional(record, columns.slice),
         split=split,
         problem=problem,
     )
 
 
-def _named(values: dict[str, Any], column: str | None) -> str | None:
-    """The value of an optional column as a name; None where there is none."""
-    value = values[column] if column else None
+def _optional(record: dict[str, Any], column: str | None) -> str | None:
+    """Return the value of an optional column as a string; None if it is empty or there is no such column."""
+    value = record[column] if column else None
     return None if value is None or not str(value).strip() else str(value)
 
 
 def _text(value: Any, column: str) -> tuple[str, str | None]:
-    """(text, problem)"""
+    """Return (text, None), or (empty text, problem)."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return "", f"{column} is empty"
     if not isinstance(value, str):
@@ -113,7 +124,15 @@ def _text(value: Any, column: str) -> tuple[str, str | None]:
 
 
 def _image(value: Any, column: str, origin: str, folder: Path) -> tuple[bytes, str | None, str | None]:
-    """(bytes, path as given, problem); `value` is bytes, a path, or a mapping of both as on the hub."""
+    """Return (bytes, path as the table spells it, problem).
+
+    Args:
+        value: bytes, a path, or a mapping of both, as in data sets of the hub.
+        origin: file and line, for the error.
+
+    Raises:
+        HeadstartError: the path leaves the folder.
+    """
     if isinstance(value, dict):
         value = value.get("bytes") or value.get("path")
     if value is None or value == "":
@@ -126,11 +145,11 @@ def _image(value: Any, column: str, origin: str, folder: Path) -> tuple[bytes, s
         return b"", None, f"{column} is {value!r}, which is no path"
     path = folder / value
     try:
-        # Links are followed before the check: a table from elsewhere must not reach the files of this machine.
+        # The check follows links: a downloaded table must not reach other files of this machine.
         inside = not Path(value).is_absolute() and ".." not in Path(value).parts
         inside = inside and path.resolve().is_relative_to(folder)
     except (OSError, RuntimeError) as error:  # links in a circle
-        return b"", value, f"{value} cannot be read ({error})"
+        return b"", value, f"{value} cannot be read ({one_line(error)})"
     if not inside:
         raise HeadstartError(
             f"{origin}: {column} is {value!r}, which leaves the table's folder; use paths relative to it and inside it"
@@ -140,7 +159,7 @@ def _image(value: Any, column: str, origin: str, folder: Path) -> tuple[bytes, s
 
 
 def _encodes(text: str) -> bool:
-    """JSON can escape lone surrogates, which no file can hold."""
+    """Return whether UTF-8 can encode the text: JSON can escape lone surrogates, which no file can hold."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -149,25 +168,22 @@ def _encodes(text: str) -> bool:
 
 
 def _records(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line in the file, or row for Parquet, counted from 1; the wanted columns) of one table."""
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        yield from _parquet(path, columns)
-    else:
-        read = (
-            _jsonl(path, columns)
-            if suffix == ".jsonl"
-            else _delimited(path, columns, "," if suffix == ".csv" else "\t")
-        )
-        try:
-            yield from read
-        except UnicodeDecodeError:
-            raise HeadstartError(f"{path} is not UTF-8 in line {_first_bad_line(path)}; save it as UTF-8") from None
+    """Yield (number, column values) for each row; the number is a line in the file, for Parquet a row, from 1."""
+    try:
+        match path.suffix.lower():
+            case ".parquet":
+                yield from _parquet(path, columns)
+            case ".jsonl":
+                yield from _jsonl(path, columns)
+            case suffix:
+                yield from _delimited(path, columns, "," if suffix == ".csv" else "\t")
+    except UnicodeDecodeError:
+        raise HeadstartError(f"{path} is not UTF-8 in line {_first_bad_line(path)}; save it as UTF-8") from None
 
 
 def _delimited(path: Path, columns: Columns, delimiter: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """CSV and TSV through the csv module: unlike pandas it tells short lines, and in which line of the file."""
-    csv.field_size_limit(LONGEST)
+    """Read CSV and TSV with the csv module: unlike pandas it reports short lines, and gives line numbers."""
+    csv.field_size_limit(MAX_LINE)
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(_lines(path, file), delimiter=delimiter, strict=True)
         try:
@@ -191,13 +207,11 @@ def _delimited(path: Path, columns: Columns, delimiter: str) -> Iterator[tuple[i
 
 
 def _lines(path: Path, file: TextIO) -> Iterator[str]:
-    """The lines of a file; none is read whole that is longer than `LONGEST`."""
+    """Yield the lines of a file, and refuse one of more than `MAX_LINE` characters without reading it whole."""
     for number in count(1):
-        line = file.readline(LONGEST)
-        if len(line) == LONGEST:
-            raise HeadstartError(
-                f"{path} has more than {LONGEST:,} characters in line {number}, no text to classify; correct it"
-            )
+        line = file.readline(MAX_LINE)
+        if len(line) == MAX_LINE:
+            raise HeadstartError(f"{path} has more than {MAX_LINE:,} characters in line {number}; correct it")
         if not line:
             return
         yield line
@@ -237,6 +251,7 @@ def _parquet(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]
 
 
 def _require(path: Path, columns: Columns, header: list[str]) -> None:
+    """Raise a HeadstartError unless the header has all columns, each once."""
     twice = sorted({name for name in columns.names() if header.count(name) > 1})
     if twice:
         raise HeadstartError(f"{path} has two columns named {twice[0]}; rename one")
@@ -253,7 +268,3 @@ def _first_bad_line(path: Path) -> int:
             except UnicodeDecodeError:
                 return number
     return 0
-
-
-def _any_format() -> str:
-    return f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"

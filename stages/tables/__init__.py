@@ -1,1 +1,1 @@
-"""The tables that pass between stages, as Parquet shards, and the images in them."""
+"""The tables that stages pass on, as Parquet shards, and the images in them."""

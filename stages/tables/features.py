@@ -1,7 +1,7 @@
-"""The feature table: id, label and feature of each row in one Parquet table; nothing is ever joined by row order.
+"""The feature table: id, label and feature of every row in one Parquet table; nothing is ever joined by row order.
 
 Dense backbones write `feature: fixed_size_list<float16 or float32>[dim]`, sparse ones `indices: list<int32>` and
-`values: list<float32>`. The metadata tells which backbone made the vectors, and with what settings.
+`values: list<float32>`. The metadata names the backbone and the settings that made the vectors.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,18 +14,19 @@ import pyarrow as pa
 from scipy import sparse
 
 from stages.common.errors import HeadstartError, damaged
-from stages.common.params import BackboneParams, BudgetParams, ExtractParams, Modality, Section, validate
+from stages.common.params import BackboneParams, BudgetParams, ExtractParams, Modality
+from stages.common.section import Section, validate
 from stages.tables import prepared, shards
 
-BACKBONE_FOLDER = "backbone"  # beside the training shards: what a fitted backbone needs to be restored
+BACKBONE_FOLDER = "backbone"  # beside the training shards: files to restore a fitted backbone from
 
 Matrix: TypeAlias = "np.ndarray | sparse.csr_matrix"
-# From indices of training rows to the vectors of these rows, and of the test rows.
+# Maps indices of training rows to the vectors of these rows and of all test rows.
 Vectors: TypeAlias = Callable[[np.ndarray], tuple["Matrix", "Matrix"]]
 
 
 class Metadata(Section):
-    """What made the vectors of a feature table."""
+    """How the vectors of a feature table were made."""
 
     backbone: BackboneParams
     extract: ExtractParams
@@ -47,7 +48,7 @@ class Features:
     metadata: Metadata
 
     def select(self, rows: np.ndarray) -> "Features":
-        """Some rows: (selected,) indices, or (rows,) bool."""
+        """Return the chosen rows; `rows`: (chosen,) indices or (rows,) bool."""
         return Features(self.ids[rows], self.labels[rows], self.X[rows], self.metadata)
 
 
@@ -59,10 +60,10 @@ class Writer(shards.Writer):
         super().__init__(folder, _schema(metadata), metadata.model_dump())
 
     def write_rows(self, ids: Sequence[str], labels: Sequence[str], X: Matrix) -> None:
-        """Append rows; `X`: (rows, dim), rounded to the stored type here.
+        """Append rows; `X`: (rows, dim), which is rounded to the stored type.
 
         Raises:
-            HeadstartError: a vector has elements that are not finite.
+            HeadstartError: a vector has non-finite values.
         """
         columns: dict[str, pa.Array] = {
             "id": pa.array(ids, pa.string()),
@@ -71,7 +72,7 @@ class Writer(shards.Writer):
         if isinstance(X, np.ndarray):
             with np.errstate(over="ignore"):
                 flat = np.ascontiguousarray(X, dtype=self._metadata.extract.dtype).ravel()
-            self._refuse_what_is_not_finite(ids, flat)
+            self._check_finite(ids, flat)
             columns["feature"] = pa.FixedSizeListArray.from_arrays(pa.array(flat), self._metadata.dim)
         else:
             X.sort_indices()
@@ -80,63 +81,63 @@ class Writer(shards.Writer):
             columns["values"] = pa.ListArray.from_arrays(offsets, pa.array(X.data.astype(np.float32)))
         self.write(pa.table(columns))
 
-    def _refuse_what_is_not_finite(self, ids: Sequence[str], flat: np.ndarray) -> None:
+    def _check_finite(self, ids: Sequence[str], flat: np.ndarray) -> None:
         if np.isfinite(flat).all():
             return
         row = int(np.flatnonzero(~np.isfinite(flat))[0]) // self._metadata.dim
         name, dtype = self._metadata.backbone.name, self._metadata.extract.dtype
         raise HeadstartError(
-            f"{name} makes a vector of no finite numbers of the row {ids[row]}; its weights are damaged"
-            + (", or float16 cannot hold it: set extract.dtype to float32" if dtype == "float16" else "")
+            f"{name} produced non-finite values for row {ids[row]}; its weights are damaged"
+            + (", or float16 cannot hold them: set extract.dtype to float32" if dtype == "float16" else "")
         )
 
 
-def read(features: Path, split: str, budget: BudgetParams | None = None) -> Features:
-    """Read one split into memory, or of it the rows within the budget.
+def read(features_folder: Path, split: str, budget: BudgetParams | None = None) -> Features:
+    """Read one split into memory, with a `budget` only the rows that it allows.
 
     Raises:
-        HeadstartError: the table is missing, damaged, or not a feature table.
+        HeadstartError: the table is missing, damaged, or no feature table.
     """
-    metadata = read_metadata(features / split)
-    ids, labels = identities(features, split)
+    metadata = read_metadata(features_folder / split)
+    ids, labels = identities(features_folder, split)
     rows = np.arange(len(ids)) if budget is None else np.flatnonzero(prepared.within_budget(ids, labels, budget))
-    return Features(ids[rows], labels[rows], vectors(features, split, rows), metadata)
+    return Features(ids[rows], labels[rows], vectors(features_folder, split, rows), metadata)
 
 
-def vectors(features: Path, split: str, rows: np.ndarray) -> Matrix:
-    """What `matrices` gives, in one: (rows, dim) float32."""
-    metadata = read_metadata(features / split)
+def vectors(features_folder: Path, split: str, rows: np.ndarray) -> Matrix:
+    """Read the vectors of chosen rows of one split, as `matrices` does, into one matrix: (rows, dim) float32."""
+    metadata = read_metadata(features_folder / split)
     if metadata.sparse:
-        none = sparse.csr_matrix((0, metadata.dim), dtype=np.float32)
-        return sparse.vstack([*matrices(features, split, rows), none], format="csr")
+        no_rows = sparse.csr_matrix((0, metadata.dim), dtype=np.float32)  # vstack needs a matrix
+        return sparse.vstack([*matrices(features_folder, split, rows), no_rows], format="csr")
     X, start = np.empty((len(rows), metadata.dim), dtype=np.float32), 0
-    for part in matrices(features, split, rows):
+    for part in matrices(features_folder, split, rows):
         X[start : start + len(part)] = part
         start += len(part)
     return X
 
 
-def identities(features: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Ids and labels of one split, without the vectors: (rows,) str each."""
-    table = shards.read_all(features / split, ["id", "label"])
+def identities(features_folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Read ids and labels of one split, without the vectors: (rows,) str and (rows,) str."""
+    table = shards.read_all(features_folder / split, ["id", "label"])
     ids, labels = (np.array(table[name].to_pylist(), dtype=object) for name in table.column_names)
     return ids, labels
 
 
-def matrices(features: Path, split: str, rows: np.ndarray) -> Iterator[Matrix]:
-    """The vectors of some rows of one split, in order, a bounded number of them at a time: (part of rows, dim) float32.
+def matrices(features_folder: Path, split: str, rows: np.ndarray) -> Iterator[Matrix]:
+    """Yield the vectors of chosen rows of one split in order, a bounded number at a time: (part, dim) float32.
 
     Args:
-        rows: (rows,) their places in the table, ascending.
+        rows: (rows,) ascending indices into the table.
     """
-    metadata = read_metadata(features / split)
+    metadata = read_metadata(features_folder / split)
     columns = ["indices", "values"] if metadata.sparse else ["feature"]
     start = 0
-    for batch in shards.read(features / split, columns):
+    for batch in shards.read(features_folder / split, columns):
         first, last = np.searchsorted(rows, [start, start + batch.num_rows])
-        wanted = rows[first:last] - start
+        chosen = rows[first:last] - start  # indices into this batch
         start += batch.num_rows
-        if not len(wanted):
+        if not len(chosen):
             continue
         if metadata.sparse:
             offsets = batch["values"].offsets.to_numpy()
@@ -145,15 +146,15 @@ def matrices(features: Path, split: str, rows: np.ndarray) -> Iterator[Matrix]:
                 X = sparse.csr_matrix(parts, shape=(batch.num_rows, metadata.dim), dtype=np.float32)
                 X.check_format()
             except ValueError as error:
-                raise damaged(features / split, error) from None
-            yield X[wanted]
+                raise damaged(features_folder / split, error) from None
+            yield X[chosen]
         else:
             X = batch["feature"].flatten().to_numpy().reshape(batch.num_rows, metadata.dim)
-            yield X[wanted].astype(np.float32)
+            yield X[chosen].astype(np.float32)
 
 
 def read_metadata(folder: Path) -> Metadata:
-    """What made the table in `folder`, one split of a feature table."""
+    """Read the metadata of `folder`, one split of a feature table."""
     return validate(Metadata, shards.metadata(folder), file=str(folder))
 
 

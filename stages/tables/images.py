@@ -1,7 +1,7 @@
-"""Encoded images in, RGB pictures out: one way of decoding for prepare, backbones and predict.
+"""Decode encoded images to RGB pictures, in one way for prepare, backbones and predict.
 
-JPEG, PNG, WebP, GIF (first frame), BMP and TIFF. Greyscale, palette, CMYK and 16-bit become 8-bit RGB, transparency is
-laid on white, and the orientation that a camera noted (EXIF) is applied.
+Reads JPEG, PNG, WebP, GIF (first frame), BMP and TIFF. Greyscale, palette, CMYK and 16-bit images become 8-bit RGB,
+transparent ones are laid on white, and the camera's orientation (EXIF) is applied.
 """
 
 import io
@@ -26,32 +26,32 @@ SUFFIXES = {
     ".tiff": "TIFF",
 }
 FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
-# Phones write JPEGs with a second picture inside, and name them .jpg; Pillow calls these MPO.
+# Phones write JPEGs with a second picture inside and name them .jpg; Pillow calls these MPO.
 ALIASES = {"MPO": "JPEG", "DIB": "BMP"}
 LOSSY = ("JPEG", "WEBP")
 JPEG_QUALITY = 95
-# What is left of a large JPEG when its decoder scales it down, in multiples of what is needed. On 12-megapixel photos,
-# 2 changed ImageNet SqueezeNet's vectors of the packed picture by 1.2 % (median; 2.6 % at most), less than half of what
-# JPEG_QUALITY does to them. Not for what extract decodes: at small image sizes it changed some vectors by 30 %.
+# A JPEG decoder that scales a large image down keeps at least this many times the pixels per side that are needed. With
+# 2, ImageNet SqueezeNet's vectors of packed 12-megapixel photos changed by 1.2 % (median; 2.6 % at most), less than
+# half as much as by JPEG_QUALITY. Extract does not use it: at small image sizes, vectors changed by up to 30 %.
 MARGIN = 2
 
 
 class UnreadableImageError(Exception):
-    """Why an image cannot be used, in a few words; the caller knows which one it is."""
+    """Why an image cannot be used, in a few words that follow the image's name."""
 
 
 def decode(content: bytes, *, name: str | None = None, side: int | None = None) -> Image.Image:
-    """Decode an image whole, to 8-bit RGB with its orientation applied.
+    """Decode a whole image to 8-bit RGB, with its orientation applied.
 
     Args:
         content: the encoded bytes.
-        name: file name, whose suffix has to fit the content.
-        side: pixels that the caller needs of the longer side. JPEGs of at least twice `MARGIN` times as many are
-            scaled down by their decoder, which saves most of the time that decoding takes.
+        name: file name; its suffix must fit the content.
+        side: pixels of the longer side that the caller needs. The decoder of a JPEG with at least 2 x `MARGIN` times as
+            many scales it down, which saves most of the decoding time.
 
     Raises:
-        UnreadableImageError: empty, truncated, no image, of another format than its name says, or larger than Pillow's
-            limit against decompression bombs.
+        UnreadableImageError: the image is empty, truncated, of an unknown format or of another one than its name
+            says, or larger than Pillow's limit against decompression bombs.
     """
     image = _open(content, name)
     if side and (times := max(image.size) // (MARGIN * side)) > 1:
@@ -60,12 +60,12 @@ def decode(content: bytes, *, name: str | None = None, side: int | None = None) 
         return _rgb(ImageOps.exif_transpose(image))
     except (UnreadableImageError, MemoryError):
         raise
-    except Exception as error:  # decoders of damaged files raise whatever they stumble over
+    except Exception as error:  # on damaged files, decoders raise errors of many types
         raise UnreadableImageError(f"cannot be decoded ({one_line(error)})") from None
 
 
 def pack(content: bytes, max_side: int | None) -> bytes:
-    """The bytes as they are, or re-encoded where a side exceeds `max_side` pixels.
+    """Return the bytes unchanged, or re-encoded at `max_side` pixels if a side is longer.
 
     Lossy formats become JPEG of quality 95 without chroma subsampling, the others PNG.
 
@@ -75,7 +75,7 @@ def pack(content: bytes, max_side: int | None) -> bytes:
     image = _open(content, None)
     if max_side is None or max(image.size) <= max_side:
         return content
-    kind = ALIASES.get(image.format or "", image.format)
+    kind = _kind(image)
     picture = decode(content, side=max_side)
     picture.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=None)
     out = io.BytesIO()
@@ -87,7 +87,7 @@ def pack(content: bytes, max_side: int | None) -> bytes:
 
 
 def read(path: Path) -> tuple[bytes, str | None]:
-    """The bytes of an image file, or why they cannot be read."""
+    """Return (bytes of an image file, None), or (no bytes, why they cannot be read)."""
     try:
         # Opening a pipe or a device would wait for ever.
         if not path.is_file():
@@ -98,12 +98,12 @@ def read(path: Path) -> tuple[bytes, str | None]:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether the suffix is that of a format which can be read."""
+    """Return whether the suffix belongs to a format that can be read."""
     return PurePath(name).suffix.lower() in SUFFIXES
 
 
 def _open(content: bytes, name: str | None) -> Image.Image:
-    """Read the header; the pixels are decoded later."""
+    """Read the header, and check format and size; the pixels are decoded later."""
     if not content:
         raise UnreadableImageError("is empty (0 bytes)")
     try:
@@ -117,18 +117,20 @@ def _open(content: bytes, name: str | None) -> Image.Image:
     # Pillow only warns of images between its limit and twice that.
     if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
         raise _bomb()
-    found = ALIASES.get(image.format or "", image.format)
-    named = SUFFIXES.get(PurePath(name).suffix.lower()) if name else found
-    if found != named:
-        suffix = PurePath(name or "").suffix or "no suffix"
-        raise UnreadableImageError(f"is {found} inside but named {suffix}; rename it")
+    kind = _kind(image)
+    if name and SUFFIXES.get(PurePath(name).suffix.lower()) != kind:
+        raise UnreadableImageError(f"is {kind} inside but named {PurePath(name).suffix or 'no suffix'}; rename it")
     return image
+
+
+def _kind(image: Image.Image) -> str | None:
+    return ALIASES.get(image.format or "", image.format)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = _eight_bit(image)
-    # Palettes can hold transparency in three ways, all of which RGBA knows.
+    # Palettes store transparency in three ways; a conversion to RGBA handles them all.
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         paper = Image.new("RGBA", image.size, "white")
@@ -137,7 +139,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """16-bit greyscale by its full range; Pillow's own conversion would cut everything above 255."""
+    """Scale 16-bit greyscale by its full range; Pillow's own conversion would cut everything above 255."""
     values = np.asarray(image)
     if image.mode == "F" or values.min() < 0 or values.max() > 65_535:
         raise UnreadableImageError(

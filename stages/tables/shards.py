@@ -1,7 +1,7 @@
 """Tables as Parquet shards: `part-00000.parquet`, … with zstd, in raw order, the same bytes for the same rows.
 
 A shard holds at most 65,536 rows or 256 MB, so appended rows change only the last shards and `dvc push` sends only
-those. Row groups are cut by row count and size alone, never by how the rows arrived: that makes the bytes repeatable.
+those. The bytes are repeatable, because row groups depend on row count and size alone, never on how the rows arrived.
 """
 
 import json
@@ -22,23 +22,23 @@ UNREADABLE = (pa.ArrowException, OSError)  # what pyarrow raises for damaged fil
 
 
 class Writer:
-    """Writes one table as shards into an existing folder. Use as a context manager."""
+    """Writes one table as shards. Use as a context manager."""
 
     def __init__(
         self, folder: Path, schema: pa.Schema, metadata: dict[str, Any], *, group_rows: int | None = None
     ) -> None:
         """
         Args:
-            folder: where the shards go; created when missing.
-            schema: columns of every batch.
+            folder: for the shards; created if missing.
+            schema: columns of the table.
             metadata: written into each shard as JSON, read back by `metadata()`.
-            group_rows: rows of a row group, the least that a reader holds in memory.
+            group_rows: rows per row group, the least that a reader holds in memory.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self.schema = schema
         self._schema = schema.with_metadata({METADATA_KEY: json.dumps(metadata, sort_keys=True)})
-        # Bytes never repeat: a dictionary of them would only be built to be thrown away.
+        # Images never repeat: Parquet would build a dictionary of them only to drop it.
         self._dictionary = [field.name for field in schema if not pa.types.is_binary(field.type)]
         self._group_rows = group_rows or GROUP_ROWS
         self._pending: list[pa.Table] = []
@@ -52,14 +52,14 @@ class Writer:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        # A table without rows still is one shard: it carries the schema.
+        # A table without rows is one shard too, which carries the schema.
         if kind is None and (self._pending_rows or not self._shards):
             self._flush(self._pending_rows)
         if self._shard:
             self._shard.close()
 
     def write(self, table: pa.Table) -> None:
-        """Append rows. Columns are matched by name and must have the schema's types."""
+        """Append rows; columns are matched by name and must have the schema's types."""
         self._pending.append(table.select(self._schema.names))
         self._pending_rows += table.num_rows
         while self._pending_rows >= self._group_rows:
@@ -92,7 +92,7 @@ class Writer:
 
 
 def read(folder: Path, columns: list[str] | None = None, *, rows: int = GROUP_ROWS) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a table in order, at most `rows` at a time, holding one row group in memory.
+    """Yield the rows of a table in order, at most `rows` at a time, with one row group in memory.
 
     Raises:
         HeadstartError: the folder holds no shards, or a shard cannot be read.
@@ -101,14 +101,16 @@ def read(folder: Path, columns: list[str] | None = None, *, rows: int = GROUP_RO
         try:
             with pq.ParquetFile(path) as shard:
                 for batch in shard.iter_batches(batch_size=rows, columns=columns):
-                    batch.validate(full=True)  # what a damaged page may hold: bytes that are not UTF-8, odd offsets
+                    batch.validate(
+                        full=True
+                    )  # finds what a damaged page can hold: bytes that are not UTF-8, wrong offsets
                     yield batch
         except UNREADABLE as error:
             raise damaged(path, error) from None
 
 
 def read_all(folder: Path, columns: list[str] | None = None) -> pa.Table:
-    """The whole table; its schema even where it has no rows."""
+    """Read the whole table; one without rows keeps its schema."""
     wanted = schema(folder)
     if columns is not None:
         if missing := [column for column in columns if column not in wanted.names]:
@@ -118,7 +120,7 @@ def read_all(folder: Path, columns: list[str] | None = None) -> pa.Table:
 
 
 def schema(folder: Path) -> pa.Schema:
-    """Columns and types of a table."""
+    """Read the columns and types of a table."""
     path = paths(folder)[0]
     try:
         return pq.read_schema(path)
@@ -127,7 +129,7 @@ def schema(folder: Path) -> pa.Schema:
 
 
 def metadata(folder: Path) -> dict[str, Any]:
-    """What the writer was given as `metadata`."""
+    """Read the `metadata` that the writer was given."""
     path = paths(folder)[0]
     try:
         content = json.loads((schema(folder).metadata or {})[METADATA_KEY])
@@ -139,17 +141,17 @@ def metadata(folder: Path) -> dict[str, Any]:
 
 
 def count(folder: Path) -> int:
-    """Number of rows, read from the footers alone."""
+    """Count the rows, from the footers alone."""
     return sum(pq.read_metadata(path).num_rows for path in paths(folder))
 
 
 def paths(folder: Path) -> list[Path]:
-    """The shards of a table, in order.
+    """List the shards of a table, in order.
 
     Raises:
         HeadstartError: there are none.
     """
-    found = sorted(folder.glob("part-*.parquet"))
-    if not found:
+    shards = sorted(folder.glob("part-*.parquet"))
+    if not shards:
         raise HeadstartError(f"{folder} holds no part-*.parquet; run `dvc repro` to make it")
-    return found
+    return shards

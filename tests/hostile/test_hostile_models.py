@@ -63,7 +63,7 @@ MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a negative vocabulary": (lambda at: edit(at / "config.json", vocab_size=-1), "cannot be loaded"),
     "weights that were cut": (lambda at: cut(at / "model.safetensors"), "cannot be loaded"),
     "weights whose header is endless": (lambda at: endless_header(at / "model.safetensors"), "cannot be loaded"),
-    "weights that are not numbers": (not_a_number, "no finite numbers"),
+    "weights that are not numbers": (not_a_number, "non-finite values"),
 }
 
 

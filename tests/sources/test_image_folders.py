@@ -47,7 +47,7 @@ def test_a_folder_with_one_sub_folder_per_class(tmp_path: Path) -> None:
         content = (tmp_path / "photos" / row["source"]).read_bytes()
         assert row["image"] == content and row["id"] == prepared.content_id(content)
         assert row["source"].startswith(row["label"])
-    source = prepared.table_info(tmp_path / "out")
+    source = prepared.read_info(tmp_path / "out")
     assert (source.modality, source.input, source.max_side) == ("image", "image", 512)
     assert prepared.read(tmp_path / "out", "train").schema.field("image").type == pa.binary()
 
@@ -93,7 +93,7 @@ def test_tables_of_paths_and_of_bytes_give_the_rows_of_the_folder(tmp_path: Path
         prepare(tmp_path / kind, settings(folder / f"{kind}.parquet"))
         found = {split: [row["id"] for row in rows(tmp_path / kind, split)] for split in prepared.SPLITS}
         assert found == wanted
-        assert prepared.table_info(tmp_path / kind).input == "picture"
+        assert prepared.read_info(tmp_path / kind).input == "picture"
 
 
 def test_dvc_cannot_see_images_beside_a_table_and_that_is_said(
