@@ -1,6 +1,6 @@
-"""Pretrained models, one file per family; `load()` gives any of them.
+"""Pretrained models that turn inputs into vectors, one file per family; `load` loads a model of any family.
 
-A backbone turns inputs into vectors. Heavy libraries are imported with the family that needs them.
+Heavy libraries are imported with the family that needs them.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -24,18 +24,18 @@ TRAINABLE = ("transformers", "torchvision")
 
 
 class Backbone(Protocol):
-    """What every family offers."""
+    """The interface of every family."""
 
-    fingerprint: str  # SHA-256 over all that decides a vector
+    fingerprint: str  # SHA-256 over everything that decides a vector
     dim: int
     is_sparse: bool
 
     def encode(self, inputs: Sequence[Any]) -> Matrix:
-        """Vectors of `inputs` (str, or encoded images), in their order: (inputs, dim) float32."""
+        """Return the vectors of `inputs` (str or encoded images) in order: (inputs, dim) float32."""
         ...
 
     def save(self, folder: Path) -> None:
-        """Write what `load(saved=folder)` needs; nothing where name and weights suffice."""
+        """Write the files that `load(saved=folder)` needs; none if name and weights suffice."""
         ...
 
 
@@ -51,16 +51,17 @@ def load(
     """Load a backbone.
 
     Args:
-        training_texts: gives the texts that a backbone without pretrained weights of its own is fitted on.
-        saved: folder that `Backbone.save` wrote; takes the place of fitting.
+        training_texts: returns the texts to fit a backbone on that has no pretrained weights.
+        saved: folder that `Backbone.save` wrote, to load instead of fitting.
 
     Raises:
-        HeadstartError: unknown name, weights that are missing, refused or do not fit, or no network to get them.
+        HeadstartError: the name is unknown; or the weights are missing, cannot be downloaded, are refused or do not
+            fit.
     """
     if modality not in FAMILIES[spec.family]:
-        able = " or ".join(family for family, modalities in FAMILIES.items() if modality in modalities)
+        usable = " or ".join(family for family, modalities in FAMILIES.items() if modality in modalities)
         raise HeadstartError(
-            f"backbone.family {spec.family} does not encode {modality}, which the prepared rows hold; use {able}"
+            f"backbone.family {spec.family} does not encode {modality}, which the prepared rows hold; use {usable}"
         )
     match spec.family:
         case "tfidf":
@@ -78,7 +79,7 @@ def load(
 def load_encoder(
     spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams, modality: Modality
 ) -> "Encoder":
-    """Load a backbone that can be trained on. Raises as `load`."""
+    """Load a backbone of a `TRAINABLE` family. Raises the errors of `load`."""
     if spec.family == "transformers":
         from stages.backbones import transformers
 
@@ -91,7 +92,7 @@ def load_encoder(
 def load_finetuned(
     folder: Path, spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams, modality: Modality
 ) -> "Encoder":
-    """Load what `Encoder.export` wrote into `folder`; `spec` is the backbone that it came from."""
+    """Load the encoder that `Encoder.export` wrote into `folder`; `spec` is the backbone that was fine-tuned."""
     if spec.family == "transformers":
         from stages.backbones import transformers
 

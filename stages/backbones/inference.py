@@ -1,7 +1,7 @@
-"""A network made ready for inference: the same function up to round-off, faster, no longer fit for training.
+"""A fast copy of a network for inference: the same function up to round-off, but it cannot be trained.
 
 Batch normalisation is folded into the convolution before it (Jacob et al. 2018, section 3.2), convolutions read
-channels last, and on CPUs the weights of linear layers are laid out once for oneDNN.
+channels last, and on CPUs the weights of linear layers are packed once for oneDNN.
 """
 
 import copy
@@ -17,15 +17,17 @@ from transformers.activations import GELUActivation
 from stages.backbones import onednn
 from stages.backbones.onednn import PackedLinear, TrainableLinear
 
-# oneDNN compiles a routine for each shape of a batch and keeps 1,024 of them, unless this says otherwise before its
-# first one. With 128 extract is as fast, and the memory of a long run no longer grows.
+# oneDNN compiles a routine per batch shape and keeps 1,024 of them, unless this variable is set before the first. With
+# 128, extract is as fast, and the memory of a long run no longer grows.
 ROUTINES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
-# Not their subclasses: attention reads the weights of some without calling them, and LoRA's hold more than one weight.
+# Not their subclasses: attention reads the weights of its own without calling them, and LoRA's hold several weights.
 LINEAR = (nn.Linear, TrainableLinear)
 
 
-def ready(body: nn.Module) -> nn.Module:
-    """`body` for inference, sharing its tensors where they stay as they are. Not while another thread runs a network.
+def optimized(body: nn.Module) -> nn.Module:
+    """Return a fast copy of `body`, which shares the tensors that do not change.
+
+    Must not run while another thread runs a network.
 
     Args:
         body: a float32 network in evaluation mode.
@@ -34,22 +36,26 @@ def ready(body: nn.Module) -> nn.Module:
     tensors = {id(tensor): tensor for tensor in chain(body.parameters(), body.buffers())}
     fast = copy.deepcopy(body, tensors)
     for module in fast.modules():
-        vars(module).pop("forward", None)  # that of `Encoder.recompute_blocks`
+        vars(module).pop("forward", None)  # set by `Encoder.recompute_blocks`
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in fast.modules()):
         try:
             fast = fuse(fast, inplace=True)
-        except Exception:  # a forward that branches on values cannot be traced: it stays as it is
+        except Exception:  # a forward that branches on values cannot be traced, so nothing is folded
             fast = copy.deepcopy(body, tensors)
     if any(isinstance(module, nn.Conv2d) for module in fast.modules()):
         fast = fast.to(memory_format=torch.channels_last)
-    if next(body.parameters()).device.type == "cpu" and onednn.is_here():
-        for module in fast.modules():
-            # The block of BERT and its relatives: GELU is a tenth of their time as a step of its own.
-            gelu = isinstance(getattr(module, "intermediate_act_fn", None), GELUActivation)
-            if gelu and type(module.dense) in LINEAR:
-                module.dense = PackedLinear(cast(nn.Linear, module.dense), then_gelu=True)
-                module.intermediate_act_fn = nn.Identity()
-        for name, module in list(fast.named_modules()):
-            if type(module) in LINEAR:
-                fast.set_submodule(name, PackedLinear(module))
+    if next(body.parameters()).device.type == "cpu" and onednn.is_available():
+        _pack_linear_layers(fast)
     return fast
+
+
+def _pack_linear_layers(body: nn.Module) -> None:
+    for module in body.modules():
+        # In the blocks of BERT and its relatives, GELU as a separate step takes a tenth of the time.
+        gelu = isinstance(getattr(module, "intermediate_act_fn", None), GELUActivation)
+        if gelu and type(module.dense) in LINEAR:
+            module.dense = PackedLinear(cast(nn.Linear, module.dense), then_gelu=True)
+            module.intermediate_act_fn = nn.Identity()
+    for name, module in list(body.named_modules()):
+        if type(module) in LINEAR:
+            body.set_submodule(name, PackedLinear(module))

@@ -1,6 +1,6 @@
-"""Linear layers on a CPU by oneDNN, with the weights of the layers that they stand for.
+"""Linear layers computed by oneDNN on a CPU; each shares the weights of the layer that it replaces.
 
-On AVX-512 its products took 0.4 to 0.9 of the time of torch's default, depending on the processor.
+On AVX-512, oneDNN's products took 0.4 to 0.9 of the time of torch's default, depending on the processor.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ THEN_GELU: tuple[Any, ...] = ("gelu", [], "none")
 
 
 class PackedLinear(nn.Linear):
-    """For inference: the weights are laid out once."""
+    """A linear layer for inference, whose weights are packed once."""
 
     def __init__(self, linear: nn.Linear, *, then_gelu: bool = False) -> None:
         nn.Module.__init__(self)
@@ -23,13 +23,13 @@ class PackedLinear(nn.Linear):
         self._packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), None)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (…, in_features) float32; (…, out_features)."""
+        """Map `x`, (…, in_features) float32, to (…, out_features)."""
         packed: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, *self._after)
         return packed
 
 
 class TrainableLinear(nn.Linear):
-    """For training, forward and backward."""
+    """A linear layer for training: oneDNN computes outputs and gradients."""
 
     def __init__(self, linear: nn.Linear) -> None:
         nn.Module.__init__(self)
@@ -37,7 +37,7 @@ class TrainableLinear(nn.Linear):
         self.weight, self.bias = linear.weight, linear.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (…, in_features) float32; (…, out_features)."""
+        """Map `x`, (…, in_features) float32, to (…, out_features)."""
         out: Tensor = _Product.apply(x, self.weight, self.bias)
         return out
 
@@ -52,25 +52,25 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = context.saved_tensors
-        of_x, of_weight, of_bias = context.needs_input_grad
+        needs_x, needs_weight, needs_bias = context.needs_input_grad
         rows, gradient = x.flatten(0, -2), gradients[0].flatten(0, -2)  # (rows, in), (rows, out)
         product = torch.ops.mkldnn._linear_pointwise
         return (
-            product(gradient, weight.t(), None, *PLAIN).view(x.shape) if of_x else None,
-            product(gradient.t(), rows.t(), None, *PLAIN) if of_weight else None,
-            gradient.sum(0) if of_bias else None,
+            product(gradient, weight.t(), None, *PLAIN).view(x.shape) if needs_x else None,
+            product(gradient.t(), rows.t(), None, *PLAIN) if needs_weight else None,
+            gradient.sum(0) if needs_bias else None,
         )
 
 
-def is_here() -> bool:
-    """Whether this build of torch has it; there is no public name for what torch's own compiler uses."""
+def is_available() -> bool:
+    """Return whether this build of torch has oneDNN's linear layer, which has no public name: torch compiles to it."""
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
 
 
 def make_trainable(body: nn.Module) -> None:
-    """Put a `TrainableLinear` in the place of every plain linear layer, on a CPU that has oneDNN."""
-    if next(body.parameters()).device.type != "cpu" or not is_here():
+    """Replace every plain linear layer by a `TrainableLinear`, on a CPU with oneDNN."""
+    if next(body.parameters()).device.type != "cpu" or not is_available():
         return
     for name, module in list(body.named_modules()):
-        if type(module) is nn.Linear:  # not its subclasses: attention reads the weights of those without calling them
+        if type(module) is nn.Linear:  # not its subclasses: attention reads their weights without calling them
             body.set_submodule(name, TrainableLinear(module))

@@ -1,4 +1,4 @@
-"""Raw pixels: the picture scaled down and flattened. No knowledge at all: the baseline for every image backbone."""
+"""Raw pixels: the picture scaled down and flattened. It knows nothing, and so is the baseline of image backbones."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ SIZE = 32
 
 
 class Pixels:
-    """`extract.image_size` x `extract.image_size` RGB values between 0 and 1; 32 x 32 where it is null."""
+    """Turns an image into the RGB values (0 to 1) of a square of `extract.image_size` pixels, or of 32 if null."""
 
     is_sparse = False
 
@@ -29,13 +29,13 @@ class Pixels:
         )
 
     def encode(self, inputs: Sequence[bytes]) -> np.ndarray:
-        """(inputs, dim) float32, rows of length 1 with `extract.normalize`."""
+        """Return the vectors of encoded images: (inputs, dim) float32, of length 1 with `extract.normalize`."""
         X = np.stack(list(threads.ordered(self._values, inputs, workers=threads.cores())))
         norm = np.linalg.norm(X, axis=1, keepdims=True)
         return X / np.where(norm > 0, norm, 1) if self._normalize else X
 
     def save(self, folder: Path) -> None:
-        """Nothing to keep."""
+        """Write nothing: the settings suffice."""
 
     def _values(self, content: bytes) -> np.ndarray:
         picture = images.decode(content).resize((self._size, self._size), Image.Resampling.BILINEAR)
@@ -43,7 +43,11 @@ class Pixels:
 
 
 def load(spec: BackboneParams, settings: ExtractParams) -> Pixels:
-    """Build the family's only member."""
+    """Return the only backbone of this family.
+
+    Raises:
+        HeadstartError: `spec` has another name.
+    """
     if spec.name != "rgb":
-        raise HeadstartError(f"backbone.name is {spec.name!r}, but family pixels knows rgb only")
+        raise HeadstartError(f"backbone.name is {spec.name!r}, but must be rgb, the only one of family pixels")
     return Pixels(spec, settings)

@@ -1,7 +1,7 @@
-"""Text encoders: a tokenizer, a transformer and a pooling.
+"""Text encoders: tokenizer, transformer and pooling.
 
-A text becomes one vector by pooling the last layer's token vectors (Reimers and Gurevych 2019, Sentence-BERT, for
-mean pooling).
+The vector of a text is pooled from the token vectors of the last layer (for mean pooling: Reimers and Gurevych 2019,
+Sentence-BERT).
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,19 +15,19 @@ from stages.backbones import blocks
 from stages.backbones.encoder import Encoder, affordable, write_weights
 from stages.common.params import ExtractParams, FinetuneParams
 
-# Padded tokens: few enough for a CPU's caches, enough to keep the cores of an accelerator busy.
+# Tokens with padding: few enough for a CPU's caches, enough to keep the cores of an accelerator busy.
 TOKENS_PER_BATCH_CPU = 1_024
 TRAINING_TOKENS_CPU = 8_192
 TOKENS_PER_BATCH_ACCELERATOR = 65_536
-BYTES_PER_VALUE = 64  # of memory for each token and dimension: what a block holds at a time, four times as wide inside
+BYTES_PER_VALUE = 64  # of memory per token and dimension, at a block's widest, where it is four times as wide
 
 Batch = dict[str, Tensor]
 
 
 class TextEncoder(Encoder):
-    """Texts in, vectors out."""
+    """Turns texts into vectors."""
 
-    # Between their many small steps, cores that share a batch wait for each other a tenth to a fifth of the time.
+    # Cores that share a batch wait for each other between many small steps, 10 to 20 % of the time.
     batch_per_core = True
 
     def __init__(
@@ -40,32 +40,35 @@ class TextEncoder(Encoder):
         self.dim = body.config.hidden_size
 
     def training_rows(self, inputs: Sequence[str]) -> list[dict[str, list[int]]]:
-        """Token ids of each text, cut at `extract.max_length`, not padded."""
+        """Tokenize texts, cut at `extract.max_length` and not padded."""
         tokens = self.tokenizer(list(inputs), truncation=True, max_length=self.settings.max_length)
         return [{name: values[row] for name, values in tokens.items()} for row in range(len(inputs))]
 
     def length(self, row: dict[str, list[int]]) -> int:
-        """Its tokens."""
+        """Return the number of tokens."""
         return len(row["input_ids"])
 
     def rows_per_pass(self, longest: int) -> int:
-        """As many as an accelerator's free memory takes, whose blocks all keep what their gradients need."""
+        """Return how many texts fit into memory, where every block stores values for its gradient."""
         tokens = TRAINING_TOKENS_CPU
         if self.device.type != "cpu":
-            bytes_each = 2 * BYTES_PER_VALUE * self.dim * len(blocks.names(self.body))
-            tokens = affordable(self.device, bytes_each=bytes_each, most=TOKENS_PER_BATCH_ACCELERATOR)
+            bytes_per_token = 2 * BYTES_PER_VALUE * self.dim * len(blocks.names(self.body))
+            tokens = affordable(self.device, bytes_per_item=bytes_per_token, limit=TOKENS_PER_BATCH_ACCELERATOR)
         return max(tokens // longest, 1)
 
     def prepare_training(self, settings: FinetuneParams, *, from_random: bool) -> None:
-        """Set up the dropout of tokens."""
+        """Set up token dropout."""
         self._token_dropout = settings.token_dropout
 
     def training_batch(self, rows: Sequence[dict[str, list[int]]]) -> Batch:
-        """Pad rows to the longest of them: tensors of (rows, length). Chance comes from torch's global generator."""
-        return self._padded([self._thinned(row) for row in rows] if self._token_dropout else rows, None)
+        """Drop tokens, and pad to the longest row: tensors of (rows, length).
+
+        Random numbers come from torch's global generator.
+        """
+        return self._pad([self._drop_tokens(row) for row in rows] if self._token_dropout else rows, None)
 
     def vectors(self, body: Any, batch: Batch) -> Tensor:
-        """Vectors of a padded batch: (rows, dim)."""
+        """Compute the vectors of a padded batch: (rows, dim)."""
         hidden = body(**batch).last_hidden_state  # (rows, length, dim)
         mask = batch["attention_mask"].unsqueeze(-1).bool()  # (rows, length, 1)
         if self.settings.pooling == "cls":
@@ -77,10 +80,10 @@ class TextEncoder(Encoder):
         return self._scaled(vectors)
 
     def batches(self, inputs: Sequence[str]) -> Iterator[tuple[list[int], Batch]]:
-        """Cut texts into batches of one padded length each.
+        """Divide texts into batches of equal padded length.
 
-        A vector depends on the padded length (float32 round-off), not on the rows beside it. So that length is a
-        function of the row's own tokens, and a row gets the same vector in every table.
+        A vector depends on the padded length (float32 round-off), but not on the other rows. Therefore the padded
+        length is a function of the row's own tokens: a row gets the same vector in every table.
         """
         rows = self.training_rows(inputs)
         lengths = [padded_length(len(row["input_ids"]), self.settings.max_length) for row in rows]
@@ -92,39 +95,41 @@ class TextEncoder(Encoder):
             end = start
             while end < len(order) and lengths[order[end]] == length and end - start < max(tokens // length, 1):
                 end += 1
-            yield order[start:end], self._padded([rows[row] for row in order[start:end]], length)
+            yield order[start:end], self._pad([rows[row] for row in order[start:end]], length)
             start = end
 
     def _tokens_per_batch(self) -> int:
         if self.device.type == "cpu":
             return TOKENS_PER_BATCH_CPU
-        return affordable(self.device, bytes_each=BYTES_PER_VALUE * self.dim, most=TOKENS_PER_BATCH_ACCELERATOR)
+        bytes_per_token = BYTES_PER_VALUE * self.dim
+        return affordable(self.device, bytes_per_item=bytes_per_token, limit=TOKENS_PER_BATCH_ACCELERATOR)
 
     def export(self, folder: Path) -> None:
-        """Write weights, config and tokenizer, so that AutoModel can load the folder too."""
+        """Write weights, config and tokenizer; AutoModel can load the folder too."""
         self.body.config.name_or_path = self.name
         self.body.config.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         write_weights(self.body, folder)
 
-    def _thinned(self, row: dict[str, list[int]]) -> dict[str, list[int]]:
-        """The row without some of its tokens; special ones stay."""
-        drawn = torch.rand(len(row["input_ids"])).tolist()
+    def _drop_tokens(self, row: dict[str, list[int]]) -> dict[str, list[int]]:
+        """Drop random tokens, but no special ones."""
+        numbers = torch.rand(len(row["input_ids"])).tolist()
         special = self.tokenizer.all_special_ids
         keep = [
-            chance >= self._token_dropout or token in special
-            for chance, token in zip(drawn, row["input_ids"], strict=True)
+            number >= self._token_dropout or token in special
+            for number, token in zip(numbers, row["input_ids"], strict=True)
         ]
         return {name: [value for value, kept in zip(values, keep, strict=True) if kept] for name, values in row.items()}
 
-    def _padded(self, rows: Sequence[dict[str, list[int]]], length: int | None) -> Batch:
+    def _pad(self, rows: Sequence[dict[str, list[int]]], length: int | None) -> Batch:
+        """Pad to `length`, or to the longest row."""
         padded = self.tokenizer.pad(
             {name: [row[name] for row in rows] for name in rows[0]},
             padding="max_length" if length else "longest",
             max_length=length,
             return_tensors="pt",
         )
-        pin = self.device.type == "cuda"  # what a copy to a GPU that nobody waits for needs
+        pin = self.device.type == "cuda"  # a copy to a GPU runs in the background only from pinned memory
         return {
             name: (tensor.pin_memory() if pin else tensor).to(self.device, non_blocking=True)
             for name, tensor in padded.items()
@@ -132,6 +137,6 @@ class TextEncoder(Encoder):
 
 
 def padded_length(tokens: int, max_length: int) -> int:
-    """Tokens rounded up to a step that grows with them: exact below 32, at most 1/16 of padding above."""
+    """Round a number of tokens up: not at all below 32, above by at most 1/16."""
     step = 1 << max(tokens.bit_length() - 5, 0)
     return min(-(-tokens // step) * step, max_length)

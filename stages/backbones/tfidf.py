@@ -1,7 +1,7 @@
-"""TF-IDF: scikit-learn's TfidfVectorizer, fitted once and then frozen. The backbone of the time before deep learning.
+"""TF-IDF: scikit-learn's TfidfVectorizer, fitted once and then frozen.
 
-Fitted on a corpus (`backbone.weights`: one document a line), it carries what a large unlabelled text knows; fitted on
-the training rows (`pretrained`), it is the baseline that a pretrained encoder has to beat.
+Fitted on a corpus (`backbone.weights`: one document per line), it transfers what a large unlabelled text tells about
+words. Fitted on the training rows (`pretrained`), it is the baseline that a pretrained encoder has to beat.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,21 +17,21 @@ from stages.backbones import fingerprint
 from stages.common.errors import HeadstartError, damaged
 from stages.common.params import BackboneParams, ExtractParams
 
-# Names are scikit-learn's analyzers: single words, or 2 to 5 characters inside word boundaries.
+# By scikit-learn's analyzers: single words, or 2 to 5 characters within words.
 NGRAMS = {"word": (1, 1), "char_wb": (2, 5)}
 VOCABULARY = "vocabulary.parquet"
 
 
 class Tfidf:
-    """A frozen vectoriser; vectors are sparse."""
+    """Turns texts into sparse vectors by a fixed vocabulary."""
 
     is_sparse = True
 
     def __init__(self, spec: BackboneParams, settings: ExtractParams, terms: Sequence[str], idf: np.ndarray) -> None:
         """
         Args:
-            terms: (dim,) the vocabulary, in the order of the vector's elements.
-            idf: (dim,) inverse document frequency of each term.
+            terms: (dim,) vocabulary, in the order of the vector's elements.
+            idf: (dim,) inverse document frequencies.
         """
         self._terms, self._idf = list(terms), idf
         self._vectorizer = _vectorizer(spec, settings)
@@ -46,10 +46,11 @@ class Tfidf:
         )
 
     def encode(self, inputs: Sequence[str]) -> sparse.csr_matrix:
-        """(inputs, dim) float32, rows of length 1 with `extract.normalize`."""
+        """Return the vectors of texts: (inputs, dim) float32, of length 1 with `extract.normalize`."""
         return sparse.csr_matrix(self._vectorizer.transform(inputs), dtype=np.float32)
 
     def save(self, folder: Path) -> None:
+        """Write the vocabulary for `load(saved=folder)`."""
         folder.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.table({"term": self._terms, "idf": self._idf}), folder / VOCABULARY, compression="zstd")
 
@@ -61,9 +62,13 @@ def load(
     training_texts: Callable[[], Iterable[str]] | None,
     saved: Path | None,
 ) -> Tfidf:
-    """Restore a saved vectoriser, or fit one on the corpus in `spec.weights`, or on the training texts."""
+    """Load a saved vocabulary, or fit one on the corpus in `spec.weights` or on the training texts.
+
+    Raises:
+        HeadstartError: unknown name, unreadable file, or no words to fit on.
+    """
     if spec.name not in NGRAMS:
-        raise HeadstartError(f"backbone.name is {spec.name!r}, but family tfidf knows {' and '.join(NGRAMS)}")
+        raise HeadstartError(f"backbone.name is {spec.name!r}, but must be {' or '.join(NGRAMS)} with family tfidf")
     if saved is not None:
         try:
             table = pq.read_table(saved / VOCABULARY)
@@ -72,13 +77,13 @@ def load(
             raise damaged(saved / VOCABULARY, error) from None
     if spec.weights == "random":
         raise HeadstartError(
-            "backbone.weights is 'random', but tfidf has no weights to draw; use pretrained or a text file"
+            "backbone.weights is 'random', but tfidf has no random weights; use pretrained or a text file"
         )
     if spec.weights != "pretrained":
         texts: Iterable[str] = _documents(Path(spec.weights))
-        source = spec.weights
+        origin = spec.weights
     elif training_texts is not None:
-        texts, source = training_texts(), "the training rows"
+        texts, origin = training_texts(), "the training rows"
     else:
         raise HeadstartError("a tfidf backbone needs its vocabulary or training texts; run `dvc repro extract`")
     vectorizer = _vectorizer(spec, settings)
@@ -86,7 +91,7 @@ def load(
         vectorizer.fit(texts)
     except ValueError:
         raise HeadstartError(
-            f"{source} holds no words to fit tfidf on; use a text file with one document a line"
+            f"{origin} has no words to fit tfidf on; use a text file with one document per line"
         ) from None
     return Tfidf(spec, settings, vectorizer.get_feature_names_out().tolist(), vectorizer.idf_)
 
@@ -100,7 +105,7 @@ def _documents(path: Path) -> list[str]:
         return path.read_text("utf-8").splitlines()
     except (FileNotFoundError, IsADirectoryError):
         raise HeadstartError(
-            f"backbone.weights is {str(path)!r}, but must be pretrained or a text file with one document a line"
+            f"backbone.weights is {str(path)!r}, but must be pretrained or a text file with one document per line"
         ) from None
     except UnicodeDecodeError:
         raise HeadstartError(f"{path} is not UTF-8; save it as UTF-8") from None

@@ -1,7 +1,7 @@
-"""Every classification model of torchvision, by its name: VGG, ResNet, ConvNeXt, Swin, ….
+"""All classification models of torchvision, by name: VGG, ResNet, ConvNeXt, Swin, ….
 
-The vector is what goes into the final classifier layer: for VGG and AlexNet the output of the penultimate fully
-connected layer, for SqueezeNet, whose classifier is a convolution, the pooled feature map, for most others the pooled
+The vector is the input of the final classifier layer: for VGG and AlexNet the output of the penultimate fully
+connected layer; for SqueezeNet, whose classifier is a convolution, the pooled feature map; for most others the pooled
 last stage (Donahue et al. 2014, DeCAF; Kornblith et al. 2019, Do Better ImageNet Models Transfer Better?).
 """
 
@@ -19,19 +19,19 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms._presets import ImageClassification
 
 from stages.backbones import fingerprint
-from stages.backbones.encoder import WEIGHTS_FILE, device, read_weights
+from stages.backbones.encoder import WEIGHTS_FILE, choose_device, read_weights
 from stages.backbones.image import ImageEncoder
 from stages.common.errors import HeadstartError, damaged, did_you_mean, listed, one_line
 from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
 
 PREPROCESSING_FILE = "preprocessing.json"
-# Second classifiers that help training from scratch; torchvision drops them with pretrained weights, too.
+# Additional classifiers, which only help training from scratch; torchvision drops them with pretrained weights, too.
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 TIMEOUT_SECONDS = 10.0
 
 
 class Preset:
-    """The preprocessing that comes with torchvision's weights, as plain values."""
+    """The preprocessing of torchvision's weights, as plain values."""
 
     def __init__(self, **values: Any) -> None:
         self.values = values
@@ -40,8 +40,8 @@ class Preset:
         self._cropped = self._transforms(self.size)
 
     @classmethod
-    def of(cls, weights: Any, image_size: int | None) -> "Preset":
-        """That of a weights entry; another size scales the short side in proportion."""
+    def from_weights(cls, weights: Any, image_size: int | None) -> "Preset":
+        """Return the preset of a weights entry; for another `image_size`, the resized side scales in proportion."""
         preset = weights.transforms()
         crop, resize = preset.crop_size[0], preset.resize_size[0]
         size = image_size or crop
@@ -56,7 +56,11 @@ class Preset:
 
     @classmethod
     def load(cls, folder: Path) -> "Preset":
-        """Read what `save` wrote."""
+        """Read a preset that `save` wrote.
+
+        Raises:
+            HeadstartError: the file is missing or damaged.
+        """
         try:
             return cls(**json.loads((folder / PREPROCESSING_FILE).read_text("utf-8")))
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -80,10 +84,11 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams) 
     """Load a model without its final layer, in float32, on the device of `runtime`.
 
     Raises:
-        HeadstartError: unknown name, weights that do not fit or cannot be had, or an image size that it cannot take.
+        HeadstartError: the name is unknown, weights do not fit or cannot be downloaded, or the model cannot take the
+            image size.
     """
     weights = _weights(spec.name)
-    preset = Preset.of(weights, settings.image_size)
+    preset = Preset.from_weights(weights, settings.image_size)
     if spec.weights == "pretrained":
         body, _ = without_classifier(_pretrained(spec.name, weights))
     elif spec.weights == "random":
@@ -92,7 +97,7 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams) 
             body, _ = without_classifier(_architecture(spec.name, preset.size))
     else:
         body, final = without_classifier(_architecture(spec.name, preset.size))
-        _fill(body, read_weights(Path(spec.weights)), final, spec.weights)
+        _load_state(body, read_weights(Path(spec.weights)), final, file=spec.weights)
     digest = fingerprint.from_parts(
         family=spec.family,
         name=spec.name,
@@ -101,25 +106,25 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams) 
         normalize=settings.normalize,
         dtype=settings.dtype,
     )
-    return ImageEncoder(body, preset, settings, fingerprint=digest, name=spec.name).to(device(runtime)).eval()
+    return ImageEncoder(body, preset, settings, fingerprint=digest, name=spec.name).to(choose_device(runtime)).eval()
 
 
 def load_finetuned(folder: Path, name: str, settings: ExtractParams, runtime: RuntimeParams) -> ImageEncoder:
-    """Load what `ImageEncoder.export` wrote."""
+    """Load the encoder that `ImageEncoder.export` wrote."""
     preset = Preset.load(folder)
     body, final = without_classifier(_architecture(name, preset.size))
-    _fill(body, read_weights(folder / WEIGHTS_FILE), final, str(folder / WEIGHTS_FILE))
-    return ImageEncoder(body, preset, settings, name=name).to(device(runtime)).eval()
+    _load_state(body, read_weights(folder / WEIGHTS_FILE), final, file=str(folder / WEIGHTS_FILE))
+    return ImageEncoder(body, preset, settings, name=name).to(choose_device(runtime)).eval()
 
 
 def without_classifier(model: nn.Module) -> tuple[nn.Module, str]:
-    """Put the identity in the place of the final classifier layer.
+    """Replace the final classifier layer by the identity.
 
-    That layer is the last linear or convolutional one with one output per class of ImageNet, which needs no knowledge
-    of the architecture: a model that torchvision adds works too.
+    That layer is the last linear or convolutional one with an output for every class of ImageNet. This rule needs no
+    knowledge of the architecture, so models that torchvision adds work too.
 
     Returns:
-        The model, and the name that the layer had.
+        The model, and the name of the replaced layer.
     """
     layers = [
         name
@@ -133,7 +138,7 @@ def without_classifier(model: nn.Module) -> tuple[nn.Module, str]:
 
 
 def _weights(name: str) -> Any:
-    """The model's DEFAULT weights, which also tell its preprocessing."""
+    """Return the model's DEFAULT weights entry, which includes its preprocessing."""
     names = torchvision.models.list_models(module=torchvision.models)
     if name not in names:
         hint = did_you_mean(name, names) or "; resnet18 and vgg16 are two of them"
@@ -142,7 +147,7 @@ def _weights(name: str) -> Any:
 
 
 def _architecture(name: str, size: int) -> nn.Module:
-    """The model with random weights, built as its pretrained weights need it."""
+    """Build the model with random weights, in the variant that its pretrained weights need."""
     options: dict[str, Any] = {}
     if name.startswith("vit_"):
         options["image_size"] = size
@@ -154,18 +159,19 @@ def _architecture(name: str, size: int) -> nn.Module:
         model: nn.Module = torchvision.models.get_model(name, weights=None, **options)
     except (AssertionError, ValueError, RuntimeError) as error:
         raise HeadstartError(
-            f"{name} cannot be built for images of {size} x {size} pixels ({error}); change extract.image_size"
+            f"{name} cannot be built for images of {size} x {size} pixels ({one_line(error)});"
+            " change extract.image_size"
         ) from None
     return model
 
 
 def _pretrained(name: str, weights: Any) -> nn.Module:
-    """The model with its DEFAULT weights, from torchvision's cache (TORCH_HOME) or its server."""
-    patience = socket.getdefaulttimeout()
+    """Load the model with its DEFAULT weights, from torchvision's cache (TORCH_HOME) or its server."""
+    timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT_SECONDS)
     target = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
     try:
-        # Once with weights_only, which refuses a file that holds more than tensors, before torchvision reads it.
+        # First with weights_only, which refuses a file that holds more than tensors; torchvision itself allows it.
         weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
         model: nn.Module = torchvision.models.get_model(name, weights=weights, progress=False)
     except OSError as error:
@@ -174,33 +180,40 @@ def _pretrained(name: str, weights: Any) -> nn.Module:
             f" ({getattr(error, 'reason', error)}); on a machine with a network download {weights.url},"
             f" and copy it to {target}"
         ) from None
-    except Exception as error:  # whatever a damaged or foreign file makes of unpickling
+    except Exception as error:  # a damaged or foreign file raises errors of many types
         raise HeadstartError(f"{target} is not the weight file of {name} ({one_line(error)}); delete it") from None
     finally:
-        socket.setdefaulttimeout(patience)
+        socket.setdefaulttimeout(timeout)
     return model
 
 
-def _fill(body: nn.Module, state: dict[str, Tensor], final: str, source: str) -> None:
-    """Load a state dict, strictly but for the layers that were left out."""
+def _load_state(body: nn.Module, state: dict[str, Tensor], final: str, *, file: str) -> None:
+    """Load a state dict, strictly except for classifiers.
+
+    Args:
+        final: name of the layer that `without_classifier` replaced.
+        file: names the weights in the error.
+
+    Raises:
+        HeadstartError: a tensor is missing, unexpected or of another shape.
+    """
     left_out = (f"{final}.", *AUXILIARY)
     state = {name: tensor for name, tensor in state.items() if not name.startswith(left_out)}
-    wanted = body.state_dict()
+    expected = body.state_dict()
     problems = {
-        "lacks": sorted(wanted.keys() - state.keys()),
-        "has unexpected": sorted(state.keys() - wanted.keys()),
+        "lacks": sorted(expected.keys() - state.keys()),
+        "has unexpected": sorted(state.keys() - expected.keys()),
         "has another shape for": sorted(
-            name for name in wanted.keys() & state.keys() if wanted[name].shape != state[name].shape
+            name for name in expected.keys() & state.keys() if expected[name].shape != state[name].shape
         ),
     }
-    if any(problems.values()):
-        told = " and ".join(f"{problem} {listed(names, limit=5)}" for problem, names in problems.items() if names)
-        raise HeadstartError(f"{source} does not fit backbone.name: it {told}; use weights of the same model")
+    if mismatch := " and ".join(f"{problem} {listed(names, limit=5)}" for problem, names in problems.items() if names):
+        raise HeadstartError(f"{file} does not fit backbone.name: it {mismatch}; use weights of the same model")
     body.load_state_dict(state)
 
 
 def _digest(body: nn.Module) -> str:
-    """SHA-256 over names and bytes of all tensors: the same weights have one digest, whatever file they came in."""
+    """Return the SHA-256 of names and bytes of all tensors: equal for the same weights in any file format."""
     digest = hashlib.sha256()
     for name, tensor in sorted(body.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -1,6 +1,7 @@
-"""Encoders of the transformers library: BERT, ViT and whatever else AutoModel can load.
+"""Encoders of the transformers library: BERT, ViT and everything else that AutoModel can load.
 
-A text or image becomes one vector by pooling the last layer's token vectors, or the positions of its feature map.
+The vector of a text or image is pooled from the token vectors of the last layer, or from the positions of its feature
+map.
 """
 
 import json
@@ -14,18 +15,21 @@ from PIL import Image
 from torch import Tensor
 
 from stages.backbones import fingerprint, hub
-from stages.backbones.encoder import WEIGHTS_FILE, Encoder, device, read_weights
+from stages.backbones.encoder import WEIGHTS_FILE, Encoder, choose_device, read_weights
 from stages.backbones.image import ImageEncoder
 from stages.backbones.text import TextEncoder
 from stages.common.errors import HeadstartError, listed, one_line
 from stages.common.params import BackboneParams, ExtractParams, Modality, RuntimeParams
 
-TOWERS: dict[Modality, str] = {"text": "text_config", "image": "vision_config"}  # of models that have both, as CLIP
+TOWERS: dict[Modality, str] = {
+    "text": "text_config",
+    "image": "vision_config",
+}  # configs in models for both, such as CLIP
 CLASS_TOKENS = ("cls_token", "class_token", "class_embedding")
 
 
 class Processor:
-    """The image processor that comes with a model."""
+    """The preprocessing by a model's own image processor."""
 
     def __init__(self, processor: Any, name: str) -> None:
         self._processor = processor
@@ -47,7 +51,7 @@ class Processor:
         self._processor.save_pretrained(folder)
 
     def describe(self) -> dict[str, Any]:
-        """Its settings, without the version that wrote them."""
+        """Return the processor's settings, without the version that wrote them."""
         return {key: value for key, value in self._processor.to_dict().items() if not key.endswith("_version")}
 
     def _run(self, picture: Image.Image, **changes: Any) -> Tensor:
@@ -60,7 +64,7 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams, 
 
     Raises:
         HeadstartError: see `hub.resolve`; or the folder holds no encoder, its weights do not fit, or
-            `extract.max_length` or `extract.image_size` is more than the encoder can take.
+            `extract.max_length` or `extract.image_size` exceeds the encoder's limit.
     """
     folder, commit = hub.resolve(spec.name, spec.revision)
     config = _config(folder, spec.name, modality)
@@ -101,11 +105,11 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams, 
         processor = _processor(folder, spec.name, settings)
         digest = fingerprint.from_parts(**decisive, preprocessing=processor.describe())
         encoder = _image_encoder(body, processor, settings, fingerprint=digest, name=spec.name)
-    return encoder.to(device(runtime)).eval()
+    return encoder.to(choose_device(runtime)).eval()
 
 
 def load_finetuned(folder: Path, settings: ExtractParams, runtime: RuntimeParams, modality: Modality) -> Encoder:
-    """Load what `export` wrote."""
+    """Load the encoder that `export` wrote."""
     config = _config(folder, str(folder), modality)
     body = _pretrained(None, config, str(folder), read_weights(folder / WEIGHTS_FILE))
     encoder: Encoder
@@ -114,7 +118,7 @@ def load_finetuned(folder: Path, settings: ExtractParams, runtime: RuntimeParams
     else:
         processor = _processor(folder, str(folder), settings)
         encoder = _image_encoder(body, processor, settings, fingerprint="", name=str(folder))
-    return encoder.to(device(runtime)).eval()
+    return encoder.to(choose_device(runtime)).eval()
 
 
 def _image_encoder(
@@ -125,13 +129,13 @@ def _image_encoder(
     ):
         raise HeadstartError(f"extract.pooling is cls, but {name} has no class token; use mean or max")
     return ImageEncoder(
-        body, processor, settings, run=_run(settings), config=body.config, fingerprint=fingerprint, name=name
+        body, processor, settings, run=_run_and_pool(settings), config=body.config, fingerprint=fingerprint, name=name
     )
 
 
-def _run(settings: ExtractParams) -> Callable[[Any, Tensor], Tensor]:
-    """Network and pooling: from pixels (rows, 3, size, size) to vectors (rows, dim)."""
-    # Position embeddings can be stretched to another size than that of the pretraining.
+def _run_and_pool(settings: ExtractParams) -> Callable[[Any, Tensor], Tensor]:
+    """Return a function from a body and pixels (rows, 3, size, size) to vectors (rows, dim)."""
+    # At another size than that of the pretraining, position embeddings are interpolated.
     options = {} if settings.image_size is None else {"interpolate_pos_encoding": True}
 
     def run(body: Any, pixels: Tensor) -> Tensor:
@@ -146,6 +150,7 @@ def _run(settings: ExtractParams) -> Callable[[Any, Tensor], Tensor]:
 
 
 def _config(folder: Path, name: str, modality: Modality) -> Any:
+    """Read config.json; of a model for both text and images, return the part for `modality`."""
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     if not (folder / "config.json").is_file():
@@ -154,17 +159,18 @@ def _config(folder: Path, name: str, modality: Modality) -> Any:
         )
     try:
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:  # a folder of anything: whatever transformers makes of it is told to the user
+    except Exception as error:  # on a folder of unknown content, transformers raises errors of many types
         raise _unloadable(name, error) from None
     return getattr(config, TOWERS[modality], config)
 
 
 def _tokenizer(folder: Path, config: Any, name: str, settings: ExtractParams) -> Any:
+    """Load the tokenizer, and check that it can produce `extract.max_length` tokens for the encoder."""
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:
         raise _unloadable(name, error) from None
-    # Where files are missing, transformers makes one that knows nothing but its special tokens.
+    # If files are missing, transformers returns a tokenizer that knows special tokens only.
     if getattr(tokenizer, "vocab_size", 0) <= len(getattr(tokenizer, "all_special_tokens", ())):
         raise HeadstartError(f"{name} has no tokenizer; add its tokenizer.json to {folder}")
     limit = _max_length(config, tokenizer)
@@ -177,6 +183,7 @@ def _tokenizer(folder: Path, config: Any, name: str, settings: ExtractParams) ->
 
 
 def _processor(folder: Path, name: str, settings: ExtractParams) -> Processor:
+    """Load the image processor, and change its sizes in proportion to `extract.image_size`."""
     try:
         processor = transformers.AutoImageProcessor.from_pretrained(folder, trust_remote_code=False)
     except Exception:
@@ -197,9 +204,10 @@ def _processor(folder: Path, name: str, settings: ExtractParams) -> Processor:
 
 
 def _pretrained(folder: Path | None, config: Any, name: str, state: dict[str, Tensor] | None = None) -> Any:
-    """The encoder with all of its weights, from `folder` or from `state`.
+    """Load the encoder with all of its weights, from `folder` or from `state`.
 
-    A weight that is missing is an error, not a random number.
+    Raises:
+        HeadstartError: a weight is missing (transformers would draw it at random), or the model cannot be loaded.
     """
     try:
         with torch.device("meta"):
@@ -214,7 +222,7 @@ def _pretrained(folder: Path | None, config: Any, name: str, state: dict[str, Te
         )
     except Exception as error:
         raise _unloadable(name, error) from None
-    # Vectors are pooled here; a checkpoint trained on masked words has no pooler of its own.
+    # The model's own pooler is not used, and checkpoints trained on masked words have none.
     missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
     if missing:
         raise HeadstartError(f"the weights of {name} lack {listed(missing, limit=5)}; they do not fit its config.json")
@@ -222,13 +230,13 @@ def _pretrained(folder: Path | None, config: Any, name: str, state: dict[str, Te
 
 
 def _max_length(config: Any, tokenizer: Any) -> int:
-    """The smaller of what tokenizer and position table say; unset ones are absurdly large."""
+    """Return the smaller limit of tokenizer and position table; an unset limit is absurdly large."""
     positions: Any = getattr(config, "max_position_embeddings", None) or 10**9
     return int(min(tokenizer.model_max_length, positions))
 
 
 def _canonical(path: Path) -> str:
-    """A JSON file without what differs between copies of one model: layout, and the version that wrote it."""
+    """Return a JSON file's content without layout, version and name, which differ between copies of one model."""
     content = json.loads(path.read_text("utf-8"))
     for key in ("transformers_version", "_name_or_path", "name_or_path"):
         content.pop(key, None)

@@ -63,7 +63,7 @@ class Classifier(nn.Module):
         match settings.method:
             case "last_block":
                 body.requires_grad_(False)
-                for name in blocks.last(body):
+                for name in blocks.last_parameters(body):
                     body.get_parameter(name).requires_grad_(True)
             case "lora":
                 lora.add(body, settings, name=self.encoder.name)

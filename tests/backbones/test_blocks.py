@@ -23,6 +23,6 @@ def test_the_blocks_of_networks_are_found_without_knowing_them(name: str, count:
 
     body, _ = without_classifier(torchvision.models.get_model(name))
     assert len(blocks.names(body)) == count
-    assert blocks.last(body)[0] == first_of_last
+    assert blocks.last_parameters(body)[0] == first_of_last
     depths = [*blocks.depths(body).values()]
     assert depths == sorted(depths, reverse=True) and depths[-1] == 0 and depths[0] in (count - 1, count)

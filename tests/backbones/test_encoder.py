@@ -38,10 +38,10 @@ def test_batches_on_an_accelerator_fit_its_free_memory(
     free: float, tokens: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.accelerator, "get_memory_info", lambda device: (int(free), int(80e9)))
-    assert affordable(torch.device("cuda"), bytes_each=64 * 384, most=65_536) == tokens
+    assert affordable(torch.device("cuda"), bytes_per_item=64 * 384, limit=65_536) == tokens
 
 
 def test_an_accelerator_that_does_not_tell_its_memory_gets_the_usual_batch() -> None:
     # This machine has none at all, or the wrong one.
     kind = "mps" if torch.cuda.is_available() else "cuda"
-    assert affordable(torch.device(kind), bytes_each=1, most=256) == 256
+    assert affordable(torch.device(kind), bytes_per_item=1, limit=256) == 256

@@ -28,11 +28,11 @@ def test_tfidf_is_that_of_scikit_learn_and_survives_saving(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"name": MINILM}, "tfidf knows word and char_wb"),
-        ({"weights": "random"}, "no weights to draw"),
-        ({"weights": "absent.txt"}, "one document a line"),
-        ({"weights": str(ROOT / "data/pretrained")}, "one document a line"),
-        ({"weights": "EMPTY"}, "holds no words"),
+        ({"name": MINILM}, "must be word or char_wb with family tfidf"),
+        ({"weights": "random"}, "no random weights"),
+        ({"weights": "absent.txt"}, "one document per line"),
+        ({"weights": str(ROOT / "data/pretrained")}, "one document per line"),
+        ({"weights": "EMPTY"}, "has no words"),
     ],
 )
 def test_tfidf_that_cannot_be_fitted_is_refused(tmp_path: Path, changes: dict[str, str], message: str) -> None:

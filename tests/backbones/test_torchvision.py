@@ -120,7 +120,7 @@ def refuse(*_: object) -> None:
         ({"name": "fasterrcnn_resnet50_fpn"}, "no classification model of torchvision"),
         ({"weights": "absent.pth"}, r"must be pretrained, random or a \.safetensors file"),
         ({"family": "tfidf", "name": "word"}, "tfidf does not encode image.*use transformers or torchvision or pixels"),
-        ({"family": "pixels", "name": "grey"}, "family pixels knows rgb only"),
+        ({"family": "pixels", "name": "grey"}, "must be rgb, the only one of family pixels"),
     ],
 )
 def test_backbones_that_cannot_be_are_refused(changes: dict[str, str], message: str) -> None:
