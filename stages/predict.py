@@ -40,26 +40,26 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
         HeadstartError: `folder` holds no model, `new` is no readable table with the model's input column, or the
             model needs another version of its backbone.
     """
-    trained = model_card.read(folder)
-    if trained is None:
+    card = model_card.read(folder)
+    if card is None:
         raise HeadstartError(f"{folder} holds no model, since finetune.method was none; use the head's folder")
     if target.suffix != ".parquet":
         raise HeadstartError(f"{target} must end in .parquet, the format that is written")
-    rows = sources.rows(new, sources.Columns(trained.input), trained.modality)
-    ready = threads.ordered(lambda row: sources.ready(row, trained.max_side), rows, workers=threads.cores())
+    rows = sources.rows(new, sources.Columns(card.input), card.modality)
+    ready = threads.ordered(lambda row: sources.ready(row, card.max_side), rows, workers=threads.cores())
     counts: Counter[bool] = Counter()
     probabilities: Probabilities | None = None
     writer: pq.ParquetWriter | None = None
     with ExitStack() as stack:
         out = stack.enter_context(atomic.file(target))
         progress = stack.enter_context(tqdm(desc="predict", unit=" rows", disable=None))
-        while window := list(islice(ready, prepared.WINDOW_ROWS[trained.modality])):
+        while window := list(islice(ready, prepared.WINDOW_ROWS[card.modality])):
             usable = [number for number, row in enumerate(window) if not row.problem]
-            P = np.full((len(window), len(trained.labels)), np.nan)
+            P = np.full((len(window), len(card.labels)), np.nan)
             if usable:
-                probabilities = probabilities or _load(folder, trained, runtime)
+                probabilities = probabilities or _load(folder, card, runtime)
                 P[usable] = probabilities([window[number].content for number in usable])
-            table = _table(window, P, trained)
+            table = _table(window, P, card)
             writer = writer or stack.enter_context(pq.ParquetWriter(out, table.schema, compression="zstd"))
             writer.write_table(table)
             counts.update(bool(row.problem) for row in window)
@@ -69,38 +69,35 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
     print(f"predict: {counts[False]:,} rows classified, {counts[True]:,} rejected -> {target} in {run_stats.spent()}")
 
 
-def _table(rows: Sequence[Row], P: np.ndarray, trained: ModelCard) -> pa.Table:
+def _table(rows: Sequence[Row], P: np.ndarray, card: ModelCard) -> pa.Table:
     """Return one output row for each of `rows`; `P`: (rows, labels), NaN where a row cannot be used."""
     inputs = [row.name if isinstance(row.content, bytes) else None if row.problem else row.content for row in rows]
     return pa.table(
         {
             "source": pa.array([row.origin for row in rows], pa.string()),
-            trained.input: pa.array(inputs, pa.large_string()),
-            **prediction_columns.columns(P, trained.labels),
+            card.input: pa.array(inputs, pa.large_string()),
+            **prediction_columns.columns(P, card.labels),
             "rejected": pa.array([row.problem for row in rows], pa.string()),
         }
     )
 
 
-def _load(folder: Path, trained: ModelCard, runtime: RuntimeParams) -> Probabilities:
+def _load(folder: Path, card: ModelCard, runtime: RuntimeParams) -> Probabilities:
     """Load the model as a function from inputs to (inputs, labels) probabilities."""
-    if trained.method != "head":
+    if card.method != "head":
         from stages.finetuning import classifier
 
-        return classifier.load(folder, trained, runtime).probabilities
+        return classifier.load(folder, card, runtime).probabilities
     saved = folder / features.BACKBONE_FOLDER
     backbone = backbones.load(
-        trained.backbone,
-        trained.extract,
+        card.backbone,
+        card.extract,
         runtime,
-        modality=trained.modality,
+        modality=card.modality,
         saved=saved if saved.exists() else None,
     )
-    if backbone.fingerprint != trained.fingerprint:
-        raise HeadstartError(
-            f"{folder} was trained on another version of {trained.backbone.name} than this machine has; run `dvc repro`"
-        )
-    head = loading.load(folder, trained, backbone.dim)
+    model_card.check_backbone(card, backbone.fingerprint)
+    head = loading.load(folder, card, backbone.dim)
     return lambda inputs: head(backbone.encode(inputs))
 
 

@@ -135,7 +135,7 @@ def _first_pass(rows: Iterator[Row], settings: PrepareParams) -> _Plan:
 def _identify(numbered: tuple[int, Row]) -> tuple[int, Row, str]:
     """Return (row number, the row without its content and with a problem if it has one, id)."""
     number, row = numbered
-    row_id = "" if row.problem else _id(row)
+    row_id = "" if row.problem else prepared.content_id(row.content)
     row = sources.ready(row, max_side=None)
     return number, replace(row, content=type(row.content)()), row_id
 
@@ -161,7 +161,7 @@ def _second_pass(
 
     def finish(numbered: tuple[int, Row]) -> tuple[Row, str, tuple[str, str] | None]:
         number, row = numbered
-        row_id = _id(row)
+        row_id = prepared.content_id(row.content)
         reason = _reason_to_leave_out(plan, number, row, row_id)
         return (row if reason else sources.ready(row, info.max_side, checked=True)), row_id, reason
 
@@ -202,10 +202,6 @@ def _parallel(function: Callable[[tuple[int, Row]], Result], rows: Iterator[Row]
     if isinstance(first[1].content, str):
         return map(function, items)
     return threads.ordered(function, items, workers=threads.cores())
-
-
-def _id(row: Row) -> str:
-    return prepared.content_id(row.content if isinstance(row.content, bytes) else row.content.encode())
 
 
 def _reason_to_leave_out(plan: _Plan, number: int, row: Row, row_id: str) -> tuple[str, str] | None:

@@ -67,12 +67,15 @@ class Preset:
             raise damaged(folder / PREPROCESSING_FILE, error) from None
 
     def save(self, folder: Path) -> None:
+        """Write the values as JSON."""
         (folder / PREPROCESSING_FILE).write_text(json.dumps(self.values, indent=2) + "\n", "utf-8")
 
     def __call__(self, picture: Image.Image) -> Tensor:
+        """Resize, crop and normalise: (3, size, size) float32."""
         return self._whole(picture)  # type: ignore[no-any-return]
 
     def normalized(self, picture: Image.Image) -> Tensor:
+        """Normalise a picture of size x size pixels: (3, size, size) float32."""
         return self._cropped(picture)  # type: ignore[no-any-return]
 
     def _transforms(self, resize_size: int) -> ImageClassification:

@@ -42,12 +42,15 @@ class Processor:
         self.size: int = height
 
     def __call__(self, picture: Image.Image) -> Tensor:
+        """Resize, crop and normalise: (3, size, size) float32."""
         return self._run(picture)
 
     def normalized(self, picture: Image.Image) -> Tensor:
+        """Normalise a picture of size x size pixels: (3, size, size) float32."""
         return self._run(picture, do_resize=False, do_center_crop=False)
 
     def save(self, folder: Path) -> None:
+        """Write the processor as `save_pretrained` does."""
         self._processor.save_pretrained(folder)
 
     def describe(self) -> dict[str, Any]:

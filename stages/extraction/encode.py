@@ -27,7 +27,7 @@ def encode(
     encoder: "Encoder", cache: RowCache, inputs: Sequence[Any], done: Callable[[int], object]
 ) -> tuple[np.ndarray, int]:
     """Vectors of a window, computed where the cache lacks them: (inputs, dim) as stored, and how many it had."""
-    keys = [prepared.key(each) for each in inputs]
+    keys = [prepared.content_id(each) for each in inputs]
     known, X = cache.get(keys)
     with ExitStack() as stack:
         if not known.all():

@@ -146,7 +146,7 @@ def _missing(prepared_folder: Path, cache: RowCache, modality: Modality) -> Iter
             with pq.ParquetFile(path) as shard:
                 for group in range(shard.num_row_groups):
                     inputs = shard.read_row_group(group, columns=[modality])[modality].to_pylist()
-                    keys = [prepared.key(each) for each in inputs]
+                    keys = [prepared.content_id(each) for each in inputs]
                     known, _ = cache.get(keys)
                     rows = [row for row in np.flatnonzero(~known).tolist() if keys[row] not in seen]
                     seen |= {keys[row] for row in rows}
@@ -241,7 +241,7 @@ class _Worker:
         X = np.ascontiguousarray(self._encoder.encode(inputs), dtype=self._backbone.settings.dtype)
         self._attempts.end.remote(name)
         vectors = pa.FixedSizeListArray.from_arrays(pa.array(X.ravel()), X.shape[1])
-        return pa.table({"key": [prepared.key(each) for each in inputs], "vector": vectors})
+        return pa.table({"key": [prepared.content_id(each) for each in inputs], "vector": vectors})
 
 
 def _ray() -> Any:

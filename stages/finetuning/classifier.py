@@ -15,7 +15,7 @@ from stages.backbones.encoder import Encoder
 from stages.common.errors import HeadstartError
 from stages.common.params import FinetuneParams, RuntimeParams
 from stages.finetuning import lora
-from stages.heads import linear_layer
+from stages.heads import linear_layer, model_card
 from stages.heads.model_card import ModelCard
 
 
@@ -112,8 +112,5 @@ def load(folder: Path, card: ModelCard, runtime: RuntimeParams) -> Classifier:
 
 def _backbone(card: ModelCard, runtime: RuntimeParams) -> Encoder:
     encoder = backbones.load_encoder(card.backbone, card.extract, runtime, card.modality)
-    if encoder.fingerprint != card.fingerprint:
-        raise HeadstartError(
-            f"the model was trained on another version of {card.backbone.name} than the one here; run `dvc repro`"
-        )
+    model_card.check_backbone(card, encoder.fingerprint)
     return encoder

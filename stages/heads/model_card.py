@@ -61,6 +61,14 @@ def read(folder: Path) -> ModelCard | None:
     return validate(ModelCard, content, file=str(path))
 
 
+def check_backbone(card: ModelCard, fingerprint: str) -> None:
+    """Raise a HeadstartError unless the backbone on this machine is the one that the model was trained on."""
+    if fingerprint != card.fingerprint:
+        raise HeadstartError(
+            f"the model was trained on another version of {card.backbone.name} than the one here; run `dvc repro`"
+        )
+
+
 def versions(*packages: str) -> dict[str, str]:
     """Look up the versions of Python and of `packages`, without importing these."""
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}

@@ -32,6 +32,7 @@ class Columns:
     split: str | None = None
 
     def names(self) -> list[str]:
+        """List the columns to read."""
         return [name for name in (self.input, self.label, self.group, self.slice, self.split) if name is not None]
 
 

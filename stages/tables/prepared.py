@@ -57,17 +57,14 @@ def writer(folder: Path, info: TableInfo) -> shards.Writer:
     return shards.Writer(folder, schema, info.model_dump(), group_rows=_GROUP_ROWS[info.modality])
 
 
-def content_id(content: bytes) -> str:
-    """Return the first 16 bytes of SHA-256 over the content, in hex: the same content has the same id everywhere."""
-    return hashlib.sha256(content).hexdigest()[:32]
+def content_id(content: str | bytes) -> str:
+    """Return the first 16 bytes of SHA-256 over the content, in hex: the same content has the same id everywhere.
 
-
-def key(content: str | bytes) -> str:
-    """Return the row cache's key of a vector: a hash of what the encoder gets.
-
-    It differs from the row's id, a hash of the raw image, where prepare shrank the image.
+    A row's id is that of its raw content. The row cache's key of a vector is the id of the encoder's input, which
+    differs from the row's id if prepare shrank the image.
     """
-    return content_id(content if isinstance(content, bytes) else content.encode())
+    data = content if isinstance(content, bytes) else content.encode()
+    return hashlib.sha256(data).hexdigest()[:32]
 
 
 def split_of(key: str, *, validation: float, test: float, seed: int) -> str:

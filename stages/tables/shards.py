@@ -101,9 +101,7 @@ def read(folder: Path, columns: list[str] | None = None, *, rows: int = GROUP_RO
         try:
             with pq.ParquetFile(path) as shard:
                 for batch in shard.iter_batches(batch_size=rows, columns=columns):
-                    batch.validate(
-                        full=True
-                    )  # finds what a damaged page can hold: bytes that are not UTF-8, wrong offsets
+                    batch.validate(full=True)  # finds bytes that are not UTF-8, and wrong offsets, in a damaged page
                     yield batch
         except UNREADABLE as error:
             raise damaged(path, error) from None

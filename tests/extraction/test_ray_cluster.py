@@ -136,7 +136,7 @@ def fill(tmp_path: Path, tiny_encoder: Path, cluster: Any, monkeypatch: pytest.M
                 ray_cluster.fill(make_prepared(tmp_path / "prepared", inputs), wanted, cache)
             finally:
                 thread.join()
-        return cache, [prepared.key(text) for text in inputs]
+        return cache, [prepared.content_id(text) for text in inputs]
 
     return run
 
