@@ -12,6 +12,31 @@ from stages.backbones.torchvision import without_classifier
 from tests.projects import ROOT
 
 MODELS = torchvision.models.list_models(module=torchvision.models)
+# The smallest of each architecture.
+QUICK = {
+    "alexnet",
+    "convnext_tiny",
+    "densenet121",
+    "efficientnet_b0",
+    "efficientnet_v2_s",
+    "googlenet",
+    "inception_v3",
+    "maxvit_t",
+    "mnasnet0_5",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "regnet_x_400mf",
+    "regnet_y_400mf",
+    "resnet18",
+    "resnext50_32x4d",
+    "shufflenet_v2_x0_5",
+    "squeezenet1_1",
+    "swin_t",
+    "swin_v2_t",
+    "vgg11",
+    "vit_b_32",
+    "wide_resnet50_2",
+}
 
 
 @contextlib.contextmanager
@@ -36,7 +61,9 @@ def cheap_random_(model: nn.Module) -> None:
                 tensor.zero_()
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in MODELS]
+)
 def test_the_features_of_every_model_are_what_its_final_layer_gets(name: str) -> None:
     """On random weights: the final layer, applied to the features, gives the output of the whole model."""
     size = 224 if name.startswith(("swin", "maxvit")) else 56 if name == "vit_h_14" else 96

@@ -22,6 +22,7 @@ from stages.extraction.row_cache import RowCache
 from stages.tables import prepared
 from tests.projects import contents, make_project, set_params, stage
 
+pytestmark = pytest.mark.slow
 ray = pytest.importorskip("ray")
 
 

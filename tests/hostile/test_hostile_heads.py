@@ -113,7 +113,7 @@ TAMPERED: dict[str, tuple[str, Callable[[Path], object], str]] = {
 }
 
 
-@pytest.mark.parametrize(("case", "way"), ways(TAMPERED, large=["an archive of zeros"]))
+@pytest.mark.parametrize(("case", "way"), ways(TAMPERED, slow=["an archive of zeros"]))
 def test_heads_that_are_refused(heads: Path, case: str, way: Way) -> None:
     name, harm, words = TAMPERED[case]
     kept = heads / f"{name}-as-it-was"

@@ -86,7 +86,7 @@ def model(prepared: Path, tiny_encoder: Path, tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("case", "way"), ways(MODELS, large=["a billion hidden units"]))
+@pytest.mark.parametrize(("case", "way"), ways(MODELS, slow=["a billion hidden units"]))
 def test_models_that_are_refused(prepared: Path, model: Path, case: str, way: Way) -> None:
     harm, words = MODELS[case]
     harm(model)

@@ -23,12 +23,17 @@ from stages.heads import model_card
 from stages.tables import features, shards
 from tests.projects import ROOT
 
-OFTEN = settings(max_examples=150, deadline=None, derandomize=True, database=None)
+EXAMPLES = pytest.mark.parametrize("examples", [40, pytest.param(400, marks=pytest.mark.slow)])
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("1e999")
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
 )
 Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+
+def often(examples: int) -> Any:
+    """Settings of hypothesis that draw the same examples on every run."""
+    return settings(max_examples=examples, deadline=None, derandomize=True, database=None)
 
 
 def fails_with_a_sentence(parse: Callable[[], object]) -> None:
@@ -94,10 +99,11 @@ def tables() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("suffix", tables())
 @pytest.mark.parametrize("modality", ["text", "image"])
-def test_tables(place: Path, suffix: str, modality: params.Modality) -> None:
+@EXAMPLES
+def test_tables(place: Path, suffix: str, modality: params.Modality, examples: int) -> None:
     path = place / f"rows{suffix}"
 
-    @OFTEN
+    @often(examples)
     @given(st.binary(max_size=200) | changed(tables()[suffix]))
     def parse(content: bytes) -> None:
         path.write_bytes(content)
@@ -106,11 +112,12 @@ def test_tables(place: Path, suffix: str, modality: params.Modality) -> None:
     parse()
 
 
-def test_settings(place: Path) -> None:
+@EXAMPLES
+def test_settings(place: Path, examples: int) -> None:
     written = (ROOT / "params.yaml").read_bytes()
     path = place / "params.yaml"
 
-    @OFTEN
+    @often(examples)
     @given(
         st.binary(max_size=200)
         | changed(written)
@@ -123,10 +130,11 @@ def test_settings(place: Path) -> None:
     parse()
 
 
-def test_model_json(place: Path, reproduced: Path) -> None:
+@EXAMPLES
+def test_model_json(place: Path, reproduced: Path, examples: int) -> None:
     written = (reproduced / "data/head/model.json").read_bytes()
 
-    @OFTEN
+    @often(examples)
     @given(
         st.binary(max_size=200)
         | changed(written)
@@ -139,11 +147,12 @@ def test_model_json(place: Path, reproduced: Path) -> None:
     parse()
 
 
-def test_shards_and_feature_tables(place: Path, reproduced: Path) -> None:
+@EXAMPLES
+def test_shards_and_feature_tables(place: Path, reproduced: Path, examples: int) -> None:
     written = (reproduced / "data/features/test/part-00000.parquet").read_bytes()
     (place / "test").mkdir(exist_ok=True)
 
-    @OFTEN
+    @often(examples)
     @given(changed(written))
     def parse(content: bytes) -> None:
         (place / "test/part-00000.parquet").write_bytes(content)
@@ -155,10 +164,11 @@ def test_shards_and_feature_tables(place: Path, reproduced: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "predictions.parquet"])
-def test_evaluations(place: Path, reproduced: Path, name: str) -> None:
+@EXAMPLES
+def test_evaluations(place: Path, reproduced: Path, name: str, examples: int) -> None:
     files = {path.name: path.read_bytes() for path in (reproduced / "data/evaluation").iterdir() if path.is_file()}
 
-    @OFTEN
+    @often(examples)
     @given(st.binary(max_size=200) | changed(files[name]))
     def parse(content: bytes) -> None:
         for each in ("metrics.json", "predictions.parquet"):

@@ -1,6 +1,6 @@
 """Run a verb on hostile input: in this process, or as a process whose memory is limited."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +26,20 @@ def limited(project: Path, name: str, *arguments: str) -> Done:
     return stage_process(project, name, *arguments, check=False, memory=memory)
 
 
-def ways(cases: Collection[str], *, large: Collection[str] = ()) -> list[Any]:
+def ways(cases: Iterable[str], *, large: Collection[str] = (), slow: Collection[str] = ()) -> list[Any]:
     """Parameters (case, way to run a verb) of a test: in this process, and slowly with limited memory.
 
     Args:
-        large: cases that could fill the memory, and so are tried with limited memory only.
+        large: cases that could fill the memory, and so are tried with limited memory only, and quickly.
+        slow: such cases that take long.
     """
-    unlimited = [pytest.param(case, here, id=case) for case in cases if case not in large]
-    marks = [() if case in large else pytest.mark.slow for case in cases]
-    return unlimited + [
-        pytest.param(case, limited, id=f"{case}, in little memory", marks=mark)
-        for case, mark in zip(cases, marks, strict=True)
-    ]
+    parameters = []
+    for case in cases:
+        if case not in [*large, *slow]:
+            parameters.append(pytest.param(case, here, id=case))
+        marks = [] if case in large else pytest.mark.slow
+        parameters.append(pytest.param(case, limited, id=f"{case}, in little memory", marks=marks))
+    return parameters
 
 
 def refused(done: Done, words: str) -> None:

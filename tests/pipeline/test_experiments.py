@@ -35,6 +35,7 @@ def ready(tmp_path: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -
     return project
 
 
+@pytest.mark.slow
 def test_a_queue_of_backbones_and_heads_computes_nothing_twice(ready: Path) -> None:
     dvc = [sys.executable, "-m", "dvc"]
     queue = [*dvc, "exp", "run", "--queue", "-S", "backbone.name=data/pretrained/one,data/pretrained/two"]

@@ -13,6 +13,7 @@ from tests.projects import ROOT, run
 SHARED = Path(os.environ.get("HEADSTART_SHARED", ROOT.parent / "shared"))
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs the photos and weights beside the project")
 def test_ants_and_bees_on_real_weights(project: Path) -> None:

@@ -1,11 +1,14 @@
 """What a change reruns."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.repo import Repo
 
+from tests.conftest import copy
 from tests.projects import STAGES as FOLDERS
 from tests.projects import make_project, ran, run, set_params
 
@@ -23,31 +26,54 @@ RERUNS: list[tuple[dict[str, Any], list[str]]] = [
     ({"runtime__device": "cpu"}, []),
     ({"prepare__max_rejected": 0.02}, ["prepare"]),
 ]
+QUICK = ("train_head__kind", "finetune__epochs", "runtime__device")
+
+
+def key(change: dict[str, Any]) -> str:
+    return next(iter(change))
 
 
 @pytest.fixture(scope="module")
-def light(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def light(reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project on TF-IDF, where stages take a second."""
-    project = make_project(tmp_path_factory.mktemp("light") / "project")
-    set_params(project, backbone__family="tfidf", backbone__name="word", train_head__C=[1, 10])
-    assert ran(run(project, "dvc", "repro")) == STAGES
-    return project
+    return copy(reproduced, tmp_path_factory.mktemp("reruns") / "project")
 
 
-@pytest.mark.parametrize(("change", "stages"), RERUNS, ids=lambda value: str(value)[:30])
-def test_a_change_reruns_only_what_it_affects(light: Path, change: dict[str, Any], stages: list[str]) -> None:
+@pytest.fixture
+def lock(light: Path) -> Iterator[str]:
+    """dvc.lock before a test changes params.yaml, which is as it was afterwards."""
     before = (light / "params.yaml").read_text("utf-8")
-    lock = (light / "dvc.lock").read_text("utf-8")
+    yield (light / "dvc.lock").read_text("utf-8")
+    (light / "params.yaml").write_text(before, "utf-8")
+
+
+@pytest.mark.parametrize("change", [change for change, _ in RERUNS], ids=key)
+@pytest.mark.usefixtures("lock")
+def test_a_change_is_seen_by_the_stages_that_use_its_section(light: Path, change: dict[str, Any]) -> None:
     set_params(light, **change)
-    status = json.loads(run(light, "dvc", "status", "--json").stdout)
-    section = next(iter(change)).split("__")[0]
+    with Repo(str(light)) as repo:
+        status = repo.status()
+    section = key(change).split("__")[0]
     directly = {stage for stage, reasons in status.items() if section in json.dumps(reasons)}
     users = {"backbone": {"extract"}, "extract": {"extract"}, "budget": set(STAGES[2:]), "runtime": set()}
     assert set(status) == directly == users.get(section, {section})
+
+
+@pytest.mark.parametrize(
+    ("change", "stages"),
+    [
+        pytest.param(change, stages, id=key(change), marks=[] if key(change) in QUICK else pytest.mark.slow)
+        for change, stages in RERUNS
+    ],
+)
+def test_a_change_reruns_only_what_it_affects(
+    light: Path, lock: str, change: dict[str, Any], stages: list[str]
+) -> None:
+    before = (light / "params.yaml").read_text("utf-8")
+    set_params(light, **change)
     assert ran(run(light, "dvc", "repro")) == stages
     (light / "params.yaml").write_text(before, "utf-8")
-    back = run(light, "dvc", "repro")
-    assert ran(back) == [], "switched back: restored from the run cache"
+    assert ran(run(light, "dvc", "repro")) == [], "switched back: restored from the run cache"
     assert (light / "dvc.lock").read_text("utf-8") == lock
 
 
@@ -64,10 +90,10 @@ def test_a_change_of_fine_tuning_reruns_it_and_evaluate(tmp_path: Path, tiny_enc
     assert ran(run(project, "dvc", "repro")) == STAGES
     set_params(project, finetune__seed=1)
     assert ran(run(project, "dvc", "repro")) == ["finetune", "evaluate"]
-    assert "finetuned" in json.loads((project / "data/evaluation/metrics.json").read_text("utf-8"))
+    assert "finetuned" in json.loads((project / "data/evaluation/metrics.json").read_text())
     # Without fine-tuning there are no plots of it, and no intervals without a bootstrap: DVC still draws what there is.
     set_params(project, finetune__method="none", evaluate__bootstrap=0)
     run(project, "dvc", "repro")
-    report = json.loads((project / "data/evaluation/metrics.json").read_text("utf-8"))
+    report = json.loads((project / "data/evaluation/metrics.json").read_text())
     assert "finetuned" not in report and not [name for name in report if name.endswith("_ci95")]
     assert not json.loads(run(project, "dvc", "plots", "show", "--json").stdout).get("errors")

@@ -61,7 +61,10 @@ class Team:
         return member
 
 
-@pytest.fixture(scope="module", params=["directory", "ssh", "s3"])
+@pytest.fixture(
+    scope="module",
+    params=["directory", pytest.param("ssh", marks=pytest.mark.slow), pytest.param("s3", marks=pytest.mark.slow)],
+)
 def team(request: pytest.FixtureRequest, reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     """The project pushed: its history to the bare repository, its artifacts to the remote."""
     folder = tmp_path_factory.mktemp(request.param)

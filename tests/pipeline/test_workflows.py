@@ -132,6 +132,7 @@ def expressions(text: str, values: dict[str, str]) -> str:
     return re.sub(r"\$\{\{ (.*?) \}\}", lambda found: values[found[1]], text)
 
 
+@pytest.mark.slow
 def test_every_step_of_the_github_workflow_runs(runner: tuple[Runner, str], tmp_path: Path) -> None:
     steps, base = runner
     values = {
@@ -158,6 +159,7 @@ def test_every_step_of_the_github_workflow_runs(runner: tuple[Runner, str], tmp_
     assert SECRET not in steps.output and SECRET not in (steps.clone / "gate.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_every_line_of_the_gitlab_pipeline_runs(runner: tuple[Runner, str]) -> None:
     steps, base = runner
     content = yaml.safe_load(GITLAB.read_text("utf-8"))
@@ -183,6 +185,7 @@ def test_every_line_of_the_gitlab_pipeline_runs(runner: tuple[Runner, str]) -> N
     assert SECRET not in steps.output
 
 
+@pytest.mark.slow
 def test_a_worse_model_fails_the_github_job(runner: tuple[Runner, str], tmp_path: Path) -> None:
     steps, base = runner
     (judge,) = [step for step in workflow("headstart")["jobs"]["reproduce"]["steps"] if step.get("id") == "judge"]
