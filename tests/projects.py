@@ -39,6 +39,7 @@ STAGES = {  # the folders under data/ that each reads and, last, the one that it
     "finetune": ("prepared", "features", "head", "finetuned"),
     "evaluate": ("prepared", "features", "head", "finetuned", "evaluation"),
 }
+UP_TO_HEAD = ("prepare", "extract", "train_head")
 CLONED = (
     "stages",
     "data/pretrained",
@@ -112,6 +113,13 @@ def stage(project: Path, name: str, *arguments: str, check: bool = True) -> Done
     done = subprocess.CompletedProcess(command, code, out.getvalue(), errors.getvalue())
     assert not check or code == 0, done.stdout + done.stderr
     return done
+
+
+def run_stages(project: Path, *names: str) -> Path:
+    """Run these stages in this process, or all five; gives the project."""
+    for name in names or STAGES:
+        stage(project, name)
+    return project
 
 
 def stage_process(project: Path, name: str, *arguments: str, check: bool = True, memory: int | None = None) -> Done:
@@ -189,9 +197,7 @@ def make_trained(folder: Path, encoder: Path) -> Path:
         finetune__epochs=3,
         finetune__learning_rate=1e-3,
     )
-    for name in ("prepare", "extract", "train_head"):
-        stage(project, name)
-    return project
+    return run_stages(project, *UP_TO_HEAD)
 
 
 def make_tiny_encoder(folder: Path, *, seed: int = 7, words: Sequence[str] = WORDS, **config: int) -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.projects import STAGES, contents, git, make_project, run, set_params, stage
+from tests.projects import contents, git, make_project, run, run_stages, set_params, stage
 
 SETTINGS: dict[str, object] = {
     "prepare__data": "data/rows.csv",
@@ -41,8 +41,7 @@ def table(path: Path, *, shuffled: float = 0.0) -> None:
 
 def reproduce(project: Path) -> None:
     """Leave what `dvc repro` leaves, by stages in this process."""
-    for name in STAGES:
-        stage(project, name)
+    run_stages(project)
     run(project, "dvc", "commit", "-q", "--force")
 
 
@@ -138,11 +137,9 @@ def test_another_seed_passes(tmp_path: Path, tiny_encoder: Path) -> None:
     changes = {"backbone__family": "transformers", "backbone__name": str(tiny_encoder), "extract__max_length": 32}
     finetuning = {"finetune__method": "full", "finetune__epochs": 2, "finetune__learning_rate": 1e-3}
     set_params(project, **{**SETTINGS, **changes, **finetuning, "runtime__device": "cpu"})
-    for name in STAGES:
-        stage(project, name)
+    run_stages(project)
     shutil.copytree(project / "data/evaluation", tmp_path / "first")
     set_params(project, finetune__seed=1)
-    for name in ("finetune", "evaluate"):
-        stage(project, name)
+    run_stages(project, "finetune", "evaluate")
     done = gate(project, str(tmp_path / "first"))
     assert done.returncode == 0 and "passed" in done.stdout

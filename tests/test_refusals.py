@@ -3,35 +3,52 @@
 import shutil
 from pathlib import Path
 
-from tests.projects import ROOT, Verb, set_params
+from tests.projects import TFIDF, UP_TO_HEAD, Done, Verb, run_stages, set_params
 
 
-def test_stages_refuse_what_does_not_fit_together(trained: Path, verb: Verb) -> None:
+def refused(done: Done, words: str) -> None:
+    assert done.returncode == 1 and words in done.stderr, done.stderr
+
+
+def test_predict_needs_a_model_in_the_folder(trained: Path, verb: Verb) -> None:
     verb("finetune")
-    assert "holds no model, since" in verb("predict", "data/finetuned", "x.csv", "o.parquet", check=False).stderr
-    assert "must end in .parquet" in verb("predict", "data/head", "data/reviews.csv", "o.csv", check=False).stderr
-    (trained / "new.csv").write_text("words\nx\n", "utf-8")
+    refused(verb("predict", "data/finetuned", "x.csv", "o.parquet", check=False), "holds no model, since")
+
+
+def test_predict_writes_parquet_only(trained: Path, verb: Verb) -> None:
+    done = verb("predict", "data/head", "data/reviews.csv", "o.csv", check=False)
+    refused(done, "must end in .parquet")
+
+
+def test_predict_names_the_column_that_a_table_lacks(trained: Path, verb: Verb) -> None:
+    (trained / "new.csv").write_text("words\nx\n")
     done = verb("predict", "data/head", "new.csv", "o.parquet", check=False)
     assert done.returncode == 1 and done.stderr == "error: new.csv has no column text; it has words\n"
+
+
+def test_evaluate_wants_the_features_that_the_head_was_trained_on(trained: Path, verb: Verb) -> None:
     set_params(trained, extract__pooling="cls")
-    verb("extract")
-    done = verb("evaluate", check=False)
-    assert done.returncode == 1 and "features of another backbone" in done.stderr
+    run_stages(trained, "finetune", "extract")
+    refused(verb("evaluate", check=False), "features of another backbone")
+
+
+def test_evaluate_without_a_head_names_the_file(trained: Path, verb: Verb) -> None:
+    verb("finetune")
     shutil.rmtree(trained / "data/head")
-    assert "data/head/model.json does not exist" in verb("evaluate", check=False).stderr
+    refused(verb("evaluate", check=False), "data/head/model.json does not exist")
+
+
+def test_train_head_without_features_names_the_folder(trained: Path, verb: Verb) -> None:
     shutil.rmtree(trained / "data/features")
-    assert "data/features/train holds no part-*.parquet" in verb("train_head", check=False).stderr
+    refused(verb("train_head", check=False), "data/features/train holds no part-*.parquet")
+
+
+def test_extract_without_prepared_rows_names_the_folder(project: Path, verb: Verb) -> None:
+    refused(verb("extract", check=False), "data/prepared/train holds no part-*.parquet")
 
 
 def test_fine_tuning_tfidf_is_refused(project: Path, verb: Verb) -> None:
-    set_params(project, backbone__family="tfidf", backbone__name="word", finetune__method="full")
-    for name in ("prepare", "extract", "train_head"):
-        verb(name)
-    done = verb("finetune", check=False)
-    assert done.returncode == 1 and "tfidf has no weights to train" in done.stderr
+    set_params(project, **TFIDF, finetune__method="full")
+    run_stages(project, *UP_TO_HEAD)
+    refused(verb("finetune", check=False), "tfidf has no weights to train")
     assert not (project / "data/finetuned").exists()
-
-
-def test_a_verb_without_its_inputs_says_what_to_run(project: Path, verb: Verb) -> None:
-    assert "data/prepared/train holds no part-*.parquet" in verb("extract", check=False).stderr
-    assert (ROOT / "data/reviews.csv").read_bytes() == (project / "data/reviews.csv").read_bytes()

@@ -13,11 +13,10 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from stages.evaluation import report
-from tests.projects import make_project, set_params, stage
+from tests.projects import TFIDF, make_project, run_stages, set_params
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 HOSTILE = "</script><script>window.harmed = 1</script><img src=x onerror='window.harmed = 1'> <b>great</b> & \u2028"
-TFIDF: dict[str, object] = {"backbone__family": "tfidf", "backbone__name": "word", "backbone__revision": None}
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +71,7 @@ def evaluated(folder: Path, **changes: object) -> Path:
     """A project in `folder` with `changes` to its settings, evaluated; the path of its evaluation."""
     project = make_project(folder)
     set_params(project, **changes)
-    for name in ("prepare", "extract", "train_head", "finetune", "evaluate"):
-        stage(project, name)
-    return project / "data/evaluation"
+    return run_stages(project) / "data/evaluation"
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Fine-tuning as a process: kills, two processes, full disks, and the death of DVC."""
+"""Fine-tuning as a process: kills, two processes, and full disks."""
 
 import os
 import shutil
@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from stages.finetuning import checkpoints
-from tests.pipeline.faults import wait_for_end
 from tests.projects import Verb, contents, run, set_params
 
 
-@pytest.mark.parametrize(("method", "contrastive"), [("full", 0.0), ("lora", 1.0)])
+@pytest.mark.parametrize(("method", "contrastive"), [("full", 0.0), pytest.param("lora", 1.0, marks=pytest.mark.slow)])
 def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
     trained: Path, verb: Verb, method: str, contrastive: float
 ) -> None:
@@ -50,6 +49,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
     assert contents(trained / "data/finetuned") == whole
 
 
+@pytest.mark.slow
 def test_two_processes_train_together(trained: Path) -> None:
     set_params(trained, finetune__method="full", finetune__epochs=2)
     stage = "stages.finetune data/prepared data/features data/head data/finetuned"
@@ -68,36 +68,3 @@ def test_weights_on_a_full_disk_are_one_sentence(trained: Path, verb: Verb, disk
         assert done.returncode == 1, done.stderr
         assert done.stderr.splitlines()[-1].startswith("error: the disk is full"), done.stderr
         assert "Traceback" not in done.stderr and not list(folder.iterdir())
-
-
-@pytest.mark.slow
-def test_a_stage_ends_with_dvc(trained: Path, tiny_encoder: Path) -> None:
-    """Kill the parent of a stage that DVC started: the stage must not live on and write."""
-    set_params(trained, finetune__method="full", finetune__epochs=10_000)
-    stage = f"exec {sys.executable} -m stages.finetune data/prepared data/features data/head data/finetuned"
-    code = f"import subprocess; child = subprocess.Popen({stage!r}, shell=True)"
-    code += "; print(child.pid, flush=True); child.wait()"
-    parent = subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=trained,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "DVC_STAGE": "finetune"},
-    )
-    assert parent.stdout
-    child = int(parent.stdout.readline())
-    while not list((trained / "data").glob(".finetuned*")):  # until it trains
-        assert alive(child)
-        time.sleep(0.05)
-    parent.kill()
-    wait_for_end(child)
-    parent.stdout.close()
-    assert not (trained / "data/finetuned").exists()
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").split()[2] != "Z"
-    except FileNotFoundError:
-        return False

@@ -14,7 +14,7 @@ from stages.heads import linear_layer, loading, model_card
 from stages.tables import features
 from tests.backbones.image_backbones import make_vision_encoder
 from tests.pictures import png
-from tests.projects import RANDOM_SQUEEZENET, Verb, contents, run, set_params
+from tests.projects import RANDOM_SQUEEZENET, UP_TO_HEAD, Verb, contents, run, run_stages, set_params
 
 CPU = RuntimeParams(device="cpu")
 
@@ -51,8 +51,7 @@ def test_step_0_equals_the_head_and_fine_tuning_is_repeatable(
         use(digits, make_vision_encoder(tmp_path / name, name))
     else:
         set_params(digits, backbone__name=name)
-    for stage in ("prepare", "extract", "train_head"):
-        verb(stage)
+    run_stages(digits, *UP_TO_HEAD)
     head = digits / "data/head"
     described = model_card.read(head)
     layer = linear_layer.read(head)
@@ -88,8 +87,7 @@ def test_step_0_equals_the_head_and_fine_tuning_is_repeatable(
 
 
 def test_predict_takes_a_folder_or_a_table_and_lists_what_it_cannot_read(digits: Path, verb: Verb) -> None:
-    for stage in ("prepare", "extract", "train_head"):
-        verb(stage)
+    run_stages(digits, *UP_TO_HEAD)
     new = digits / "new"
     new.mkdir()
     for label in "01":
@@ -119,8 +117,7 @@ def test_predict_shrinks_as_prepare_did(digits: Path, verb: Verb) -> None:
         for path in sorted((digits / "data/digits" / label).iterdir())[:30]:
             path.write_bytes(png(int(path.stem), (90, 70)))
     set_params(digits, prepare__max_side=40)
-    for stage in ("prepare", "extract", "train_head", "finetune", "evaluate"):
-        verb(stage)
+    run_stages(digits)
     verb("predict", "data/head", "data/digits", "out.parquet")
     predicted = {row["source"]: row["p_1"] for row in pq.read_table(digits / "out.parquet").to_pylist()}
     rows = pq.read_table(digits / "data/evaluation/predictions.parquet").to_pylist()
@@ -131,6 +128,7 @@ def test_predict_shrinks_as_prepare_did(digits: Path, verb: Verb) -> None:
         assert predicted[sources[row["id"]]] == pytest.approx(row["p_1"], abs=2e-3)  # features are stored in float16
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_backbone_is_the_start_of_the_next_task(digits: Path, verb: Verb) -> None:
     """Chain transfer: and the pipeline sees when the weights behind the name change."""
     set_params(digits, finetune__method="full")

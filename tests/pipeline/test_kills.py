@@ -1,15 +1,15 @@
 """Runs that are killed or stopped at any moment, and two runs at once."""
 
-import os
 import random
 import re
 import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.pipeline.faults import PATIENCE, run, stage, stage_of, start, wait_for_end
+from tests.pipeline.faults import PATIENCE, run, stage, stage_of, start
 from tests.projects import STAGES, contents, stage_command
 
 KILLS = 20
@@ -28,12 +28,12 @@ def test_kills_at_any_moment_leave_the_next_run_the_same_dvc_lock(finished: Path
         time.sleep(chance.uniform(0, 1.5))
         dvc_too = number % 2 == 1
         try:
-            os.kill(dvc.pid if dvc_too else child, signal.SIGKILL)
-        except ProcessLookupError:
+            dvc.kill() if dvc_too else child.kill()
+        except psutil.NoSuchProcess:
             continue  # had ended by itself
         finally:
             out = "".join(dvc.communicate())
-        wait_for_end(child)
+        child.wait(PATIENCE)
         killed += dvc.returncode != 0
         after = run(finished, "dvc", "repro", "--no-run-cache")
         assert (finished / "dvc.lock").read_bytes() == lock, f"{name}: {out}{after.stdout}"

@@ -66,6 +66,7 @@ def test_a_head_change_takes_a_fraction_of_a_run_and_nothing_to_do_a_fraction_of
     assert nothing < head / 2 and head < whole / 2
 
 
+@pytest.mark.slow
 def test_forcing_a_run_leaves_dvc_lock_as_it_is(restored: Path) -> None:
     before = (restored / "dvc.lock").read_bytes()
     for row_cache in (False, True):

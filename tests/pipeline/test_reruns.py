@@ -49,9 +49,12 @@ def lock(light: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("change", [change for change, _ in RERUNS], ids=key)
 @pytest.mark.usefixtures("lock")
-def test_a_change_is_seen_by_the_stages_that_use_its_section(light: Path, change: dict[str, Any]) -> None:
+def test_a_change_is_seen_by_the_stages_that_use_its_section(
+    light: Path, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(light)
     set_params(light, **change)
-    with Repo(str(light)) as repo:
+    with Repo() as repo:
         status = repo.status()
     section = key(change).split("__")[0]
     directly = {stage for stage, reasons in status.items() if section in json.dumps(reasons)}
@@ -77,6 +80,7 @@ def test_a_change_reruns_only_what_it_affects(
     assert (light / "dvc.lock").read_text("utf-8") == lock
 
 
+@pytest.mark.slow
 def test_a_change_of_fine_tuning_reruns_it_and_evaluate(tmp_path: Path, tiny_encoder: Path) -> None:
     project = make_project(tmp_path / "project")
     set_params(
