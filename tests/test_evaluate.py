@@ -27,7 +27,7 @@ def evaluated(folder: Path, lines: list[str], **changes: object) -> tuple[dict, 
     (project / "data/rows.csv").write_text("\n".join(["text,label,split", *lines]) + "\n")
     set_params(project, **{**SETTINGS, **changes})
     run_stages(project)
-    return json.loads((project / "data/evaluation/metrics.json").read_text()), project / "data/evaluation"
+    return json.loads((project / "data/evaluation/metrics.json").read_text("utf-8")), project / "data/evaluation"
 
 
 def rows(train: int, test: int) -> list[str]:
@@ -82,12 +82,12 @@ def test_planted_near_duplicates_and_wrong_labels_are_found(usual: tuple[dict, P
 
 def test_every_file_that_the_pipeline_names_is_written(usual: tuple[dict, Path]) -> None:
     _, folder = usual
-    pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+    pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))
     drawn = {path for plot in pipeline["plots"] for each in plot.values() for path in each["y"]}
     outputs = pipeline["stages"]["evaluate"]
     for path in {*drawn, *outputs["outs"], *(name for each in outputs["metrics"] for name in each)}:
         assert (folder.parents[1] / path).exists(), path
-    curve = json.loads((folder / "plots/learning_curve/baseline.json").read_text())
+    curve = json.loads((folder / "plots/learning_curve/baseline.json").read_text("utf-8"))
     assert [point["labels_per_class"] for point in curve] == [2, 5, 10, 20, 50, 60]
     assert all(point["lowest"] <= point["accuracy"] <= point["highest"] for point in curve)
     baseline = [row for row in pq.read_table(folder / "predictions.parquet").to_pylist() if row["model"] == "baseline"]
@@ -107,7 +107,7 @@ def test_a_class_that_is_absent_from_the_test(tmp_path: Path) -> None:
     lines += [f"sky number {n},blue,train" for n in range(10)]
     found, folder = evaluated(tmp_path / "project", lines)
     assert found["classes"] == 3 and found["head_ci95"]["accuracy"]["low"] >= 0
-    shares = json.loads((folder / "plots/head/per_class.json").read_text())
+    shares = json.loads((folder / "plots/head/per_class.json").read_text("utf-8"))
     assert [row["support"] for row in shares if row["label"] == "blue"] == [0]
 
 
@@ -127,7 +127,7 @@ def test_texts_without_words_have_no_baseline(tmp_path: Path) -> None:
 
 def test_the_budget_holds_for_the_baseline_too(tmp_path: Path) -> None:
     _, folder = evaluated(tmp_path / "project", rows(60, 20), budget__per_class=4, evaluate__learning_curve=[2, 10])
-    curve = json.loads((folder / "plots/learning_curve/backbone.json").read_text())
+    curve = json.loads((folder / "plots/learning_curve/backbone.json").read_text("utf-8"))
     assert [point["labels_per_class"] for point in curve] == [2, 4]
 
 
@@ -135,7 +135,7 @@ def test_dvc_draws_every_plot(usual: tuple[dict, Path]) -> None:
     _, folder = usual
     project = folder.parents[1]
     done = run(project, sys.executable, "-m", "dvc", "plots", "show", "-o", "drawn")
-    page = (project / "drawn/index.html").read_text()
+    page = (project / "drawn/index.html").read_text("utf-8")
     assert done.returncode == 0
     for name in ("backbone.json", "head/reliability.json", "head/per_class.json", "head/roc.json", "actual"):
         assert name in page, name

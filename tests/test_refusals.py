@@ -21,7 +21,7 @@ def test_predict_writes_parquet_only(trained: Path, verb: Verb) -> None:
 
 
 def test_predict_names_the_column_that_a_table_lacks(trained: Path, verb: Verb) -> None:
-    (trained / "new.csv").write_text("words\nx\n")
+    (trained / "new.csv").write_text("words\nx\n", "utf-8")
     done = verb("predict", "data/head", "new.csv", "o.parquet", check=False)
     assert done.returncode == 1 and done.stderr == "error: new.csv has no column text; it has words\n"
 

@@ -123,7 +123,7 @@ def test_a_killed_extraction_goes_on_where_it_stopped(
     assert killed == kills
     last = subprocess.run(command, check=True, cwd=project, env=environment, capture_output=True, text=True)
     assert 0 < from_cache(last)[1] < 400
-    computed = sum(map(int, (tmp_path / "log").read_text().split()))
+    computed = sum(map(int, (tmp_path / "log").read_text("utf-8").split()))
     assert computed <= 400 + kills * 16
     resumed = table(project)
     set_params(project, runtime__row_cache=False)
@@ -132,4 +132,4 @@ def test_a_killed_extraction_goes_on_where_it_stopped(
 
 
 def _lines(path: Path) -> int:
-    return path.read_text().count("\n") if path.exists() else 0
+    return path.read_text("utf-8").count("\n") if path.exists() else 0

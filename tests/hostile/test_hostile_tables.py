@@ -25,7 +25,7 @@ def open_quote(path: Path) -> None:
 
 
 def classes(path: Path, count: int) -> None:
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         file.write("text,label\n")
         for number in range(count):
             file.write(f"text {number},label {number}\n")
