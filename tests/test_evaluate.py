@@ -24,7 +24,7 @@ SETTINGS: dict[str, object] = {
 def evaluated(folder: Path, lines: list[str], **changes: object) -> tuple[dict, Path]:
     """metrics.json, and the evaluation's folder, of a project whose table has the columns text, label, split."""
     project = make_project(folder)
-    (project / "data/rows.csv").write_text("\n".join(["text,label,split", *lines]) + "\n")
+    (project / "data/rows.csv").write_text("\n".join(["text,label,split", *lines]) + "\n", "utf-8")
     set_params(project, **{**SETTINGS, **changes})
     run_stages(project)
     return json.loads((project / "data/evaluation/metrics.json").read_text("utf-8")), project / "data/evaluation"
