@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import safetensors.numpy
 
-from stages.common.errors import HeadstartError
+from stages.common.errors import damaged
 
 if TYPE_CHECKING:
     from stages.heads.head import Head
@@ -30,7 +30,7 @@ def read(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
         tensors = safetensors.numpy.load_file(path)
         return tensors["weight"], tensors["bias"]
     except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
-        raise HeadstartError(f"{path} cannot be read ({error}); run `dvc repro` to write it again") from None
+        raise damaged(path, error) from None
 
 
 def write(folder: Path, weight: np.ndarray, bias: np.ndarray) -> None:

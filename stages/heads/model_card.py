@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from stages.common.errors import HeadstartError
+from stages.common.errors import HeadstartError, damaged
 from stages.common.params import BackboneParams, ExtractParams, Modality
 from stages.common.section import Section, validate
 
@@ -55,7 +55,7 @@ def read(folder: Path) -> ModelCard | None:
     except FileNotFoundError:
         raise HeadstartError(f"{path} does not exist; run `dvc repro`, or name a folder that holds a model") from None
     except (ValueError, RecursionError) as error:
-        raise HeadstartError(f"{path} is not valid JSON ({error}); run `dvc repro` to write it again") from None
+        raise damaged(path, error) from None
     if content == {"method": "none"}:
         return None
     return validate(ModelCard, content, file=str(path))

@@ -203,7 +203,9 @@ def _delimited(path: Path, columns: Columns, delimiter: str) -> Iterator[tuple[i
                     yield line, {name: record[position] for name, position in index.items()}
                 line = reader.line_num + 1
         except csv.Error as error:
-            raise HeadstartError(f"{path} is not valid CSV in line {reader.line_num}: {error}; correct it") from None
+            raise HeadstartError(
+                f"{path} is not valid CSV in line {reader.line_num}: {one_line(error)}; correct it"
+            ) from None
 
 
 def _lines(path: Path, file: TextIO) -> Iterator[str]:
@@ -226,7 +228,9 @@ def _jsonl(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]
             try:
                 record = json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise HeadstartError(f"{path} is not valid JSON in line {number}: {error}; correct it") from None
+                raise HeadstartError(
+                    f"{path} is not valid JSON in line {number}: {one_line(error)}; correct it"
+                ) from None
             if not isinstance(record, dict):
                 raise HeadstartError(f"{path} holds no JSON object in line {number}; each line must be one object")
             if empty:
