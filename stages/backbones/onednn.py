@@ -63,7 +63,7 @@ class _Product(torch.autograd.Function):
 
 
 def is_available() -> bool:
-    """Return whether this build of torch has oneDNN's linear layer, which has no public name: torch compiles to it."""
+    """Return whether this build of torch has oneDNN's linear product, a private operator of torch's compiler."""
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
 
 

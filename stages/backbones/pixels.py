@@ -1,4 +1,4 @@
-"""Raw pixels: the picture scaled down and flattened. It knows nothing, and so is the baseline of image backbones."""
+"""Raw pixels: the picture scaled down and flattened. Nothing is learned: the baseline of image backbones."""
 
 from collections.abc import Sequence
 from pathlib import Path

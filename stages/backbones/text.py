@@ -19,7 +19,7 @@ from stages.common.params import ExtractParams, FinetuneParams
 TOKENS_PER_BATCH_CPU = 1_024
 TRAINING_TOKENS_CPU = 8_192
 TOKENS_PER_BATCH_ACCELERATOR = 65_536
-BYTES_PER_VALUE = 64  # of memory per token and dimension, at a block's widest, where it is four times as wide
+BYTES_PER_VALUE = 64  # of memory per token and dimension: inside a block, vectors are four times as wide
 
 Batch = dict[str, Tensor]
 

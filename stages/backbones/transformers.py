@@ -21,10 +21,8 @@ from stages.backbones.text import TextEncoder
 from stages.common.errors import HeadstartError, listed, one_line
 from stages.common.params import BackboneParams, ExtractParams, Modality, RuntimeParams
 
-TOWERS: dict[Modality, str] = {
-    "text": "text_config",
-    "image": "vision_config",
-}  # configs in models for both, such as CLIP
+# The part of config.json to read in models of both text and images, such as CLIP.
+TOWERS: dict[Modality, str] = {"text": "text_config", "image": "vision_config"}
 CLASS_TOKENS = ("cls_token", "class_token", "class_embedding")
 
 
