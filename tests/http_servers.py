@@ -6,9 +6,11 @@ import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+Answer = tuple[int, dict[str, str], bytes]  # status, headers, body
+
 
 @contextmanager
-def server(answer: Callable[[str], tuple[int, dict[str, str], bytes]]) -> Iterator[str]:
+def server(answer: Callable[[str], Answer]) -> Iterator[str]:
     """The address of an HTTP server on loopback that answers with (status, headers, body) of a path."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -28,7 +30,7 @@ def server(answer: Callable[[str], tuple[int, dict[str, str], bytes]]) -> Iterat
             pass
 
     running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=running.serve_forever, daemon=True).start()
+    threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{running.server_port}"
     finally:

@@ -1,9 +1,7 @@
 """Where pretrained weights are found: a package, the hub's cache, the hub."""
 
-import http.server
 import json
 import shutil
-import threading
 import time
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 from stages.backbones import hub
 from stages.common.errors import HeadstartError
 from tests.backbones.text_backbones import REVISION
+from tests.http_servers import Answer, server
 from tests.projects import MINILM
 
 
@@ -56,56 +55,29 @@ def test_a_model_is_downloaded_from_the_hub(
     """Against a hub of our own on loopback that speaks the two calls a download makes."""
     commit = "c" * 40
     names = [path.name for path in tiny_encoder.iterdir()] + ["pytorch_model.bin"]
+    sizes = {path.name: path.stat().st_size for path in tiny_encoder.iterdir()}
     asked: list[str] = []
 
-    class Hub(http.server.BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self.do_GET()
+    def hub_of_our_own(path: str) -> Answer:
+        asked.append(path)
+        if path.startswith("/api/models/me/tiny"):
+            tree = [{"type": "file", "path": name, "size": size, "oid": name} for name, size in sizes.items()]
+            info = {"id": "me/tiny", "sha": commit, "siblings": [{"rfilename": name} for name in names]}
+            return 200, {"Content-Type": "application/json"}, json.dumps(tree if "/tree/" in path else info).encode()
+        if path.startswith(f"/me/tiny/resolve/{commit}/"):
+            name = path.rsplit("/", 1)[-1]
+            return 200, {"ETag": f'"{name}"', "X-Repo-Commit": commit}, (tiny_encoder / name).read_bytes()
+        return 404, {}, b""
 
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            name = self.path.split("?")[0].rsplit("/", 1)[-1]
-            if self.path.startswith("/api/models/me/tiny"):
-                kind = "application/json"
-                if "/tree/" in self.path:
-                    files = [n for n in names if (tiny_encoder / n).exists()]
-                    sizes = {n: (tiny_encoder / n).stat().st_size for n in files}
-                    body = json.dumps([{"type": "file", "path": n, "size": sizes[n], "oid": n} for n in files]).encode()
-                else:
-                    siblings = [{"rfilename": each} for each in names]
-                    body = json.dumps({"id": "me/tiny", "sha": commit, "siblings": siblings}).encode()
-            elif self.path.startswith(f"/me/tiny/resolve/{commit}/"):
-                kind, body = "application/octet-stream", (tiny_encoder / name).read_bytes()
-            else:
-                self.send_error(404)
-                return
-            self.send_response(200)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("ETag", f'"{name}"')
-            self.send_header("X-Repo-Commit", commit)
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}"
-    for constant in ("ENDPOINT", "HUGGINGFACE_CO_URL_HOME"):
-        monkeypatch.setattr(f"huggingface_hub.constants.{constant}", address, raising=False)
-    monkeypatch.setattr(
-        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}"
-    )
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", address, raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    try:
+    with server(hub_of_our_own) as address:
+        for constant in ("ENDPOINT", "HUGGINGFACE_CO_URL_HOME"):
+            monkeypatch.setattr(f"huggingface_hub.constants.{constant}", address, raising=False)
+        template = address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", address, raising=False)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         folder, revision = hub.resolve("me/tiny", None)
-    finally:
-        server.shutdown()
     assert revision == commit
     assert (folder / "model.safetensors").read_bytes() == (tiny_encoder / "model.safetensors").read_bytes()
     assert not any("pytorch_model.bin" in path for path in asked)

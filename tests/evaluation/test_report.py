@@ -189,5 +189,5 @@ def test_rows_beyond_the_page_are_the_least_interesting(tmp_path: Path, monkeypa
     P = np.array([[0.9, 0.1], [0.3, 0.7], [0.1, 0.9], [0.4, 0.6], [0.8, 0.2]])
     content = report.Content(*[None] * 4, truth, {"head": P}, *[None] * 7)  # type: ignore[arg-type]
     assert report._rows_shown(content) == [2, 4, 1, 0, 3]
-    monkeypatch.setattr(report, "MOST_ROWS", 2)
+    monkeypatch.setattr(report, "MAX_REPORT_ROWS", 2)
     assert report._rows_shown(content) == [2, 4]
