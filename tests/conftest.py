@@ -1,5 +1,7 @@
 """What every test gets: caches of its own, no network, and projects that are made once for all tests."""
 
+import contextlib
+import getpass
 import os
 import shutil
 import subprocess
@@ -15,11 +17,11 @@ from tests.projects import NO_HUB, Verb, make_project, make_reproduced, make_tin
 
 Once = Callable[[str, Callable[[Path], object]], Path]
 
-
 CACHES = {  # names of folders by the variables that set them
     "HEADSTART_CACHE": "headstart",
     "HF_HOME": "huggingface",
     "TORCH_HOME": "torch",
+    "TORCHINDUCTOR_CACHE_DIR": "inductor",
     "XDG_CACHE_HOME": "xdg",
     "DVC_SITE_CACHE_DIR": "dvc",
     "DVC_GLOBAL_CONFIG_DIR": "dvc-global",
@@ -32,11 +34,18 @@ def pytest_configure(config: pytest.Config) -> None:
     """Set, before a library reads it, what keeps tests off the user's caches and settings, and off the network."""
     caches = Path(tempfile.mkdtemp(prefix="headstart-tests-"))
     config.add_cleanup(partial(shutil.rmtree, caches, ignore_errors=True))
+    config.add_cleanup(_remove_empty_folder_of_pytest)
     os.environ |= {variable: str(caches / name) for variable, name in CACHES.items()}
     os.environ |= {"DVC_NO_ANALYTICS": "1", "GIT_CONFIG_GLOBAL": os.devnull, "HF_ENDPOINT": NO_HUB}
     if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
         # Processes that test side by side share the cores.
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+
+
+def _remove_empty_folder_of_pytest() -> None:
+    """Remove what pytest leaves beside other temporary files, unless it keeps the files of a failed test there."""
+    with contextlib.suppress(OSError):
+        Path(tempfile.gettempdir(), f"pytest-of-{getpass.getuser()}").rmdir()
 
 
 @pytest.fixture(autouse=True)
