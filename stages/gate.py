@@ -2,15 +2,15 @@
 
     python -m stages.gate BASE [--markdown FILE] [--allow-missing-baseline]
 
-BASE is a git revision, whose evaluation DVC reads from its cache or remote, or a folder that evaluate wrote. Judged is
-the fine-tuned model, or the head where there is none, on the test rows that both have. Reads `gate` from params.yaml
-and changes nothing but FILE.
+BASE is a git revision, whose evaluation DVC reads from its cache or remote, or a folder that evaluate wrote. The gate
+judges the fine-tuned model, or the head where there is none, on the test rows that both evaluations have. Reads `gate`
+from params.yaml and writes nothing but FILE.
 
-Exit codes: 0 passed; 1 a metric is worse beyond its tolerance or worse than its floor, or the workspace has nothing to
-judge; 2 nothing could be compared: no baseline, other classes, or no test row in common.
+Exit codes: 0 passed; 1 a metric is worse beyond its tolerance or worse than its floor, or the workspace has no
+evaluation; 2 nothing could be compared: no baseline, other classes, or no test row in common.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ from stages.comparison.paired import Comparison, Difference
 from stages.comparison.stored import Evaluation
 from stages.evaluation import labels_saved
 
-HEADER: tuple[str, ...] = ("metric", "before", "after", "difference", "95 % interval", "verdict")
-CHANGES = 30  # settings that are listed
+HEADER = ("metric", "before", "after", "difference", "95 % interval", "verdict")
+MAX_CHANGES = 30  # changed settings that are listed
 
 
 def gate(
@@ -35,7 +35,15 @@ def gate(
     markdown: Path | None,
     allow_missing_baseline: bool,
 ) -> int:
-    """Compare the evaluation in `folder` with that of `base`; print it, write `markdown`, and give the exit code.
+    """Compare the evaluation in `folder` with that of `base`, print the result, and return the exit code.
+
+    Args:
+        base: git revision, or folder of an evaluation.
+        folder: the workspace's evaluation.
+        settings: metrics, tolerances and floors.
+        settings_file: params.yaml, in the workspace and in the revision.
+        markdown: file to write the result to, or None.
+        allow_missing_baseline: whether to pass where `base` has no evaluation.
 
     Raises:
         HeadstartError: the workspace has no evaluation, or one of the two is damaged.
@@ -43,25 +51,27 @@ def gate(
     try:
         after = stored.from_folder(folder, settings_file)
     except stored.MissingError as error:
-        raise HeadstartError(f"there is nothing to judge, as {error}; run `dvc repro`") from None
-    before, why = _baseline(base, folder, settings_file)
-    found = paired.compare(before.scored if before else None, after.scored, settings)
+        raise HeadstartError(f"there is no evaluation to judge, as {error}; run `dvc repro`") from None
+    before, missing = _read_baseline(base, folder, settings_file)
+    comparison = paired.compare(before.predictions if before else None, after.predictions, settings)
     code = 0
-    if not found.passed:
+    if not comparison.passed:
         code = 1
-    elif found.reason and not (before is None and allow_missing_baseline):
+    elif comparison.reason and not (before is None and allow_missing_baseline):
         code = 2
     outcome = f"gate: {('passed', 'failed', 'could not compare')[code]} against {base}"
-    reason = why or found.reason
-    print("\n".join(_text(found, before, after)))
+    reason = missing or comparison.reason
+    print("\n".join(_text_table([HEADER, *map(_cells, comparison.differences)])))
+    if before:
+        print(f"gate: {_row_counts(comparison, before, after)}")
     print(f"{outcome}{f': {reason}' if reason else ''}, in {run_stats.spent()}")
     if markdown:
-        markdown.write_text("\n".join(_markdown(found, before, after, outcome, reason)) + "\n", "utf-8")
+        markdown.write_text("\n".join(_markdown(comparison, before, after, outcome, reason)) + "\n", "utf-8")
     return code
 
 
-def _baseline(base: str, folder: Path, settings_file: Path) -> tuple[Evaluation | None, str | None]:
-    """The evaluation of BASE; or None, and why."""
+def _read_baseline(base: str, folder: Path, settings_file: Path) -> tuple[Evaluation | None, str | None]:
+    """Read the evaluation of BASE; where there is none, return why."""
     try:
         if Path(base).is_dir():
             return stored.from_folder(Path(base)), None
@@ -70,68 +80,68 @@ def _baseline(base: str, folder: Path, settings_file: Path) -> tuple[Evaluation 
         return None, str(error)
 
 
-def _text(found: Comparison, before: Evaluation | None, after: Evaluation) -> Iterator[str]:
-    lines = [HEADER, *map(_cells, found.differences)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-    if before:
-        yield f"gate: {_rows(found, before, after)}"
-
-
 def _markdown(
-    found: Comparison, before: Evaluation | None, after: Evaluation, outcome: str, reason: str | None
+    comparison: Comparison, before: Evaluation | None, after: Evaluation, outcome: str, reason: str | None
 ) -> Iterator[str]:
+    """Yield the lines of the comment for a pull request."""
     yield f"### {_escaped(outcome)}\n"
     if reason:
         yield f"{_escaped(reason)}\n"
-    yield f"| {' | '.join(HEADER)} |"
-    yield "|---" * len(HEADER) + "|"
-    for each in found.differences:
-        yield f"| {' | '.join(_cells(each))} |"
+    yield from _markdown_table(HEADER, map(_cells, comparison.differences))
     if before:
-        yield f"\n{_rows(found, before, after)}\n"
-    if before and (changes := list(_changes(before.settings, after.settings))):
-        yield "| setting | before | after |\n|---|---|---|"
-        for name, old, new in changes[:CHANGES]:
-            yield f"| `{name}` | {_escaped(old)} | {_escaped(new)} |"
-        if len(changes) > CHANGES:
-            yield f"| … | {len(changes) - CHANGES} more | |"
-        yield ""
-    yield "| this change | accuracy | macro F1 | calibration error |\n|---|---|---|---|"
-    for name in ("head", "finetuned", "baseline"):
-        if metrics := after.metrics.get(name):
-            ends = after.metrics.get(f"{name}_ci95", {})
-            cells = [_with_ends(metrics[metric], ends.get(metric)) for metric in ("accuracy", "macro_f1")]
-            yield f"| {name} | {' | '.join(cells)} | {metrics['calibration_error']:.3f} |"
+        yield f"\n{_row_counts(comparison, before, after)}\n"
+        changes = list(_changed_settings(before.settings, after.settings))
+        rows = [(f"`{name}`", _escaped(old), _escaped(new)) for name, old, new in changes[:MAX_CHANGES]]
+        if len(changes) > MAX_CHANGES:
+            rows.append(("…", f"{len(changes) - MAX_CHANGES} more", ""))
+        if rows:
+            yield from _markdown_table(("setting", "before", "after"), rows)
+            yield ""
+    yield from _markdown_table(("this change", "accuracy", "macro F1", "calibration error"), _models(after.metrics))
     if saved := labels_saved.sentence(after.metrics.get("labels_saved", {})):
-        yield f"\n{saved.capitalize()}."
+        yield f"\n{saved[0].upper()}{saved[1:]}."
 
 
-def _cells(each: Difference) -> tuple[str, ...]:
-    """One line of the table."""
-    verdict = each.verdict + (f", worse than its floor {each.settings.floor:g}" if each.under_floor else "")
-    before, after = ("" if value is None else f"{value:.4f}" for value in (each.before, each.after))
-    if each.interval is None or each.before is None or each.after is None:
-        return each.metric, before, after, "", "", verdict
-    low, high = each.interval
-    tolerance = f" (tolerance {each.settings.tolerance:g})" if each.settings.tolerance else ""
-    difference = f"{each.after - each.before:+.4f}"
-    return each.metric, before, after, difference, f"{low:+.4f} to {high:+.4f}", verdict + tolerance
+def _text_table(lines: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines with aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
 
 
-def _rows(found: Comparison, before: Evaluation, after: Evaluation) -> str:
-    models = after.scored.model
-    if before.scored.model != models:
-        models = f"{before.scored.model} before, {models} now"
-    counts = f"{found.new:,} new, {found.lost:,} lost, {found.relabelled:,} with another label"
-    return f"{models}; {found.common:,} test rows in common, {counts}"
+def _markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(header)} |"
+    yield "|---" * len(header) + "|"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
 
 
-def _changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """(setting, before, after) of each that differs. What says how to run or judge is no change of the model."""
+def _cells(difference: Difference) -> tuple[str, ...]:
+    """Write the difference of one metric as the cells under `HEADER`."""
+    metric = difference.settings
+    verdict = difference.verdict + (f", worse than its floor {metric.floor:g}" if difference.under_floor else "")
+    before, after = ("" if value is None else f"{value:.4f}" for value in (difference.before, difference.after))
+    if difference.interval is None or difference.before is None or difference.after is None:
+        return difference.metric, before, after, "", "", verdict
+    low, high = difference.interval
+    tolerance = f" (tolerance {metric.tolerance:g})" if metric.tolerance else ""
+    change = f"{difference.after - difference.before:+.4f}"
+    return difference.metric, before, after, change, f"{low:+.4f} to {high:+.4f}", verdict + tolerance
+
+
+def _row_counts(comparison: Comparison, before: Evaluation, after: Evaluation) -> str:
+    """Name the models that were compared and count the test rows."""
+    models = after.predictions.model
+    if before.predictions.model != models:
+        models = f"{before.predictions.model} before, {models} now"
+    counts = f"{comparison.new:,} new, {comparison.lost:,} lost, {comparison.relabelled:,} with another label"
+    return f"{models}; {comparison.common:,} test rows in common, {counts}"
+
+
+def _changed_settings(before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield (setting, before, after) for all that differ, but for `gate` and `runtime`, which change no model."""
     for section in sorted({*before, *after} - {"gate", "runtime"}):
-        old, new = (each.get(section) or {} for each in (before, after))
+        old, new = (settings.get(section) or {} for settings in (before, after))
         if not (isinstance(old, dict) and isinstance(new, dict)):
             continue
         for key in sorted({*old, *new}):
@@ -139,12 +149,21 @@ def _changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[st
                 yield f"{section}.{key}", str(old.get(key)), str(new.get(key))
 
 
-def _with_ends(value: float, ends: dict[str, float] | None) -> str:
+def _models(metrics: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Yield a row for every model in metrics.json."""
+    for name in ("head", "finetuned", "baseline"):
+        if values := metrics.get(name):
+            intervals = metrics.get(f"{name}_ci95", {})
+            cells = [_with_interval(values[key], intervals.get(key)) for key in ("accuracy", "macro_f1")]
+            yield name, *cells, f"{values['calibration_error']:.3f}"
+
+
+def _with_interval(value: float, ends: dict[str, float] | None) -> str:
     return f"{value:.3f}" + (f" ({ends['low']:.3f} to {ends['high']:.3f})" if ends else "")
 
 
 def _escaped(text: str) -> str:
-    """Text for a cell of a Markdown table."""
+    """Escape text for a cell of a Markdown table."""
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 

@@ -143,3 +143,16 @@ def test_another_seed_passes(tmp_path: Path, tiny_encoder: Path) -> None:
     run_stages(project, "finetune", "evaluate")
     done = gate(project, str(tmp_path / "first"))
     assert done.returncode == 0 and "passed" in done.stdout
+
+
+def test_a_run_loads_neither_torch_nor_a_backbone(repository: Path) -> None:
+    code = """
+import sys
+from stages import gate
+from stages.common import cli
+sys.argv = ["gate", "main"]
+print("exit code", cli.outcome(gate.main))
+print([name for name in sys.modules if name == "torch" or name.startswith("stages.backbones")])
+"""
+    done = run(repository, sys.executable, "-c", code)
+    assert done.stdout.splitlines()[-2:] == ["exit code 1", "[]"]

@@ -1,26 +1,30 @@
-"""Two evaluations compared row by row: which metrics got better or worse, and whether chance alone explains it.
+"""Compare two evaluations row by row: which metrics got better or worse, beyond chance.
 
-Test rows have the same id wherever they are evaluated, so the difference of each metric can be resampled over pairs
-(see `metrics.bootstrap`): what both models find hard cancels out.
+A test row has the same id in every evaluation, so the difference of a metric is resampled over pairs (see
+`metrics.bootstrap`): rows that are hard for both models cancel out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
 
+from stages.common.errors import listed
 from stages.common.params import GateMetric, GateParams
 from stages.scores import metrics
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Verdict = Literal["better", "same", "worse", "incomparable"]
-SHIPPED = ("finetuned", "head")  # the model that a team ships: the first of these that there is
+SHIPPED = ("finetuned", "head")  # a team ships the first of these models that an evaluation has
 
 
 @dataclass(frozen=True)
-class Scored:
-    """What the shipped model of an evaluation says of its test rows."""
+class Predictions:
+    """The shipped model's predictions of the test rows of an evaluation."""
 
     model: str
     ids: np.ndarray  # (rows,)
@@ -31,7 +35,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Difference:
-    """One metric of both, on the rows that both have. Values are None where the metric is not defined."""
+    """One metric before and after, on the rows in common; None where the metric is not defined."""
 
     metric: str
     settings: GateMetric
@@ -44,7 +48,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All metrics, and what became of the test rows. `reason` says why nothing could be compared."""
+    """All differences and counts of test rows; `reason` tells why nothing could be compared."""
 
     differences: tuple[Difference, ...]
     common: int
@@ -55,98 +59,123 @@ class Comparison:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is worse beyond its tolerance, or worse than its floor."""
-        return not any(each.verdict == "worse" or each.under_floor for each in self.differences)
+        """Whether no metric is worse beyond its tolerance, or worse than its floor."""
+        return not any(difference.verdict == "worse" or difference.under_floor for difference in self.differences)
 
 
-def read(predictions: pa.Table) -> Scored:
-    """The shipped model's rows of a predictions.parquet.
+def read(table: pa.Table) -> Predictions:
+    """Read the shipped model's rows from the content of a predictions.parquet.
 
     Raises:
         KeyError, ValueError: the table is not one that evaluate wrote.
     """
-    models = predictions["model"].to_pylist()
+    models = table["model"].to_pylist()
     shipped = next((name for name in SHIPPED if name in models), None)
     if shipped is None:
         raise ValueError(f"no rows of {' or '.join(SHIPPED)}")
-    rows = predictions.filter(pa.array([name == shipped for name in models]))
+    rows = table.filter(pa.array([name == shipped for name in models]))
     labels = tuple(name.removeprefix("p_") for name in rows.column_names if name.startswith("p_"))
     ids, truth = (np.array(rows[name].to_pylist(), dtype=object) for name in ("id", "label"))
+    if len(set(ids)) < len(ids):
+        raise ValueError(f"an id occurs twice among the rows of {shipped}")
     P = np.stack([rows[f"p_{label}"].to_numpy().astype(np.float64) for label in labels], axis=1)
-    return Scored(shipped, ids, truth, labels, P)
+    return Predictions(shipped, ids, truth, labels, P)
 
 
-def compare(before: Scored | None, after: Scored, settings: GateParams) -> Comparison:
-    """Compare `after` with the baseline `before`; None where there is none, and floors alone are judged."""
-    reason = None
-    places: list[tuple[int, int]] = []
-    new = lost = relabelled = 0
+def compare(before: Predictions | None, after: Predictions, settings: GateParams) -> Comparison:
+    """Compare `after` with the baseline `before`; without a baseline only floors are checked."""
     if before is None:
-        reason = "there is no baseline"
-    else:
-        known = {each: row for row, each in enumerate(before.ids)}
-        shared = [(known[each], row) for row, each in enumerate(after.ids) if each in known]
-        places = [(old, now) for old, now in shared if before.truth[old] == after.truth[now]]
-        relabelled = len(shared) - len(places)
-        new, lost = len(after.ids) - len(shared), len(before.ids) - len(shared)
-        if set(before.labels) != set(after.labels):
-            reason = f"the classes differ: {_label_difference(before.labels, after.labels)}"
-        elif not places:
-            reason = "the two have no test row in common"
-    if reason or before is None:
-        found = metrics.headline(*_aligned(after, after.labels, np.arange(len(after.ids))))
-        differences = [_incomparable(name, each, found.get(name)) for name, each in settings.metrics.items()]
-    else:
-        old, now = (np.array(part) for part in zip(*places, strict=True))
-        truth, P = _aligned(before, after.labels, old)
-        _, Q = _aligned(after, after.labels, now)
-        differences = _differences(truth, P, Q, settings)
-    return Comparison(tuple(differences), len(places), new, lost, relabelled, reason)
+        return Comparison(_check_floors(after, settings), 0, 0, 0, 0, "there is no baseline")
+    joined = _join(before, after)
+    pairs = joined[joined["label_before"] == joined["label_after"]]
+    reason = None
+    if set(before.labels) != set(after.labels):
+        reason = f"the classes differ: {_label_difference(before.labels, after.labels)}"
+    elif pairs.empty:
+        reason = "the two have no test row in common"
+    return Comparison(
+        differences=_check_floors(after, settings) if reason else _differences(before, after, pairs, settings),
+        common=len(pairs),
+        new=len(after.ids) - len(joined),
+        lost=len(before.ids) - len(joined),
+        relabelled=len(joined) - len(pairs),
+        reason=reason,
+    )
 
 
-def _differences(truth: np.ndarray, P: np.ndarray, Q: np.ndarray, settings: GateParams) -> list[Difference]:
-    values = metrics.bootstrap(truth, {"before": P, "after": Q}, resamples=settings.bootstrap, seed=settings.seed)
-    intervals = metrics.intervals({name: values["after"][name] - values["before"][name] for name in values["after"]})
-    before, after = metrics.headline(truth, P), metrics.headline(truth, Q)
-    out = []
-    for name, each in settings.metrics.items():
-        interval = intervals.get(name)
-        if interval is None:
-            out.append(_incomparable(name, each, after.get(name)))
-            continue
-        gain = interval if each.higher_is_better else (-interval[1], -interval[0])
-        verdict: Verdict = "same"
-        if gain[1] < -each.tolerance:
-            verdict = "worse"
-        elif gain[0] > each.tolerance:
-            verdict = "better"
-        under = _under_floor(each, after[name])
-        out.append(Difference(name, each, before[name], after[name], interval, verdict, under))
-    return out
+def _join(before: Predictions, after: Predictions) -> "pd.DataFrame":
+    """Pair the rows of both by id, in the order of `after`: columns row and label of either, with its suffix."""
+    import pandas as pd
+
+    left, right = (
+        pd.DataFrame({"id": part.ids, "label": part.truth, "row": np.arange(len(part.ids))}) for part in (after, before)
+    )
+    return left.merge(right, on="id", suffixes=("_after", "_before"), validate="one_to_one")
 
 
-def _incomparable(name: str, settings: GateMetric, after: float | None) -> Difference:
-    under = after is not None and _under_floor(settings, after)
-    return Difference(name, settings, None, after, None, "incomparable", under)
+def _differences(
+    before: Predictions, after: Predictions, pairs: "pd.DataFrame", settings: GateParams
+) -> tuple[Difference, ...]:
+    """Judge the difference of every metric on the rows in `pairs`."""
+    truth, P_before = _select(before, pairs["row_before"], after.labels)
+    _, P_after = _select(after, pairs["row_after"], after.labels)
+    models = {"before": P_before, "after": P_after}
+    resampled = metrics.bootstrap(truth, models, resamples=settings.bootstrap, seed=settings.seed)
+    changes = {name: resampled["after"][name] - resampled["before"][name] for name in resampled["after"]}
+    intervals = metrics.intervals(changes)
+    values = {name: metrics.headline(truth, P) for name, P in models.items()}
+    return tuple(
+        Difference(
+            metric=name,
+            settings=metric,
+            before=values["before"][name],
+            after=values["after"][name],
+            interval=intervals[name],
+            verdict=_verdict(intervals[name], metric),
+            under_floor=_under_floor(values["after"][name], metric),
+        )
+        if name in intervals
+        else _incomparable(name, values["after"].get(name), metric)
+        for name, metric in settings.metrics.items()
+    )
 
 
-def _under_floor(settings: GateMetric, value: float) -> bool:
-    if settings.floor is None:
+def _check_floors(after: Predictions, settings: GateParams) -> tuple[Difference, ...]:
+    """Judge every metric of `after` by its floor alone."""
+    values = metrics.headline(*_select(after, np.arange(len(after.ids)), after.labels))
+    return tuple(_incomparable(name, values.get(name), metric) for name, metric in settings.metrics.items())
+
+
+def _incomparable(name: str, after: float | None, metric: GateMetric) -> Difference:
+    under_floor = after is not None and _under_floor(after, metric)
+    return Difference(name, metric, None, after, None, "incomparable", under_floor)
+
+
+def _verdict(interval: tuple[float, float], metric: GateMetric) -> Verdict:
+    low, high = interval if metric.higher_is_better else (-interval[1], -interval[0])
+    if high < -metric.tolerance:
+        return "worse"
+    return "better" if low > metric.tolerance else "same"
+
+
+def _under_floor(value: float, metric: GateMetric) -> bool:
+    if metric.floor is None:
         return False
-    return value < settings.floor if settings.higher_is_better else value > settings.floor
+    return value < metric.floor if metric.higher_is_better else value > metric.floor
 
 
-def _aligned(scored: Scored, labels: tuple[str, ...], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Label indices and probabilities of some rows, in the order of `labels`."""
-    order = [scored.labels.index(label) for label in labels]
-    place: Mapping[str, int] = {label: index for index, label in enumerate(labels)}
-    return np.array([place[label] for label in scored.truth[rows]]), scored.P[rows][:, order]
+def _select(
+    predictions: Predictions, rows: "np.ndarray | pd.Series[int]", labels: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Select label indices, (rows,), and probabilities, (rows, labels), in the order of `labels`."""
+    order = [predictions.labels.index(label) for label in labels]
+    index = {label: k for k, label in enumerate(labels)}
+    return np.array([index[label] for label in predictions.truth[rows]]), predictions.P[rows][:, order]
 
 
 def _label_difference(before: tuple[str, ...], after: tuple[str, ...]) -> str:
     parts = []
-    for words, names in (("new", set(after) - set(before)), ("gone", set(before) - set(after))):
+    for word, names in (("new", set(after) - set(before)), ("gone", set(before) - set(after))):
         if names:
-            listed = ", ".join(sorted(names)[:5])
-            parts.append(f"{listed}{' …' if len(names) > 5 else ''} {'is' if len(names) == 1 else 'are'} {words}")
+            parts.append(f"{listed(sorted(names), 5)} {'is' if len(names) == 1 else 'are'} {word}")
     return "; ".join(parts)

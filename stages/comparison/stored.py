@@ -1,4 +1,4 @@
-"""An evaluation that is stored, in a folder or in a git revision: its rows, its metrics and its settings."""
+"""Read a stored evaluation from a folder or a git revision: its predictions, metrics and settings."""
 
 import io
 import json
@@ -11,29 +11,29 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from stages.common.errors import HeadstartError
+from stages.common.errors import HeadstartError, one_line
 from stages.comparison import paired
-from stages.comparison.paired import Scored
+from stages.comparison.paired import Predictions
 
 PREDICTIONS = "predictions.parquet"
 METRICS = "metrics.json"
 
 
 class MissingError(Exception):
-    """There is no evaluation; the message says why."""
+    """There is no evaluation; the message tells why."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` wrote, and the params.yaml beside it; empty where there is none."""
+    """The files that `evaluate` wrote, and the params.yaml beside them; no settings where that is missing."""
 
-    scored: Scored
+    predictions: Predictions
     metrics: dict[str, Any]
     settings: dict[str, Any]
 
 
 def from_folder(folder: Path, params: Path | None = None) -> Evaluation:
-    """The evaluation in `folder`, with the settings in the file `params`.
+    """Read the evaluation in `folder`, and the settings in the file `params`.
 
     Raises:
         MissingError: the folder holds none.
@@ -50,9 +50,9 @@ def from_folder(folder: Path, params: Path | None = None) -> Evaluation:
 
 
 def from_revision(revision: str, folder: Path, params: Path) -> Evaluation:
-    """The evaluation at `folder` in a git revision of this repository, from DVC's cache or remote.
+    """Read the evaluation at `folder` in a git revision of this repository, from DVC's cache or remote.
 
-    Nothing is checked out, and nothing is added to the cache.
+    Checks nothing out and adds nothing to the cache.
 
     Raises:
         MissingError: the revision is unknown, has no evaluation, or DVC cannot get it.
@@ -64,9 +64,9 @@ def from_revision(revision: str, folder: Path, params: Path) -> Evaluation:
 
     try:
         files = DVCFileSystem(rev=revision)
-        files.ls("")  # it looks for the revision no sooner
+        files.ls("")  # the revision is not looked up before
     except (DvcException, SCMError) as error:
-        raise MissingError(f"git knows no revision {revision} here ({_first_line(error)})") from None
+        raise MissingError(f"git knows no revision {revision} here ({one_line(error)})") from None
 
     def content(name: str) -> bytes:
         path = params if name == "params" else folder / name
@@ -74,26 +74,23 @@ def from_revision(revision: str, folder: Path, params: Path) -> Evaluation:
             return bytes(files.read_bytes(path.as_posix()))
         except FileNotFoundError:
             raise MissingError(f"{revision} has no {path}, or neither cache nor remote has its content") from None
-        except Exception as error:  # each kind of remote raises its own
-            raise MissingError(f"{path} of {revision} cannot be read ({_first_line(error)})") from None
+        except Exception as error:  # every kind of remote raises its own
+            raise MissingError(f"{path} of {revision} cannot be read ({one_line(error)})") from None
 
     return _read(content, revision)
 
 
-def _read(content: Callable[[str], bytes], where: str) -> Evaluation:
+def _read(content: Callable[[str], bytes], origin: str) -> Evaluation:
+    """Parse the files that `content` returns by name; `origin` names the evaluation in errors."""
     try:
-        scored = paired.read(pq.read_table(io.BytesIO(content(PREDICTIONS))))
-        found = json.loads(content(METRICS))
+        predictions = paired.read(pq.read_table(io.BytesIO(content(PREDICTIONS))))
+        metrics = json.loads(content(METRICS))
     except (ValueError, KeyError, RecursionError, OSError, pa.ArrowException) as error:
         raise HeadstartError(
-            f"the evaluation of {where} is damaged ({_first_line(error)}); run `dvc repro` or `dvc pull` there"
+            f"the evaluation of {origin} is damaged ({one_line(error)}); run `dvc repro` or `dvc pull` there"
         ) from None
     try:
         settings = yaml.safe_load(content("params"))
     except (MissingError, yaml.YAMLError):
         settings = {}
-    return Evaluation(scored, found, settings if isinstance(settings, dict) else {})
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return Evaluation(predictions, metrics, settings if isinstance(settings, dict) else {})

@@ -6,15 +6,15 @@ import pytest
 
 from stages.common.params import GateMetric, GateParams
 from stages.comparison import paired
-from stages.comparison.paired import Scored
+from stages.comparison.paired import Predictions
 from stages.evaluation import prediction_columns
 
 LABELS = ("a", "b", "c")
 
 
-def scored(truth: np.ndarray, P: np.ndarray, ids: list[str] | None = None) -> Scored:
+def scored(truth: np.ndarray, P: np.ndarray, ids: list[str] | None = None) -> Predictions:
     names = np.array(LABELS, dtype=object)[truth]
-    return Scored("head", np.array(ids or [str(row) for row in range(len(truth))], dtype=object), names, LABELS, P)
+    return Predictions("head", np.array(ids or [str(row) for row in range(len(truth))], dtype=object), names, LABELS, P)
 
 
 def model(truth: np.ndarray, accuracy: float, generator: np.random.Generator) -> np.ndarray:
@@ -55,7 +55,9 @@ def test_tolerance_direction_and_floor(truth: np.ndarray) -> None:
     generator = np.random.default_rng(0)
     good, bad = (scored(truth, model(truth, accuracy, generator)) for accuracy in (0.9, 0.7))
 
-    def verdict(before: Scored, after: Scored, name: str = "accuracy", **settings: object) -> tuple[str, bool]:
+    def verdict(
+        before: Predictions, after: Predictions, name: str = "accuracy", **settings: object
+    ) -> tuple[str, bool]:
         metric = GateMetric(**settings)  # type: ignore[arg-type]
         found = paired.compare(before, after, GateParams(metrics={name: metric}))  # type: ignore[dict-item]
         return found.differences[0].verdict, found.passed
@@ -129,3 +131,9 @@ def test_the_shipped_model_is_read() -> None:
     np.testing.assert_allclose(found.P, P, atol=1e-6)
     with pytest.raises(ValueError, match="no rows of finetuned or head"):
         paired.read(tables["baseline"])
+
+
+def test_an_id_that_occurs_twice_is_refused() -> None:
+    rows = {"id": ["1", "1"], "label": ["a", "b"], **prediction_columns.columns(np.full((2, 3), 1 / 3), LABELS)}
+    with pytest.raises(ValueError, match="an id occurs twice among the rows of head"):
+        paired.read(pa.table({"model": ["head", "head"], **rows}))
