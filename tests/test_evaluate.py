@@ -80,6 +80,13 @@ def test_planted_near_duplicates_and_wrong_labels_are_found(usual: tuple[dict, P
     assert found["label_errors"] == {"train": 1, "test": 1}
 
 
+def test_tables_hold_data_and_no_metadata(usual: tuple[dict, Path]) -> None:
+    _, folder = usual
+    for name in ("predictions", "near_duplicates", "label_errors"):
+        schema = pq.read_schema(folder / f"{name}.parquet")
+        assert schema.metadata is None and {str(kind) for kind in schema.types} == {"string", "float"}
+
+
 def test_every_file_that_the_pipeline_names_is_written(usual: tuple[dict, Path]) -> None:
     _, folder = usual
     pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))

@@ -1,7 +1,7 @@
-"""What can be learned without transfer: features that know the training rows alone.
+"""Features without transfer: a logistic head on them is the baseline that a pretrained backbone has to beat.
 
-Texts: TF-IDF of single words, its vocabulary and document frequencies from the rows that the classifier is trained on.
-Images: their pixels at 32 x 32. A logistic head on them is what a pretrained backbone has to beat.
+Texts: TF-IDF of single words, with vocabulary and document frequencies from the head's own training rows.
+Images: their pixels at 32 x 32.
 """
 
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ from stages.tables.features import Matrix, Vectors
 
 
 def load(prepared_folder: Path, modality: Modality, train: Sequence[str], test: Sequence[str]) -> Vectors | None:
-    """Features of any of the training rows, and of the test rows as these training rows see them.
+    """Load the rows and return a function from training rows to the features of these rows and of the test rows.
 
     Args:
-        train: ids of the rows that may be asked for; `Vectors` takes indices into it.
+        train: ids of the training rows; the function takes indices into it.
         test: ids of the test rows.
 
     Returns:
-        None where no training text holds a word.
+        The function, or None where no training text holds a word.
 
     Raises:
         HeadstartError: a row is missing from the prepared table.
@@ -51,9 +51,9 @@ def load(prepared_folder: Path, modality: Modality, train: Sequence[str], test: 
 
 
 def _tfidf(train: sparse.csr_matrix, test: sparse.csr_matrix) -> tuple[Matrix, Matrix]:
-    """What TfidfVectorizer makes of the texts whose counts these are, fitted on the training texts."""
+    """Weigh word counts, (rows, words), as TfidfVectorizer does when it is fitted on the training texts."""
     seen = np.flatnonzero(train.getnnz(axis=0))
-    if not len(seen):  # no word at all: one that no text has
-        return tuple(sparse.csr_matrix((part.shape[0], 1), dtype=np.float32) for part in (train, test))
-    weigh = TfidfTransformer()
-    return weigh.fit_transform(train[:, seen]), weigh.transform(test[:, seen])
+    if not len(seen):  # these training texts hold no word: one feature that is 0 everywhere
+        return tuple(sparse.csr_matrix((counts.shape[0], 1), dtype=np.float32) for counts in (train, test))
+    tfidf = TfidfTransformer()
+    return tfidf.fit_transform(train[:, seen]), tfidf.transform(test[:, seen])

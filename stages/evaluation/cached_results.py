@@ -1,6 +1,6 @@
-"""Results that take long and that no head changes, kept between runs in the cache folder, outside of what DVC tracks.
+"""Results that are slow to compute and do not depend on the head, cached between runs outside of what DVC tracks.
 
-A changed head costs seconds; the learning curves, which it leaves as they are, would double them.
+Training another head takes seconds; computing the learning curves again would double them.
 """
 
 import hashlib
@@ -19,42 +19,46 @@ from stages.common import atomic, cache_folder
 from stages.heads import model_card
 from stages.tables.features import Features
 
-KEEP_DAYS = 30  # since a result was last asked for
+KEEP_DAYS = 30  # since a result was last used
 PACKAGES = ("cleanlab", "numpy", "scikit-learn", "scipy")
 
 Arrays = dict[str, np.ndarray]
 
 
 def result(train: Features, test: Features, settings: Mapping[str, Any], compute: Callable[[], Arrays]) -> Arrays:
-    """What `compute` gives for these rows and settings, from the last time where nothing that decides it has changed.
+    """Return the cached result of `compute` for these rows and settings, or compute and cache it.
+
+    Code, libraries, rows and settings are part of the key. A damaged file is computed again.
 
     Args:
-        settings: all else that decides it, but for the code and the libraries, which are looked at here.
+        train: the training rows that `compute` uses.
+        test: the test rows.
+        settings: all settings that `compute` uses.
+        compute: returns the result; called only where the cache has none.
     """
     path = cache_folder.folder("evaluations") / f"{_key(train, test, settings)}.npz"
-    with suppress(OSError, ValueError, EOFError, zipfile.BadZipFile), np.load(path, allow_pickle=False) as kept:
-        found = dict(kept)
+    with suppress(OSError, ValueError, EOFError, zipfile.BadZipFile), np.load(path, allow_pickle=False) as file:
+        arrays = dict(file)
         path.touch()
-        return found
-    found = compute()
-    with suppress(OSError):  # a folder that cannot be written: computed every time
+        return arrays
+    arrays = compute()
+    with suppress(OSError):  # without a writable folder the result is computed every time
         with atomic.file(path) as out, out.open("wb") as file:
-            np.savez(file, allow_pickle=False, **found)
+            np.savez(file, allow_pickle=False, **arrays)
         for other in path.parent.iterdir():
             if time.time() - other.stat().st_mtime > KEEP_DAYS * 86_400:
                 other.unlink(missing_ok=True)
-    return found
+    return arrays
 
 
 def _key(train: Features, test: Features, settings: Mapping[str, Any]) -> str:
-    """A hash of rows, settings, code and libraries."""
+    """Hash rows, settings, libraries, and the code of the whole package."""
     digest = hashlib.sha256(json.dumps([settings, model_card.versions(*PACKAGES)], sort_keys=True).encode())
     for source in sorted(Path(stages.__file__).parent.rglob("*.py")):
         digest.update(source.read_bytes())
     for features in (train, test):
-        digest.update(
-            json.dumps([features.metadata.model_dump(), *map(list, (features.ids, features.labels))]).encode()
-        )
+        identities = [features.metadata.model_dump(), list(features.ids), list(features.labels)]
+        digest.update(json.dumps(identities).encode())
         X: Any = features.X
         for part in (X,) if isinstance(X, np.ndarray) else (X.data, X.indices, X.indptr):
             digest.update(np.ascontiguousarray(part).tobytes())

@@ -1,91 +1,100 @@
-"""Rows whose label is likely wrong, by confident learning (Northcutt et al. 2021), as cleanlab implements it.
+"""Rows whose label is likely wrong, by confident learning (Northcutt et al. 2021) as cleanlab implements it.
 
-Confident learning counts rows that a classifier which never saw them is as sure to be of another class as it is of that
-class's own rows in the mean.
+A row is suspect if an out-of-fold classifier gives another class at least that class's average confidence.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
 from stages.tables.features import Features
 
-MIN_LABEL_ERROR_ROWS = 20  # fewer say nothing about how sure the classifier is of each class
+if TYPE_CHECKING:
+    import pandas as pd
+
+MIN_LABEL_ERROR_ROWS = 20  # fewer rows do not tell how confident the classifier is of each class
+COLUMNS = ("row", "suggested", "p_label", "p_suggested")
 
 
-@dataclass(frozen=True)
-class Suspect:
-    """A row, as an index, with the label that is likelier, and the probability of either, as indices."""
-
-    row: int
-    suggested: int
-    p_given: float
-    p_suggested: float
-
-
-def find(y: np.ndarray, P: np.ndarray) -> list[Suspect]:
-    """The rows that are likely labelled wrongly, the likeliest first.
+def find(y: np.ndarray, P: np.ndarray) -> "pd.DataFrame":
+    """Find the rows whose label is likely wrong, the most suspect first.
 
     Args:
         y: (rows,) label indices.
-        P: (rows, labels) probabilities by a classifier that did not learn from these rows.
+        P: (rows, labels) probabilities by a classifier that was not trained on these rows.
+
+    Returns:
+        Columns row and suggested, the indices of the row and of its likelier label, and p_label and p_suggested, the
+        probabilities of the label that the row has and of the suggested one.
     """
     present = np.unique(y)
     if len(y) < MIN_LABEL_ERROR_ROWS or len(present) < 2:
-        return []
+        return from_array(np.empty((0, len(COLUMNS))))
     from cleanlab.filter import find_label_issues
 
-    # Labels without a row have no mean confidence to compare with.
+    # Labels without a row have no average confidence to compare with.
     shares = P[:, present] / np.maximum(P[:, present].sum(axis=1, keepdims=True), np.finfo(float).tiny)
     rows = find_label_issues(np.searchsorted(present, y), shares, return_indices_ranked_by="self_confidence", n_jobs=1)
-    return [
-        Suspect(int(row), int(guess), float(P[row, y[row]]), float(P[row, guess]))
-        for row, guess in zip(rows, P[rows].argmax(axis=1), strict=True)
-    ]
+    suggested = P[rows].argmax(axis=1)
+    return from_array(np.column_stack([rows, suggested, P[rows, y[rows]], P[rows, suggested]]))
 
 
-def in_training(train: Features, C: float) -> list[Suspect]:
-    """The training rows that are likely labelled wrongly, by out-of-fold probabilities of a logistic head.
+def find_in_training(train: Features, C: float) -> "pd.DataFrame":
+    """Find the training rows whose label is likely wrong, by out-of-fold probabilities of a logistic head.
 
-    Rows of classes with a single row are not looked at: no other fold has their class.
+    Classes with a single row are left out: no other fold has a row of them.
 
     Args:
-        C: of the head.
+        train: the training rows.
+        C: inverse regularisation of the head.
+
+    Returns:
+        What `find` returns.
     """
-    from stages.heads import choosing  # takes most of a second, and is not needed for what is kept
+    from stages.heads import choosing  # takes most of a second, and is not needed for cached results
 
     names, y, counts = np.unique(train.labels.astype(str), return_inverse=True, return_counts=True)
     kept = np.flatnonzero(counts[y] > 1)
     known = np.unique(y[kept])
     if len(known) < 2:
-        return []
+        return from_array(np.empty((0, len(COLUMNS))))
     P = np.zeros((len(kept), len(names)))
     P[:, known] = choosing.out_of_fold(train.X[kept], train.labels[kept], C)
-    return [replace(each, row=int(kept[each.row])) for each in find(y[kept], P)]
+    suspects = find(y[kept], P)
+    return suspects.assign(row=kept[suspects["row"]])
 
 
-def to_array(suspects: Sequence[Suspect]) -> np.ndarray:
-    """Suspects as an array, to be kept: (suspects, 4)."""
-    return np.array([astuple(each) for each in suspects], dtype=np.float64).reshape(-1, 4)
+def from_array(array: np.ndarray) -> "pd.DataFrame":
+    """Make the table of suspects from its values, (suspects, 4) float64: the inverse of its `to_numpy()`."""
+    import pandas as pd
+
+    return pd.DataFrame(array, columns=COLUMNS).astype({"row": int, "suggested": int})
 
 
-def from_array(array: np.ndarray) -> list[Suspect]:
-    """What `to_array` gave."""
-    return [Suspect(int(row), int(suggested), *p) for row, suggested, *p in array.tolist()]
+def table(
+    suspects: "Mapping[str, pd.DataFrame]", rows: Mapping[str, Features], labels: Sequence[str]
+) -> "pd.DataFrame":
+    """Name the suspect rows and labels: columns split, id, label, suggested, p_label, p_suggested.
 
+    Args:
+        suspects: name of a split to what `find` returned for it.
+        rows: name of a split to all its rows.
+        labels: names of the labels, in the order of their indices.
+    """
+    import pandas as pd
 
-def table(suspects: Mapping[str, Sequence[Suspect]], rows: Mapping[str, Features], labels: Sequence[str]) -> pa.Table:
-    """The suspects of each split with ids and names of labels; `rows` of the splits, `labels` in order."""
-    found = [(split, rows[split], each) for split in suspects for each in suspects[split]]
-    return pa.table(
-        {
-            "split": pa.array([split for split, _, _ in found], pa.string()),
-            "id": pa.array([of.ids[each.row] for _, of, each in found], pa.string()),
-            "label": pa.array([of.labels[each.row] for _, of, each in found], pa.string()),
-            "suggested": pa.array([labels[each.suggested] for _, _, each in found], pa.string()),
-            "p_label": pa.array([each.p_given for _, _, each in found], pa.float32()),
-            "p_suggested": pa.array([each.p_suggested for _, _, each in found], pa.float32()),
-        }
-    )
+    parts = [
+        pd.DataFrame(
+            {
+                "split": split,
+                "id": rows[split].ids[part["row"]],
+                "label": rows[split].labels[part["row"]],
+                "suggested": np.asarray(labels, dtype=object)[part["suggested"]],
+                "p_label": part["p_label"],
+                "p_suggested": part["p_suggested"],
+            }
+        )
+        for split, part in suspects.items()
+    ]
+    return pd.concat(parts, ignore_index=True)

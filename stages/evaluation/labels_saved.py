@@ -1,4 +1,4 @@
-"""How many labels per class the backbone saves, by the learning curves of backbone and baseline."""
+"""How many labels per class the backbone saves, read from the learning curves of backbone and baseline."""
 
 import itertools
 from collections.abc import Mapping
@@ -9,10 +9,11 @@ if TYPE_CHECKING:
 
 
 def labels_saved(curves: Mapping[str, "Curve"]) -> dict[str, Any]:
-    """How many labels per class the baseline needs for the accuracy of the backbone at its smallest point.
+    """Compute the labels per class that the baseline needs for the backbone's accuracy at its smallest point.
 
     Returns:
-        `accuracy`, and the labels per class of `backbone` and of `baseline`: a number, or `more than` all there are.
+        `accuracy`, and the labels per class that `backbone` and `baseline` need for it: a number, or `more than N`
+        where the baseline does not reach it; no `baseline` where there is none.
     """
     start = curves["backbone"].points[0]
     saved: dict[str, Any] = {"accuracy": start.accuracy, "backbone": start.per_class}
@@ -24,20 +25,20 @@ def labels_saved(curves: Mapping[str, "Curve"]) -> dict[str, Any]:
 
 
 def sentence(saved: Mapping[str, Any]) -> str:
-    """What `labels_saved` gave, in words; empty where there is no baseline."""
+    """Put the result of `labels_saved` into words; empty where there is no baseline."""
     if "baseline" not in saved:
         return ""
     needed = saved["baseline"] if isinstance(saved["baseline"], str) else f"{saved['baseline']:.0f}"
     return (
-        f"accuracy {saved['accuracy']:.3f} takes {saved['backbone']:.0f} labels per class with the backbone,"
-        f" {needed} without"
+        f"for accuracy {saved['accuracy']:.3f} the backbone needs {saved['backbone']:.0f} labels per class,"
+        f" the baseline {needed}"
     )
 
 
 def labels_needed(curve: "Curve", accuracy: float) -> float | None:
-    """Labels per class at which the curve reaches `accuracy`: between points, straight over the logarithm of labels.
+    """Read from the curve the labels per class at which it reaches `accuracy`; None where it never does.
 
-    None where it never does.
+    Between two points, accuracy is taken to grow linearly with the logarithm of the labels.
     """
     first = curve.points[0]
     if first.accuracy >= accuracy:

@@ -1,7 +1,8 @@
-"""How accuracy grows with the labels per class, for features of a backbone and for a baseline without transfer.
+"""How accuracy grows with the labels per class, for a backbone's features and for a baseline without transfer.
 
-Each point is the test accuracy of logistic heads on several draws of the training rows, the same draws for both. Their
-regularisation is chosen once, on all rows: to choose it for every point would cost ten times as much for little.
+A point is the mean test accuracy of logistic heads on several draws of training rows, the same for backbone and
+baseline. The regularisation of a curve is chosen once, on the rows of its last point: choosing it for every point would
+take ten times as long and change little.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,20 +17,20 @@ from stages.tables import prepared
 from stages.tables.features import Features, Vectors
 
 BASELINES: dict[Modality, str] = {"text": "TF-IDF of words", "image": "32 x 32 pixels"}
-MAX_CURVE_ROWS = 20_000  # training rows of the last point, in which every class has as many as there are
+MAX_CURVE_ROWS = 20_000  # training rows of a draw
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Training rows for one point of the curve."""
+    """Training rows for one point of a curve."""
 
-    per_class: float  # labels per class; the mean where not all classes have as many
-    rows: tuple[np.ndarray, ...]  # indices of the training rows of each draw
+    per_class: float  # labels per class; the mean where classes differ
+    rows: tuple[np.ndarray, ...]  # one array of training-row indices for every draw
 
 
 @dataclass(frozen=True)
 class Point:
-    """The accuracies of one point, one for each draw."""
+    """The accuracies of one point, one for every draw."""
 
     per_class: float
     accuracies: tuple[float, ...]
@@ -42,80 +43,81 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """All points, and of the last head, which had all rows, C and probabilities of the test rows: (rows, labels)."""
+    """The points of a curve; C and test probabilities, (test rows, labels), are those of the head of the last point."""
 
     points: tuple[Point, ...]
     C: float
     P: np.ndarray
 
-    def arrays(self, name: str) -> dict[str, np.ndarray]:
-        """The curve as arrays, to be kept under names that start with `name`."""
+    def to_arrays(self, name: str) -> dict[str, np.ndarray]:
+        """Turn the curve into arrays for `cached_results`; their keys start with `name`."""
         values = [
-            (place, point.per_class, accuracy)
-            for place, point in enumerate(self.points)
+            (index, point.per_class, accuracy)
+            for index, point in enumerate(self.points)
             for accuracy in point.accuracies
         ]
         return {f"{name}.points": np.array(values), f"{name}.C": np.array(self.C), f"{name}.P": self.P}
 
     @classmethod
     def from_arrays(cls, name: str, arrays: Mapping[str, np.ndarray]) -> "Curve":
-        """What `arrays` gave."""
-        # By place: the last point, of all rows, can have as many labels per class as the one before it.
-        points: dict[tuple[float, float], list[float]] = {}
-        for place, per_class, accuracy in arrays[f"{name}.points"].tolist():
-            points.setdefault((place, per_class), []).append(accuracy)
-        found = tuple(Point(per_class, tuple(accuracies)) for (_, per_class), accuracies in points.items())
-        return cls(found, float(arrays[f"{name}.C"]), arrays[f"{name}.P"])
+        """Rebuild the curve from what `to_arrays` returned."""
+        # By index too: the last point can have as many labels per class as the one before it.
+        accuracies: dict[tuple[float, float], list[float]] = {}
+        for index, per_class, accuracy in arrays[f"{name}.points"].tolist():
+            accuracies.setdefault((index, per_class), []).append(accuracy)
+        points = tuple(Point(per_class, tuple(values)) for (_, per_class), values in accuracies.items())
+        return cls(points, float(arrays[f"{name}.C"]), arrays[f"{name}.P"])
 
 
 def draws(ids: np.ndarray, labels: np.ndarray, sizes: Sequence[int], *, repeats: int, seed: int) -> list[Draws]:
-    """The training rows of each point: `repeats` draws of as many labels per class as each of `sizes` says.
+    """Draw training rows for every point: `repeats` times as many rows per class as a size says.
 
-    Sizes without rows are left out; the last point is one draw of all rows (about `MAX_CURVE_ROWS` at most).
+    Sizes that no class exceeds are left out; the last point is one draw of all rows, or of about `MAX_CURVE_ROWS`.
 
     Args:
         ids: (rows,)
         labels: (rows,)
+        sizes: labels per class.
     """
     counts = np.unique(labels, return_counts=True)[1]
-    out = [
+    points = [
         Draws(float(size), tuple(_draw(ids, labels, size, seed + repeat) for repeat in range(repeats)))
         for size in sorted(set(sizes))
         if size < counts.max() and size * len(counts) <= MAX_CURVE_ROWS
     ]
-    everything = np.arange(len(ids))
+    all_rows = np.arange(len(ids))
     if len(ids) > MAX_CURVE_ROWS:
-        everything = _draw(ids, labels, max(MAX_CURVE_ROWS // len(counts), 1), seed)
-    return [*out, Draws(len(everything) / len(counts), (everything,))]
+        all_rows = _draw(ids, labels, max(MAX_CURVE_ROWS // len(counts), 1), seed)
+    return [*points, Draws(len(all_rows) / len(counts), (all_rows,))]
 
 
 def measure(points: Sequence[Draws], vectors: Vectors, train: np.ndarray, test: np.ndarray) -> Curve:
-    """The curve of the features that `vectors` gives.
+    """Train a logistic head on every draw and measure its test accuracy.
 
     Args:
-        train: (rows,) labels of the training rows that the draws are of.
+        points: the draws, the largest last.
+        vectors: from training-row indices to the features of these rows and of the test rows.
+        train: (training rows,) labels.
         test: (test rows,) labels.
     """
-    from stages.heads import choosing  # takes most of a second, and is not needed for curves that are kept
+    from stages.heads import choosing  # takes most of a second, and is not needed for cached curves
 
-    curve: list[Point] = []
-    C: float | None = None
-    for point in reversed(points):  # the last one first: it gives C to the others
-        accuracies = []
-        for rows in point.rows:
-            X, T = vectors(rows)
-            head, C = choosing.logistic_head(X, train[rows], C)
-            P = head.probabilities(T)
-            accuracies.append(float((np.array(head.labels, dtype=object)[P.argmax(axis=1)] == test).mean()))
-        if not curve:
-            of_all = P
-        curve.insert(0, Point(point.per_class, tuple(accuracies)))
-    assert C is not None
-    return Curve(tuple(curve), C, of_all)
+    def evaluate_draw(rows: np.ndarray, C: float | None) -> tuple[float, float, np.ndarray]:
+        X, X_test = vectors(rows)
+        head, C = choosing.logistic_head(X, train[rows], C)
+        P = head.probabilities(X_test)
+        predicted = np.array(head.labels, dtype=object)[P.argmax(axis=1)]
+        return float((predicted == test).mean()), C, P
+
+    *smaller, largest = points
+    (all_rows,) = largest.rows
+    accuracy, C, P = evaluate_draw(all_rows, None)  # chooses the C of all points
+    curve = [Point(point.per_class, tuple(evaluate_draw(rows, C)[0] for rows in point.rows)) for point in smaller]
+    return Curve((*curve, Point(largest.per_class, (accuracy,))), C, P)
 
 
 def both_curves(prepared_folder: Path, train: Features, test: Features, settings: EvaluateParams) -> dict[str, Curve]:
-    """The curves of `backbone` and, if anything can be learned from the training rows without one, of `baseline`."""
+    """Measure the curves of `backbone` and of `baseline`, which is left out where no training text holds a word."""
     from stages.evaluation import baseline
 
     points = draws(train.ids, train.labels, settings.learning_curve, repeats=settings.repeats, seed=settings.seed)
@@ -123,12 +125,13 @@ def both_curves(prepared_folder: Path, train: Features, test: Features, settings
     curves = {"backbone": measure(points, lambda rows: (train.X[rows], test.X), train.labels, test.labels)}
     vectors = baseline.load(prepared_folder, train.metadata.modality, train.ids[drawn].tolist(), test.ids.tolist())
     if vectors:
-        of_drawn = vectors
+        from_drawn = vectors  # not None inside the lambda
         curves["baseline"] = measure(
-            points, lambda rows: of_drawn(np.searchsorted(drawn, rows)), train.labels, test.labels
+            points, lambda rows: from_drawn(np.searchsorted(drawn, rows)), train.labels, test.labels
         )
     return curves
 
 
 def _draw(ids: np.ndarray, labels: np.ndarray, per_class: int, seed: int) -> np.ndarray:
+    """Draw at most `per_class` rows of every class, as a budget does: their indices, ascending."""
     return np.flatnonzero(prepared.within_budget(ids, labels, BudgetParams(per_class=per_class, seed=seed)))

@@ -1,69 +1,65 @@
 """Test rows whose features are nearly those of a training row: a score on them says little about new rows."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 from scipy import sparse
 
 from stages.tables.features import Features, Matrix
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 COSINES_PER_BLOCK = 2**24  # cosines held at a time
 
 
-@dataclass(frozen=True)
-class Pair:
-    """A test row and the training row nearest to it, as indices, and their cosine."""
+def find(train: Matrix, test: Matrix, threshold: float) -> "pd.DataFrame":
+    """Pair every test row with its nearest training row, and keep the pairs at a cosine of `threshold` or more.
 
-    test: int
-    train: int
-    cosine: float
-
-
-def find(train: Matrix, test: Matrix, threshold: float) -> list[Pair]:
-    """Each test row with a training row whose cosine is `threshold` or more, nearest pairs first.
-
-    Compares all pairs, a block of test rows at a time: time grows with rows x rows, memory with the training rows.
+    Compares all pairs, a block of test rows at a time: time grows with training rows x test rows, memory with the
+    training rows. tests/benchmarks/near_duplicates.py compares it with scikit-learn.
 
     Args:
         train: (training rows, dim)
         test: (test rows, dim)
+
+    Returns:
+        Columns test and train, the indices of both rows, and cosine; the nearest pairs first.
     """
-    if not train.shape[0]:
-        return []
-    transposed = _unit(train).T
-    unit = _unit(test)
-    step = max(1, COSINES_PER_BLOCK // train.shape[0])
-    pairs = []
-    for start in range(0, test.shape[0], step):
-        cosines: Any = unit[start : start + step] @ transposed
-        block = cosines.toarray() if sparse.issparse(cosines) else cosines  # (step, training rows)
-        nearest = block.argmax(axis=1)
-        highest = block[np.arange(len(block)), nearest]
-        pairs += [
-            Pair(int(start + row), int(nearest[row]), min(float(highest[row]), 1.0))
-            for row in np.flatnonzero(highest >= threshold)
-        ]
-    return sorted(pairs, key=lambda pair: (-pair.cosine, pair.test))
+    import pandas as pd
+
+    unit, transposed = _unit(test), _unit(train).T
+    test_rows = test.shape[0] if train.shape[0] else 0
+    step = max(1, COSINES_PER_BLOCK // max(train.shape[0], 1))
+    nearest, highest = np.zeros(test_rows, dtype=np.int64), np.zeros(test_rows, dtype=np.float32)
+    for start in range(0, test_rows, step):
+        product: Any = unit[start : start + step] @ transposed
+        cosines = product.toarray() if sparse.issparse(product) else product  # (step, training rows)
+        block = slice(start, start + len(cosines))
+        nearest[block] = cosines.argmax(axis=1)
+        highest[block] = cosines[np.arange(len(cosines)), nearest[block]]
+    cosine = np.minimum(highest, 1).astype(np.float64)
+    pairs = pd.DataFrame({"test": np.arange(test_rows), "train": nearest, "cosine": cosine})
+    return pairs[highest >= threshold].sort_values(["cosine", "test"], ascending=[False, True], ignore_index=True)
 
 
-def table(pairs: Sequence[Pair], train: Features, test: Features) -> pa.Table:
-    """The pairs with ids and labels."""
-    return pa.table(
+def table(pairs: "pd.DataFrame", train: Features, test: Features) -> "pd.DataFrame":
+    """Name the rows of the pairs that `find` returns: columns id, label, train_id, train_label, cosine."""
+    import pandas as pd
+
+    return pd.DataFrame(
         {
-            "id": pa.array([test.ids[pair.test] for pair in pairs], pa.string()),
-            "label": pa.array([test.labels[pair.test] for pair in pairs], pa.string()),
-            "train_id": pa.array([train.ids[pair.train] for pair in pairs], pa.string()),
-            "train_label": pa.array([train.labels[pair.train] for pair in pairs], pa.string()),
-            "cosine": pa.array([pair.cosine for pair in pairs], pa.float32()),
+            "id": test.ids[pairs["test"]],
+            "label": test.labels[pairs["test"]],
+            "train_id": train.ids[pairs["train"]],
+            "train_label": train.labels[pairs["train"]],
+            "cosine": pairs["cosine"],
         }
     )
 
 
 def _unit(X: Any) -> Any:
-    """The rows at length 1; rows of zeros, which are near to nothing, as they are."""
+    """Scale the rows to length 1; rows of zeros, whose cosines are all 0, stay as they are."""
     if sparse.issparse(X):
         norms = np.sqrt(np.asarray(X.multiply(X).sum(axis=1)).ravel())
         return sparse.diags(1 / np.where(norms > 0, norms, 1)).astype(np.float32) @ X

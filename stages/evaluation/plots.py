@@ -1,4 +1,4 @@
-"""The data files that `dvc plots show` and `dvc plots diff` draw: JSON lists of points, one file for each curve."""
+"""Data files for `dvc plots show` and `dvc plots diff`: JSON lists of points, one file per plot and model."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,24 +10,25 @@ from stages.evaluation.learning_curve import Curve
 from stages.evaluation.rounded_json import write_json
 from stages.scores import metrics
 
-MODELS = ("head", "finetuned", "baseline")  # dvc.yaml names the files of each, so each has them, empty where absent
+MODELS = ("head", "finetuned", "baseline")  # dvc.yaml names the files of all three; those of an absent model are empty
 PLOTS = ("confusion", "roc", "pr", "per_class", "reliability", "slices")
 
 Points = list[dict[str, Any]]
 
 
 def from_model(truth: np.ndarray, P: np.ndarray, labels: Sequence[str]) -> dict[str, Points]:
-    """Confusion, ROC, precision-recall, per-class metrics and reliability of one model.
+    """Compute confusion, ROC, precision-recall, per-class metrics and reliability of one model.
 
     Args:
         truth: (rows,) label indices.
         P: (rows, labels) probabilities.
+        labels: names of the labels.
     """
     roc, pr = metrics.curves(truth, P)
     return {
         "confusion": [
-            {"actual": labels[actual], "predicted": labels[guess]}
-            for actual, guess in zip(truth, P.argmax(axis=1), strict=True)
+            {"actual": labels[actual], "predicted": labels[predicted]}
+            for actual, predicted in zip(truth, P.argmax(axis=1), strict=True)
         ],
         "roc": roc,
         "pr": pr,
@@ -37,7 +38,7 @@ def from_model(truth: np.ndarray, P: np.ndarray, labels: Sequence[str]) -> dict[
 
 
 def from_curve(curve: Curve) -> Points:
-    """Labels per class, and the accuracy of the draws: mean, lowest and highest."""
+    """List labels per class, and the mean, lowest and highest accuracy of the draws."""
     return [
         {
             "labels_per_class": point.per_class,

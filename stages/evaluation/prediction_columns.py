@@ -1,4 +1,4 @@
-"""The columns that `evaluate` and `predict` write for each row: the label, how sure, and every probability."""
+"""The columns that `evaluate` and `predict` write for every row: the predicted label and all probabilities."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,11 @@ import pyarrow as pa
 
 
 def columns(P: np.ndarray, labels: Sequence[str]) -> dict[str, pa.Array]:
-    """`predicted`, `confidence` and one `p_LABEL` for each label.
+    """Make the columns `predicted`, `confidence` and one `p_LABEL` for every label.
 
     Args:
-        P: (rows, labels) probabilities; a row of NaN, which nothing could be predicted for, becomes nulls.
+        P: (rows, labels) probabilities; a row with NaN, one that could not be classified, becomes nulls.
+        labels: names of the labels.
     """
     missing = np.isnan(P).any(axis=1)
     best = np.where(missing, 0, np.nan_to_num(P).argmax(axis=1))

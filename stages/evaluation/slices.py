@@ -1,7 +1,7 @@
-"""Metrics of parts of the test rows: those that share a value of `prepare.slice`, or of `prepare.group`."""
+"""Metrics of parts of the test rows: rows that share a value of `prepare.slice`, or of `prepare.group`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -9,43 +9,47 @@ from stages.common.params import EvaluateParams
 from stages.scores import metrics
 from stages.tables import shards
 
-LARGEST = 50  # slices that are looked at, where there are more
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_SLICES = 50  # the largest slices get metrics, where there are more
 
 
-def names(prepared_folder: Path, ids: np.ndarray) -> np.ndarray:
-    """The slice of each of the test rows `ids`, or its group where the table has no slices: (rows,) of str or None."""
+def names(prepared_folder: Path, ids: np.ndarray) -> "pd.Series[str]":
+    """Look up the slice of every test row, or its group where the table has no slices.
+
+    Returns:
+        The names in the order of `ids`, (rows,), with id as index; missing where a row has none.
+    """
     table = shards.read_all(prepared_folder / "test", ["id", "slice", "group"])
     column = "group" if table["slice"].null_count == len(table) else "slice"
-    found = dict(zip(table["id"].to_pylist(), table[column].to_pylist(), strict=True))
-    return np.array([found.get(each) for each in ids], dtype=object)
+    return table.to_pandas().set_index("id")[column].reindex(ids)
 
 
-def metrics_of(
-    slice_of: np.ndarray, truth: np.ndarray, P: np.ndarray, settings: EvaluateParams
+def metrics_by_slice(
+    slices: "pd.Series[str]", truth: np.ndarray, P: np.ndarray, settings: EvaluateParams
 ) -> list[dict[str, Any]]:
-    """Rows, accuracy with its 95 % interval, and macro F1 of each slice, the largest first.
+    """Compute rows, accuracy with its 95 % interval, and macro F1 of every slice, the largest first.
 
     Args:
-        slice_of: (rows,) what `names` gives.
+        slices: (rows,) names, as `names` returns them.
         truth: (rows,) label indices.
         P: (rows, labels) probabilities.
     """
-    named = slice_of[[each is not None for each in slice_of]].astype(str)
-    found, counts = np.unique(named, return_counts=True)
-    out = []
-    for name in found[np.argsort(-counts, kind="stable")][:LARGEST]:
-        rows = np.flatnonzero(slice_of == name)
-        part = {"it": P[rows]}
-        values = metrics.bootstrap(truth[rows], part, resamples=settings.bootstrap, seed=settings.seed)["it"]
-        ends = metrics.intervals(values).get("accuracy", ())
-        headline = metrics.headline(truth[rows], P[rows])
-        out.append(
-            {
-                "slice": str(name),
-                "rows": len(rows),
-                "accuracy": headline["accuracy"],
-                **dict(zip(("low", "high"), ends, strict=False)),
-                "macro_f1": headline["macro_f1"],
-            }
-        )
-    return out
+    rows = slices.groupby(slices).indices
+    largest = sorted(rows, key=lambda name: (-len(rows[name]), name))[:MAX_SLICES]
+    return [_metrics(name, truth[rows[name]], P[rows[name]], settings) for name in largest]
+
+
+def _metrics(name: str, truth: np.ndarray, P: np.ndarray, settings: EvaluateParams) -> dict[str, Any]:
+    """Compute the metrics of the rows of one slice."""
+    resampled = metrics.bootstrap(truth, {name: P}, resamples=settings.bootstrap, seed=settings.seed)[name]
+    interval = metrics.intervals(resampled).get("accuracy", ())
+    headline = metrics.headline(truth, P)
+    return {
+        "slice": name,
+        "rows": len(truth),
+        "accuracy": headline["accuracy"],
+        **dict(zip(("low", "high"), interval, strict=False)),
+        "macro_f1": headline["macro_f1"],
+    }

@@ -1,13 +1,16 @@
 import dataclasses
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from pandas.testing import assert_frame_equal
 from scipy import sparse
 
+import stages
 from stages.evaluation import cached_results, label_errors
-from stages.evaluation.label_errors import Suspect
 from stages.evaluation.learning_curve import Curve, Point
 from stages.tables.features import Features
 from tests.evaluation.feature_tables import table
@@ -51,8 +54,23 @@ def test_curves_and_suspects_come_back_as_they_were() -> None:
     curve = Curve(
         (Point(2.0, (0.1, 0.2, 0.2)), Point(61.625, (0.7, 0.6)), Point(61.625, (0.8,))), 10.0, np.array([[0.25, 0.75]])
     )
-    back = Curve.from_arrays("x", curve.arrays("x"))
+    back = Curve.from_arrays("x", curve.to_arrays("x"))
     assert (back.points, back.C) == (curve.points, curve.C) and np.array_equal(back.P, curve.P)
-    suspects = [Suspect(3, 1, 0.1, 0.2), Suspect(0, 2, 0.05, 0.9)]
-    assert label_errors.from_array(label_errors.to_array(suspects)) == suspects
-    assert label_errors.from_array(label_errors.to_array([])) == []
+    suspects = pd.DataFrame({"row": [3, 0], "suggested": [1, 2], "p_label": [0.1, 0.05], "p_suggested": [0.2, 0.9]})
+    for part in (suspects, suspects[:0]):
+        assert_frame_equal(label_errors.from_array(part.to_numpy()), part)
+
+
+def test_a_change_in_any_room_or_verb_changes_the_key(
+    rows: Features, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "stages"
+    shutil.copytree(Path(stages.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(stages, "__file__", str(package / "__init__.py"))
+    keys = [cached_results._key(rows, rows, {})]
+    changed = [*package.glob("*.py"), *package.glob("*/__init__.py"), package / "evaluation/report/plane.py"]
+    assert {path.parent.name for path in changed} >= {"stages", "common", "heads", "evaluation", "report"}
+    for path in changed:
+        path.write_text(path.read_text("utf-8") + "\n# changed\n", "utf-8")
+        keys.append(cached_results._key(rows, rows, {}))
+    assert len(set(keys)) == len(changed) + 1

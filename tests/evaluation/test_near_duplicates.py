@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
+from pandas.testing import assert_frame_equal
 from scipy import sparse
 
 from stages.evaluation import near_duplicates
-from stages.evaluation.near_duplicates import Pair
 
 
 def vectors(rows: int, seed: int) -> np.ndarray:
@@ -17,24 +17,23 @@ def test_planted_near_duplicates_are_found_and_nothing_else(is_sparse: bool, mon
     test[29] = train[0]
     test[3] = 0
     wrap = sparse.csr_matrix if is_sparse else np.asarray
-    found = near_duplicates.find(wrap(train), wrap(test), 0.95)
-    assert [(pair.test, pair.train) for pair in found] == [(29, 0), (7, 11)]
-    assert found[0].cosine == pytest.approx(1) and 0.95 < found[1].cosine <= found[0].cosine <= 1
+    pairs = near_duplicates.find(wrap(train), wrap(test), 0.95)
+    assert pairs[["test", "train"]].to_numpy().tolist() == [[29, 0], [7, 11]]
+    first, second = pairs["cosine"]
+    assert first == pytest.approx(1) and 0.95 < second <= first <= 1
     monkeypatch.setattr(near_duplicates, "COSINES_PER_BLOCK", 50 * 4)
-    assert near_duplicates.find(wrap(train), wrap(test), 0.95) == [
-        Pair(each.test, each.train, pytest.approx(each.cosine)) for each in found
-    ]
+    assert_frame_equal(near_duplicates.find(wrap(train), wrap(test), 0.95), pairs)
 
 
 def test_every_test_row_is_paired_with_its_nearest_training_row() -> None:
     train, test = vectors(200, 2), vectors(40, 3)
-    found = near_duplicates.find(train, test, 1e-9)
+    pairs = near_duplicates.find(train, test, 1e-9)
     unit = [part / np.linalg.norm(part, axis=1, keepdims=True) for part in (train, test)]
     cosines = unit[1] @ unit[0].T
-    assert {pair.test: pair.train for pair in found} == dict(enumerate(cosines.argmax(axis=1)))
-    assert [pair.cosine for pair in found] == sorted((pair.cosine for pair in found), reverse=True)
+    assert dict(zip(pairs["test"], pairs["train"], strict=True)) == dict(enumerate(cosines.argmax(axis=1)))
+    assert pairs["cosine"].is_monotonic_decreasing
 
 
 def test_no_training_rows_and_no_test_rows() -> None:
-    assert near_duplicates.find(vectors(0, 0), vectors(3, 0), 0.9) == []
-    assert near_duplicates.find(vectors(3, 0), vectors(0, 0), 0.9) == []
+    assert near_duplicates.find(vectors(0, 0), vectors(3, 0), 0.9).empty
+    assert near_duplicates.find(vectors(3, 0), vectors(0, 0), 0.9).empty

@@ -13,6 +13,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from stages.evaluation import report
+from stages.evaluation.results import ScoredRows
+from tests.evaluation import feature_tables
 from tests.projects import TFIDF, make_project, run_stages, set_params
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -98,10 +100,10 @@ def test_clicks_filters_and_sorting(evaluation: Path, browser: Browser) -> None:
     title = cell.get_attribute("title")
     cell.click()
     assert title and opened.count() == int(title.split()[-1]) == int(cell.inner_text())
-    actual, guess = re.findall(r"(.*) taken for (.*):", title)[0]
+    actual, guess = re.findall(r"(.*) predicted as (.*):", title)[0]
     assert {row["actual"] for row in predictions} >= {actual, guess}
     assert set(page.locator(".row .verdict .note").all_inner_texts()) != set()
-    assert all(each.startswith(f"is {actual},") for each in page.locator(".row .verdict .note").all_inner_texts())
+    assert all(each.startswith(f"actual {actual},") for each in page.locator(".row .verdict .note").all_inner_texts())
 
     page.select_option("#row-actual", "")
     page.select_option("#row-predicted", "")
@@ -149,7 +151,7 @@ def test_what_it_says_is_what_was_measured(evaluation: Path, browser: Browser) -
         [found["head"]["accuracy"], ends["low"], ends["high"]], abs=1e-3
     )
     head = json.loads((evaluation.parent / "head/model.json").read_text("utf-8"))
-    assert f"{head['training']['rows']} rows to train on, 90 test rows" in page.inner_text("header")
+    assert f"{head['training']['rows']} training rows, 90 test rows" in page.inner_text("header")
     assert str(found["label_errors"]["test"]) in page.inner_text("#suspects p")
     assert page.locator("#suspect-table tbody tr").count() == sum(found["label_errors"].values())
 
@@ -187,7 +189,7 @@ def test_images_are_thumbnails(tmp_path: Path, browser: Browser, monkeypatch: py
 def test_rows_beyond_the_page_are_the_least_interesting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     truth = np.array([0, 0, 0, 1, 1])
     P = np.array([[0.9, 0.1], [0.3, 0.7], [0.1, 0.9], [0.4, 0.6], [0.8, 0.2]])
-    content = report.Content(*[None] * 4, truth, {"head": P}, *[None] * 7)  # type: ignore[arg-type]
-    assert report._rows_shown(content) == [2, 4, 1, 0, 3]
+    scored = ScoredRows(feature_tables.table(np.zeros((5, 1)), list("aaabb")), truth, ("a", "b"), {"head": P})
+    assert report._rows_to_show(scored).tolist() == [2, 4, 1, 0, 3]
     monkeypatch.setattr(report, "MAX_REPORT_ROWS", 2)
-    assert report._rows_shown(content) == [2, 4]
+    assert report._rows_to_show(scored).tolist() == [2, 4]

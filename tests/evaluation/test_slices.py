@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -22,24 +23,24 @@ def test_slices_take_the_place_of_groups(tmp_path: Path, given: str) -> None:
             rows[0]["slice"] = "old"
         writer.write(pa.Table.from_pylist(rows, writer.schema))
     wanted = [None, "old"] if given == "slice" else ["g2", "g0"]
-    assert slices.names(tmp_path, np.array(["2", "0"])).tolist() == wanted
+    names = slices.names(tmp_path, np.array(["2", "0"]))
+    assert [None if pd.isna(name) else name for name in names] == wanted
 
 
 def test_metrics_of_slices_are_those_of_their_rows() -> None:
     truth = np.array([0, 0, 1, 1, 0, 1])
     P = np.eye(2)[[0, 0, 1, 0, 1, 0]]
-    of = np.array(["a", "a", "a", "b", "b", None], dtype=object)
-    first, second = slices.metrics_of(of, truth, P, SETTINGS)
+    names = pd.Series(["a", "a", "a", "b", "b", None])
+    first, second = slices.metrics_by_slice(names, truth, P, SETTINGS)
     assert (first["slice"], first["rows"], first["accuracy"], first["macro_f1"]) == ("a", 3, 1, 1)
     assert (first["low"], first["high"]) == (1, 1)
     assert (second["slice"], second["rows"], second["accuracy"]) == ("b", 2, 0)
-    assert slices.metrics_of(np.array([None] * 6, dtype=object), truth, P, SETTINGS) == []
-    without = slices.metrics_of(of, truth, P, EvaluateParams(bootstrap=0))
+    assert slices.metrics_by_slice(pd.Series([None] * 6), truth, P, SETTINGS) == []
+    without = slices.metrics_by_slice(names, truth, P, EvaluateParams(bootstrap=0))
     assert "low" not in without[0]
 
 
 def test_only_the_largest_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slices, "LARGEST", 2)
-    of = np.array(list("abbccc"), dtype=object)
-    found = slices.metrics_of(of, np.zeros(6, dtype=int), np.eye(2)[np.zeros(6, dtype=int)], SETTINGS)
-    assert [each["slice"] for each in found] == ["c", "b"]
+    monkeypatch.setattr(slices, "MAX_SLICES", 2)
+    names, truth = pd.Series(list("abbccc")), np.zeros(6, dtype=int)
+    assert [part["slice"] for part in slices.metrics_by_slice(names, truth, np.eye(2)[truth], SETTINGS)] == ["c", "b"]

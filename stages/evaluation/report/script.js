@@ -1,9 +1,10 @@
 "use strict";
-// Draws the page from the JSON in #data. Content of rows reaches the page by textContent alone: it is never HTML.
+// Draws the page from the JSON in #data. What rows hold is set as textContent and never as HTML.
 const data = JSON.parse(document.getElementById("data").textContent);
 const { labels, models, rows } = data;
-const MANY_LABELS = 100; // more do not fit a matrix that can be read
-const PAGE = 25;
+const MAX_MATRIX_LABELS = 100; // more make the matrix unreadable
+const MAX_CONFUSIONS = 200; // cells listed instead of the matrix
+const PAGE_ROWS = 25;
 const $ = (id) => document.getElementById(id);
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
 
@@ -29,51 +30,51 @@ function input(value, tag = "td") {
 
 function choose(id, names, values, changed) {
   const select = $(id);
-  names.forEach((name, place) => select.append(make("option", { textContent: name, value: values[place] })));
+  names.forEach((name, index) => select.append(make("option", { textContent: name, value: values[index] })));
   select.addEventListener("change", changed);
   return select;
 }
 
-// Rows: a filter, a sort, and the rows that pass, a page at a time.
+// Rows: filtered, sorted, and shown a page at a time.
 const filter = {
   model: choose("row-model", models, models, () => list()),
   actual: choose("row-actual", ["any", ...labels], ["", ...labels.keys()], () => list()),
   predicted: choose("row-predicted", ["any", ...labels], ["", ...labels.keys()], () => list()),
 };
 const ORDER = {
-  confident: (of) => (a, b) => of.confidence[b] - of.confidence[a],
-  unsure: (of) => (a, b) => of.confidence[a] - of.confidence[b],
-  unlikely: (of) => (a, b) => of.p_true[a] - of.p_true[b],
+  confident: (model) => (a, b) => model.confidence[b] - model.confidence[a],
+  unsure: (model) => (a, b) => model.confidence[a] - model.confidence[b],
+  unlikely: (model) => (a, b) => model.p_true[a] - model.p_true[b],
 };
-let found = [];
+let matching = []; // rows that pass the filter, in order
 
 function list() {
-  const of = rows.models[filter.model.value];
+  const model = rows.models[filter.model.value];
   const words = $("row-search").value.toLowerCase();
   const wanted = (value, index) => value === "" || Number(value) === index;
-  found = rows.truth.map((_, row) => row).filter((row) =>
+  matching = rows.truth.map((_, row) => row).filter((row) =>
     wanted(filter.actual.value, rows.truth[row]) &&
-    wanted(filter.predicted.value, of.guess[row]) &&
-    (!$("row-mistakes").checked || of.guess[row] !== rows.truth[row]) &&
+    wanted(filter.predicted.value, model.predicted[row]) &&
+    (!$("row-mistakes").checked || model.predicted[row] !== rows.truth[row]) &&
     (!words || (rows.input[row] || "").toLowerCase().includes(words)));
-  found.sort(ORDER[$("row-sort").value](of));
-  $("row-count").textContent = `${found.length} rows`;
+  matching.sort(ORDER[$("row-sort").value](model));
+  $("row-count").textContent = `${matching.length} rows`;
   $("row-list").replaceChildren();
   more();
   drawMap();
 }
 
 function more() {
-  const of = rows.models[filter.model.value];
+  const model = rows.models[filter.model.value];
   const shown = $("row-list").children.length;
-  for (const row of found.slice(shown, shown + PAGE)) {
-    const right = of.guess[row] === rows.truth[row];
+  for (const row of matching.slice(shown, shown + PAGE_ROWS)) {
+    const right = model.predicted[row] === rows.truth[row];
     const verdict = make("div", { className: "verdict" },
-      make("div", { className: right ? "" : "wrong", textContent: `${labels[of.guess[row]]} ${percent(of.confidence[row])}` }),
-      make("div", { className: "note", textContent: right ? "right" : `is ${labels[rows.truth[row]]}, ${percent(of.p_true[row])}` }));
+      make("div", { className: right ? "" : "wrong", textContent: `${labels[model.predicted[row]]} ${percent(model.confidence[row])}` }),
+      make("div", { className: "note", textContent: right ? "correct" : `actual ${labels[rows.truth[row]]}, ${percent(model.p_true[row])}` }));
     $("row-list").append(make("div", { className: "row" }, input(rows.input[row], "div"), verdict));
   }
-  $("row-more").hidden = $("row-list").children.length >= found.length;
+  $("row-more").hidden = $("row-list").children.length >= matching.length;
 }
 
 for (const id of ["row-sort", "row-mistakes"]) $(id).addEventListener("change", () => list());
@@ -90,11 +91,11 @@ function show(model, actual, predicted) {
   $("rows").scrollIntoView();
 }
 
-// Confusion: a matrix, or the fullest cells off its diagonal where it would be too large.
+// Confusion: a matrix, or a list of the most frequent confusions where it would be too large.
 const confusionModel = choose("confusion-model", models, models, () => drawConfusion());
 
 function cellButton(model, actual, predicted, rowCount) {
-  const button = make("button", { textContent: rowCount, title: `${labels[actual]} taken for ${labels[predicted]}: ${rowCount}` });
+  const button = make("button", { textContent: rowCount, title: `${labels[actual]} predicted as ${labels[predicted]}: ${rowCount}` });
   button.addEventListener("click", () => show(model, actual, predicted));
   return button;
 }
@@ -102,21 +103,21 @@ function cellButton(model, actual, predicted, rowCount) {
 function drawConfusion() {
   const model = confusionModel.value;
   const cells = data.confusion[model];
-  if (labels.length > MANY_LABELS) {
-    const worst = cells.filter(([actual, predicted]) => actual !== predicted).slice(0, 200);
+  if (labels.length > MAX_MATRIX_LABELS) {
+    const worst = cells.filter(([actual, predicted]) => actual !== predicted).slice(0, MAX_CONFUSIONS);
     $("matrix").replaceChildren(table(["actual", "predicted", "rows"], worst.map(([actual, predicted, count]) =>
       [labels[actual], labels[predicted], make("td", {}, cellButton(model, actual, predicted, count))])));
     return;
   }
-  const most = labels.map(() => 0);
-  for (const [actual, , count] of cells) most[actual] += count;
+  const support = labels.map(() => 0);
+  for (const [actual, , count] of cells) support[actual] += count;
   const counts = new Map(cells.map(([actual, predicted, count]) => [actual * labels.length + predicted, count]));
   const lines = labels.map((label, actual) => [make("th", { textContent: label }), ...labels.map((_, predicted) => {
     const count = counts.get(actual * labels.length + predicted);
     const cell = make("td");
     if (count) {
       const colour = actual === predicted ? "var(--accent)" : "var(--wrong)";
-      cell.style.background = `color-mix(in srgb, ${colour} ${Math.round(8 + (62 * count) / most[actual])}%, transparent)`;
+      cell.style.background = `color-mix(in srgb, ${colour} ${Math.round(8 + (62 * count) / support[actual])}%, transparent)`;
       cell.append(cellButton(model, actual, predicted, count));
     }
     return cell;
@@ -124,7 +125,7 @@ function drawConfusion() {
   $("matrix").replaceChildren(table(["", ...labels], lines));
 }
 
-// Charts in SVG: lines over a logarithmic or linear axis.
+// Line charts in SVG, over a logarithmic or linear axis.
 function svg(tag, attributes, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
@@ -147,7 +148,7 @@ function chart(id, series, { x, y, low, high, log, label, ticks, diagonal }) {
     parts.push(svg("line", { x1: left, x2: width - 90, y1: up(value), y2: up(value), stroke: "var(--line)" }));
     parts.push(svg("text", { x: left - 8, y: up(value) + 4, "text-anchor": "end" }, value.toFixed(2)));
   }
-  let free = -Infinity; // where the next label of a tick can stand
+  let free = -Infinity; // where the next tick label fits
   for (const value of ticks || [...new Set(all)].sort((a, b) => a - b)) {
     if (across(value) < free) continue;
     free = across(value) + 30;
@@ -155,9 +156,9 @@ function chart(id, series, { x, y, low, high, log, label, ticks, diagonal }) {
   }
   parts.push(svg("text", { x: width - 90, y: height - 1, "text-anchor": "end" }, label));
   if (diagonal) parts.push(svg("line", { x1: across(0), y1: up(0), x2: across(1), y2: up(1), stroke: "var(--line)", "stroke-dasharray": 4 }));
-  Object.entries(series).forEach(([name, points], place) => {
+  Object.entries(series).forEach(([name, points], index) => {
     if (!points.length) return;
-    const colour = COLOURS[place % COLOURS.length];
+    const colour = COLOURS[index % COLOURS.length];
     if (low) {
       const band = [...points.map((p) => [p[x], p[high]]), ...[...points].reverse().map((p) => [p[x], p[low]])];
       parts.push(svg("polygon", { points: band.map(([a, b]) => `${across(a)},${up(b)}`).join(" "), fill: colour, opacity: 0.15 }));
@@ -165,7 +166,7 @@ function chart(id, series, { x, y, low, high, log, label, ticks, diagonal }) {
     parts.push(svg("polyline", { points: points.map((p) => `${across(p[x])},${up(p[y])}`).join(" "), fill: "none", stroke: colour, "stroke-width": 2 }));
     for (const p of points) parts.push(svg("circle", { cx: across(p[x]), cy: up(p[y]), r: 3.5, fill: colour }, svg("title", {}, `${name}: ${p[y]} at ${p[x]}`)));
     const end = points[points.length - 1];
-    const legend = svg("text", { x: width - 82, y: log ? up(end[y]) + 4 : 24 + 18 * place }, name);
+    const legend = svg("text", { x: width - 82, y: log ? up(end[y]) + 4 : 24 + 18 * index }, name);
     legend.style.fill = colour;
     parts.push(legend);
   });
@@ -176,10 +177,10 @@ chart("curve-chart", data.curves, { x: "labels_per_class", y: "accuracy", low: "
 chart("reliability-chart", data.reliability, { x: "confidence", y: "accuracy", label: "confidence", ticks: [0, 0.25, 0.5, 0.75, 1], diagonal: true });
 
 // Map of the test rows.
-const hues = labels.map((_, place) => `hsl(${(place * 137.5) % 360} 62% ${46 + (place % 3) * 9}%)`);
+const hues = labels.map((_, index) => `hsl(${(index * 137.5) % 360} 62% ${46 + (index % 3) * 9}%)`);
 const hidden = new Set();
 const canvas = $("map-canvas");
-let places = [];
+let dots = []; // x, y and row of every dot
 
 function drawMap() {
   const [width, height, ratio] = [canvas.clientWidth, canvas.clientHeight, window.devicePixelRatio || 1];
@@ -189,20 +190,20 @@ function drawMap() {
   context.scale(ratio, ratio);
   const range = (values) => values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
   const [[left, right], [bottom, top]] = [range(rows.x), range(rows.y)];
-  const guess = rows.models[filter.model.value].guess;
-  places = [];
+  const { predicted } = rows.models[filter.model.value];
+  dots = [];
   rows.truth.forEach((label, row) => {
     if (hidden.has(label)) return;
     const x = 14 + ((rows.x[row] - left) / (right - left || 1)) * (width - 28);
     const y = 14 + ((top - rows.y[row]) / (top - bottom || 1)) * (height - 28);
-    places.push([x, y, row]);
+    dots.push([x, y, row]);
     context.fillStyle = hues[label];
     context.globalAlpha = 0.75;
     context.beginPath();
     context.arc(x, y, 3.2, 0, 7);
     context.fill();
-    if (guess[row] !== label) {
-      context.strokeStyle = hues[guess[row]];
+    if (predicted[row] !== label) {
+      context.strokeStyle = hues[predicted[row]];
       context.beginPath();
       context.arc(x, y, 5.2, 0, 7);
       context.stroke();
@@ -212,30 +213,30 @@ function drawMap() {
 
 canvas.addEventListener("pointermove", (event) => {
   const { offsetX, offsetY } = event;
-  let best = null;
-  let nearest = 144;
-  for (const [x, y, row] of places) {
+  let closest = null;
+  let least = 144; // at most 12 pixels away
+  for (const [x, y, row] of dots) {
     const distance = (x - offsetX) ** 2 + (y - offsetY) ** 2;
-    if (distance < nearest) [nearest, best] = [distance, row];
+    if (distance < least) [least, closest] = [distance, row];
   }
   const tip = $("map-tip");
-  tip.hidden = best === null;
-  if (best === null) return;
-  const guess = rows.models[filter.model.value].guess[best];
-  const verdict = guess === rows.truth[best] ? labels[guess] : `${labels[rows.truth[best]]}, taken for ${labels[guess]}`;
-  tip.replaceChildren(make("b", { textContent: verdict }), input(rows.input[best], "div"));
+  tip.hidden = closest === null;
+  if (closest === null) return;
+  const [actual, predicted] = [rows.truth[closest], rows.models[filter.model.value].predicted[closest]];
+  const verdict = actual === predicted ? labels[actual] : `${labels[actual]} predicted as ${labels[predicted]}`;
+  tip.replaceChildren(make("b", { textContent: verdict }), input(rows.input[closest], "div"));
   tip.style.left = `${Math.min(offsetX + 12, Math.max(canvas.clientWidth - 280, 0))}px`;
   tip.style.top = `${offsetY + 14}px`;
 });
 canvas.addEventListener("pointerleave", () => { $("map-tip").hidden = true; });
 window.addEventListener("resize", drawMap);
-labels.forEach((label, place) => {
+labels.forEach((label, index) => {
   const dot = make("i");
-  dot.style.background = hues[place];
+  dot.style.background = hues[index];
   const button = make("button", {}, dot, label);
   button.addEventListener("click", () => {
-    if (!hidden.delete(place)) hidden.add(place);
-    button.classList.toggle("off", hidden.has(place));
+    if (!hidden.delete(index)) hidden.add(index);
+    button.classList.toggle("off", hidden.has(index));
     drawMap();
   });
   $("map-legend").append(button);
@@ -259,8 +260,8 @@ function drawClasses() {
 const sliced = Object.entries(data.slices).filter(([, lines]) => lines.length);
 if (sliced.length) {
   $("slices").hidden = false;
-  const lines = sliced[0][1].map((_, place) => [sliced[0][1][place].slice, sliced[0][1][place].rows, ...sliced.map(([, of]) => {
-    const { accuracy, low, high } = of[place];
+  const lines = sliced[0][1].map((slice, index) => [slice.slice, slice.rows, ...sliced.map(([, slices]) => {
+    const { accuracy, low, high } = slices[index];
     const cell = make("td", { textContent: percent(accuracy) });
     if (low !== undefined) cell.append(make("small", { textContent: `${percent(low)}–${percent(high)}` }));
     return cell;
@@ -269,11 +270,11 @@ if (sliced.length) {
 }
 
 if (data.near_duplicates.length) {
-  $("near-table").append(table(["cosine", "test", "label", "training", "label"], data.near_duplicates.map((pair) =>
+  $("near-table").append(table(["cosine", "test row", "label", "training row", "label"], data.near_duplicates.map((pair) =>
     [pair.cosine.toFixed(3), input(pair.test), pair.label, input(pair.train), pair.train_label])));
 }
 if (data.label_errors.length) {
-  $("suspect-table").append(table(["split", "row", "label", "likelier", "probability"], data.label_errors.map((row) =>
+  $("suspect-table").append(table(["split", "row", "label", "suggested", "probability"], data.label_errors.map((row) =>
     [row.split, input(row.input), row.label, row.suggested, percent(row.p)])));
 }
 

@@ -1,0 +1,97 @@
+"""The content of metrics.json: metrics of every model, of their differences, and without near-duplicates."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import softmax
+
+from stages.common.params import EvaluateParams
+from stages.evaluation import labels_saved
+from stages.evaluation.learning_curve import Curve
+from stages.evaluation.results import ScoredRows
+from stages.heads.model_card import ModelCard
+from stages.scores import calibration, metrics
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PAIRS = (("head", "baseline"), ("finetuned", "baseline"), ("finetuned", "head"))  # models whose difference is reported
+
+
+def content(
+    *,
+    scored: ScoredRows,
+    cards: Mapping[str, ModelCard],
+    curves: Mapping[str, Curve],
+    pairs: "pd.DataFrame",
+    suspects: "Mapping[str, pd.DataFrame]",
+    settings: EvaluateParams,
+) -> dict[str, Any]:
+    """Compute metrics.json.
+
+    Args:
+        scored: the test rows.
+        cards: the trained models; the baseline has none.
+        curves: learning curves of `backbone` and `baseline`.
+        pairs: near-duplicates, as `near_duplicates.find` returns them.
+        suspects: likely label errors of every split, as `label_errors.find` returns them.
+        settings: number of resamples for the intervals, and their seed.
+    """
+    out = _models(scored, cards, settings)
+    if "finetuned" in cards:
+        out["finetuned_kept_epoch"] = cards["finetuned"].training["kept_epoch"]  # 0: no epoch was better than the head
+    out["labels_saved"] = labels_saved.labels_saved(curves)
+    out["near_duplicates"] = _without_near_duplicates(scored, pairs)
+    out["label_errors"] = {split: len(part) for split, part in suspects.items()}
+    return out
+
+
+def _models(scored: ScoredRows, cards: Mapping[str, ModelCard], settings: EvaluateParams) -> dict[str, Any]:
+    """Compute the metrics of every model and of the differences in `PAIRS`, with intervals from the same resamples.
+
+    Returns:
+        `test_rows`, `classes`, for every model its metrics as NAME and their 95 % intervals as NAME_ci95, and the same
+        for every pair as NAME_minus_OTHER. There are no intervals without resamples.
+    """
+    truth, models = scored.truth, scored.probabilities
+    resampled = metrics.bootstrap(truth, models, resamples=settings.bootstrap, seed=settings.seed)
+    headline = {name: metrics.headline(truth, P) for name, P in models.items()}
+    out: dict[str, Any] = {"test_rows": len(truth), "classes": len(scored.labels)}
+    for name, P in models.items():
+        out[name] = headline[name] | _calibration(truth, P, cards.get(name))
+        out |= _intervals(name, resampled[name])
+    for name, other in PAIRS:
+        if name in models and other in models:
+            pair = f"{name}_minus_{other}"
+            shared = [metric for metric in headline[name] if metric in headline[other]]
+            out[pair] = {metric: headline[name][metric] - headline[other][metric] for metric in shared}
+            out[pair]["p_value"] = metrics.mcnemar(truth, models[name], models[other])
+            out |= _intervals(pair, {key: values - resampled[other][key] for key, values in resampled[name].items()})
+    return out
+
+
+def _without_near_duplicates(scored: ScoredRows, pairs: "pd.DataFrame") -> dict[str, Any]:
+    """Count the test rows in `pairs` and compute every model's metrics on the other test rows, if there are any."""
+    out: dict[str, Any] = {"test_rows": len(pairs)}
+    kept = np.ones(len(scored.truth), dtype=bool)
+    kept[pairs["test"]] = False
+    if len(pairs) and kept.any():
+        for name, P in scored.probabilities.items():
+            out[f"{name}_without"] = metrics.headline(scored.truth[kept], P[kept])
+    return out
+
+
+def _calibration(truth: np.ndarray, P: np.ndarray, card: ModelCard | None) -> dict[str, float]:
+    """Compute the calibration error, and of a trained model also the one before its scores were calibrated."""
+    errors = {"calibration_error": metrics.calibration_error(truth, P)}
+    if card:
+        uncalibrated = softmax(calibration.logits(P) * card.validation_temperature, axis=1)
+        errors["calibration_error_before"] = metrics.calibration_error(truth, uncalibrated)
+    return errors
+
+
+def _intervals(name: str, values: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Compute NAME_ci95 from resampled values, (resamples,) each; empty where there are none."""
+    intervals = {metric: {"low": low, "high": high} for metric, (low, high) in metrics.intervals(values).items()}
+    return {f"{name}_ci95": intervals} if intervals else {}

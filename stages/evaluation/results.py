@@ -1,0 +1,62 @@
+"""What `evaluate` computes, before any of it is written: scored test rows, metrics, tables and plots."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from stages.evaluation import prediction_columns
+from stages.evaluation.plots import Points
+from stages.heads.model_card import ModelCard
+from stages.tables.features import Features
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """The test rows and the probabilities that every model gives them."""
+
+    rows: Features
+    truth: np.ndarray  # (rows,) label indices
+    labels: tuple[str, ...]
+    probabilities: Mapping[str, np.ndarray]  # name of a model to (rows, labels)
+
+    @classmethod
+    def from_features(
+        cls, rows: Features, labels: tuple[str, ...], probabilities: Mapping[str, np.ndarray]
+    ) -> "ScoredRows":
+        """Look up the label indices of the rows; `labels` must hold all their labels."""
+        return cls(rows, np.array([labels.index(label) for label in rows.labels]), labels, probabilities)
+
+    def table(self) -> pa.Table:
+        """Make predictions.parquet: one row for every model and test row."""
+        return pa.concat_tables(
+            pa.table(
+                {
+                    "model": pa.array([model] * len(P), pa.string()),
+                    "id": pa.array(self.rows.ids, pa.string()),
+                    "label": pa.array(self.rows.labels, pa.string()),
+                    **prediction_columns.columns(P, self.labels),
+                }
+            )
+            for model, P in self.probabilities.items()
+        ).combine_chunks()
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that an evaluation's files are made of."""
+
+    cards: Mapping[str, ModelCard]  # of `head` and, where there is one, of `finetuned`
+    train: Features
+    scored: ScoredRows
+    metrics: Mapping[str, Any]  # metrics.json
+    plots: Mapping[str, Mapping[str, Points]]  # name of a model to its plots
+    curves: Mapping[str, Points]  # learning curves
+    pairs: "pd.DataFrame"  # near-duplicates, as near_duplicates.table returns them
+    suspects: "pd.DataFrame"  # likely label errors, as label_errors.table returns them
+    settings: Mapping[str, Any]  # sections of params.yaml
