@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -123,7 +124,7 @@ def test_folders_missing_baselines_and_damage(repository: Path, tmp_path: Path) 
     done = gate(repository, str(tmp_path / "other"))
     assert done.returncode == 1 and done.stderr.startswith(f"error: the evaluation of {tmp_path / 'other'} is damaged")
     done = gate(repository, "main", "--evaluation", "data/nothing")
-    assert done.returncode == 1 and "there is nothing to judge" in done.stderr
+    assert done.returncode == 1 and "there is no evaluation to judge" in done.stderr
 
 
 def test_another_seed_passes(tmp_path: Path, tiny_encoder: Path) -> None:
