@@ -1,22 +1,23 @@
-"""Extract: prepared rows in, one vector per row out, by a frozen pretrained backbone.
+"""Extract: turn every prepared row into a vector by a frozen pretrained backbone.
 
     python -m stages.extract data/prepared data/features
 
 Reads `backbone`, `extract` and `runtime` from params.yaml. Writes train/, validation/ and test/ as Parquet shards of
 id, label and feature.
 
-Vectors go into the row cache as they are made. So only rows that are new to a backbone are computed, and a run that was
-killed goes on where it stopped.
+Vectors go into the row cache as they are computed. So only rows that are new to a backbone are computed, and a run that
+was killed resumes where it stopped.
 """
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from tqdm import tqdm
 
 from stages import backbones
+from stages.backbones import Backbone
 from stages.common import atomic, cli, params, run_stats
 from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
 from stages.extraction import encode, ray_cluster
@@ -31,14 +32,14 @@ if TYPE_CHECKING:
 def extract(
     *, prepared_folder: Path, target: Path, spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams
 ) -> None:
-    """Write the feature table of `prepared_folder` to `target`.
+    """Write the features of the prepared table in `prepared_folder` to the folder `target`.
 
     Raises:
         HeadstartError: the prepared table is missing or damaged, the backbone cannot be loaded, or the row cache cannot
             be written.
     """
     info = prepared.read_info(prepared_folder)
-    rows = {split: shards.count(prepared_folder / split) for split in prepared.SPLITS}
+    total = sum(shards.count(prepared_folder / split) for split in prepared.SPLITS)
     backbone = backbones.load(
         spec, settings, runtime, modality=info.modality, training_texts=lambda: _training_texts(prepared_folder)
     )
@@ -50,38 +51,59 @@ def extract(
         sparse=backbone.is_sparse,
         **info.model_dump(),
     )
-    total = sum(rows.values())
     cached = 0
-    cache: RowCache | None = None
-    with ExitStack() as stack:
-        progress = stack.enter_context(tqdm(total=total, desc="extract", unit=" rows", disable=None))
-        out = stack.enter_context(atomic.directory(target))
-        # Families that cannot be trained on are as fast as the cache, and as a cluster.
-        if spec.family in backbones.TRAINABLE and runtime.engine == "ray":
-            encoder = cast("Encoder", backbone)
-            stack.enter_context(ray_cluster.cluster(runtime))
-            cache = stack.enter_context(encode.open_cache(encoder, settings, runtime, ray_cluster.device()))
-            wanted = ray_cluster.Wanted(spec, settings, info.modality, encoder.fingerprint)
-            ray_cluster.fill(prepared_folder, wanted, cache)
-        elif spec.family in backbones.TRAINABLE and runtime.row_cache:
-            encoder = cast("Encoder", backbone)
-            cache = stack.enter_context(encode.open_cache(encoder, settings, runtime, encoder.device.type))
+    with (
+        tqdm(total=total, desc="extract", unit=" rows", disable=None) as progress,
+        atomic.directory(target) as out,
+        _row_cache(prepared_folder, backbone, metadata, runtime) as cache,
+    ):
         for split in prepared.SPLITS:
             with features.Writer(out / split, metadata) as writer:
                 for window in prepared.windows(prepared_folder, split, info.modality):
-                    X: Matrix
-                    if cache:
-                        X, known = encode.encode(encoder, cache, window.inputs, progress.update)
-                        cached += known
-                    else:
-                        X = backbone.encode(window.inputs)
-                        progress.update(len(window.inputs))
+                    X, known = _encode(backbone, cache, window.inputs, progress.update)
+                    cached += known
                     writer.write_rows(window.ids, window.labels, X)
         backbone.save(out / "train" / features.BACKBONE_FOLDER)
     print(
         f"extract: {total:,} rows{f' ({cached:,} from the cache)' if cached else ''} -> {backbone.dim:,} dimensions by"
         f" {spec.name} in {run_stats.spent()} ({total / run_stats.seconds():,.0f} rows/s)"
     )
+
+
+@contextmanager
+def _row_cache(
+    prepared_folder: Path, backbone: Backbone, metadata: features.Metadata, runtime: RuntimeParams
+) -> Iterator[RowCache | None]:
+    """Open the row cache, filled by the workers if the engine is Ray; None where no cache is used."""
+    spec, settings = metadata.backbone, metadata.extract
+    if spec.family not in backbones.TRAINABLE:  # these are as fast as the cache, and as a cluster
+        yield None
+        return
+    encoder = cast("Encoder", backbone)
+    if runtime.engine == "ray":
+        worker_backbone = ray_cluster.WorkerBackbone(spec, settings, metadata.modality, encoder.fingerprint)
+        with (
+            ray_cluster.cluster(runtime),
+            encode.open_cache(encoder, settings, runtime, ray_cluster.device()) as cache,
+        ):
+            ray_cluster.fill(prepared_folder, worker_backbone, cache)
+            yield cache
+    elif runtime.row_cache:
+        with encode.open_cache(encoder, settings, runtime, encoder.device.type) as cache:
+            yield cache
+    else:
+        yield None
+
+
+def _encode(
+    backbone: Backbone, cache: RowCache | None, inputs: Sequence[Any], advance: Callable[[int], object]
+) -> tuple[Matrix, int]:
+    """Get the vectors of some rows, (rows, dim), and how many of them the cache had; report progress to `advance`."""
+    if cache:
+        return encode.encode_window(cast("Encoder", backbone), cache, inputs, advance)
+    X = backbone.encode(inputs)
+    advance(len(inputs))
+    return X, 0
 
 
 def _training_texts(prepared_folder: Path) -> Iterator[str]:

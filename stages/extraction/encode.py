@@ -1,4 +1,4 @@
-"""Vectors of a window of rows: from the row cache where it has them, computed and stored where not."""
+"""Get the vectors of rows from the row cache; compute and store those that it lacks."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -14,51 +14,71 @@ from stages.tables import prepared
 if TYPE_CHECKING:
     from stages.backbones.encoder import Encoder
 
-SECONDS_AT_RISK = 1.0  # of computing, which a kill can cost
+MAX_UNSAVED_SECONDS = 1.0  # of computing, which are lost if the process is killed
 
 
 def open_cache(encoder: "Encoder", settings: ExtractParams, runtime: RuntimeParams, device: str) -> RowCache:
-    """The cache of vectors that the encoder makes on a type of device."""
+    """Open the cache of the encoder's vectors; the same row has another vector on another type of device."""
     limit = round(runtime.row_cache_gb * 10**9)
     return RowCache(encoder.cache_name(device), dim=encoder.dim, dtype=settings.dtype, limit_bytes=limit)
 
 
-def encode(
-    encoder: "Encoder", cache: RowCache, inputs: Sequence[Any], done: Callable[[int], object]
+def encode_window(
+    encoder: "Encoder", cache: RowCache, inputs: Sequence[Any], advance: Callable[[int], object]
 ) -> tuple[np.ndarray, int]:
-    """Vectors of a window, computed where the cache lacks them: (inputs, dim) as stored, and how many it had."""
-    keys = [prepared.content_id(each) for each in inputs]
+    """Get the vectors of a window of rows.
+
+    Args:
+        inputs: (rows,) texts or encoded images.
+        advance: called with the number of rows that are done since the last call.
+
+    Returns:
+        (rows, dim) vectors in the stored type, and the number of rows that the cache had.
+    """
+    keys = [prepared.content_id(content) for content in inputs]
     known, X = cache.get(keys)
     with ExitStack() as stack:
         if not known.all():
             stack.enter_context(cache.turn())
             known, X = cache.get(keys)  # another process may have computed them meanwhile
-        done(int(known.sum()))
-        if known.all():
-            return X, len(X)
-        rows: dict[str, list[int]] = {}  # of each key that is new; identical inputs are computed once
-        for row in np.flatnonzero(~known):
-            rows.setdefault(keys[row], []).append(int(row))
-        first = [same[0] for same in rows.values()]
-        unsaved: list[int] = []
-        since = time.perf_counter()
-
-        def save() -> None:
-            nonlocal since
-            cache.put([keys[row] for row in unsaved], X[unsaved])
-            unsaved.clear()
-            since = time.perf_counter()
-
-        for positions, vectors in encoder.stream([inputs[row] for row in first]):
-            computed = [first[position] for position in positions]
-            X[computed] = vectors
-            unsaved += computed
-            done(len(computed))
-            if time.perf_counter() - since > SECONDS_AT_RISK:
-                save()
-        save()
-    for same in rows.values():
-        if len(same) > 1:
-            X[same] = X[same[0]]
-            done(len(same) - 1)
+        advance(int(known.sum()))
+        if not known.all():
+            rows = np.flatnonzero(~known).tolist()
+            _compute(encoder, cache, inputs=inputs, keys=keys, rows=rows, X=X, advance=advance)
     return X, int(known.sum())
+
+
+def _compute(
+    encoder: "Encoder",
+    cache: RowCache,
+    *,
+    inputs: Sequence[Any],
+    keys: Sequence[str],
+    rows: Sequence[int],
+    X: np.ndarray,
+    advance: Callable[[int], object],
+) -> None:
+    """Compute the vectors of `rows` into `X` and put them into the cache; identical inputs are computed once."""
+    rows_by_key: dict[str, list[int]] = {}
+    for row in rows:
+        rows_by_key.setdefault(keys[row], []).append(row)
+    first_rows = [same[0] for same in rows_by_key.values()]
+    unsaved: list[int] = []
+
+    def save() -> None:
+        cache.put([keys[row] for row in unsaved], X[unsaved])
+        unsaved.clear()
+
+    saved_at = time.perf_counter()
+    for positions, vectors in encoder.stream([inputs[row] for row in first_rows]):
+        computed = [first_rows[position] for position in positions]
+        X[computed] = vectors
+        unsaved += computed
+        advance(len(computed))
+        if time.perf_counter() - saved_at > MAX_UNSAVED_SECONDS:
+            save()
+            saved_at = time.perf_counter()
+    save()
+    for same in rows_by_key.values():
+        X[same] = X[same[0]]
+        advance(len(same) - 1)

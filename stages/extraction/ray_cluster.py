@@ -1,8 +1,8 @@
-"""Extraction past one machine: Ray Data fills the row cache, and extract then writes the table from it.
+"""Extract on more than one machine: Ray Data fills the row cache, from which extract then writes the feature table.
 
-So the order of results, a batch that is computed twice and a worker that dies change nothing: rows are found by the
-hash of their content, and a run that was killed goes on with what is missing. Rows are read where the command runs, so
-the cluster needs no shared folder; weights have to be on every node, or where it can get them.
+The cache is keyed by content. So the order of results, a batch computed twice or a dead worker change nothing, and a
+run that was killed resumes with the missing rows. Rows are read on the machine that runs the command, so the nodes need
+no shared folder. Every node needs the weights, or a network to get them.
 """
 
 import importlib
@@ -32,15 +32,15 @@ from stages.tables import prepared, shards
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-BATCH_ROWS: dict[Modality, int] = {"text": 1024, "image": 128}  # that a worker gets at a time
-MAX_ATTEMPTS = 3  # at one batch; a row that kills its worker would be tried for ever
-CONNECT_SECONDS = 10
-WORKER_TIMEOUT_SECONDS = 120  # seconds to wait for the first worker
+BATCH_ROWS: dict[Modality, int] = {"text": 1024, "image": 128}  # rows that a worker gets at a time
+MAX_ATTEMPTS = 3  # at a batch; without a limit, a row that kills its worker would be tried for ever
+CONNECT_TIMEOUT_SECONDS = 10  # for the cluster to answer
+WORKER_TIMEOUT_SECONDS = 120  # for the first worker to start
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """The backbone that computes, and the fingerprint that it has to have."""
+class WorkerBackbone:
+    """The backbone that workers load, and the fingerprint that it must have."""
 
     spec: BackboneParams
     settings: ExtractParams
@@ -48,34 +48,34 @@ class Wanted:
     fingerprint: str
 
     def load(self) -> backbones.Backbone:
-        """Load it.
+        """Load it on a node.
 
         Raises:
-            HeadstartError: it has other weights here.
+            HeadstartError: the node has other weights.
         """
-        found = backbones.load(self.spec, self.settings, RuntimeParams(), modality=self.modality)
-        if found.fingerprint != self.fingerprint:
+        backbone = backbones.load(self.spec, self.settings, RuntimeParams(), modality=self.modality)
+        if backbone.fingerprint != self.fingerprint:
             raise HeadstartError(
                 f"a node has other weights of {self.spec.name} than the machine that runs the command; copy them there"
             )
-        return found
+        return backbone
 
 
 @contextmanager
 def cluster(runtime: RuntimeParams) -> Iterator[None]:
-    """Join the cluster at `runtime.ray_address`, or start one on this machine; leave or stop it in the end.
+    """Join the cluster at `runtime.ray_address`, or start one on this machine, until the context ends.
 
-    No usage statistics, and no dashboard.
+    Usage statistics and the dashboard are off.
 
     Raises:
         HeadstartError: Ray is not installed, or there is no cluster at the address.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what fails comes back as an error
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # failures come back as exceptions
     ray = _ray()
-    started: dict[str, Any] = {} if runtime.ray_address else {"include_dashboard": False}
+    options: dict[str, Any] = {} if runtime.ray_address else {"include_dashboard": False}
     try:
-        _reach(runtime.ray_address or "")
+        _check_connection(runtime.ray_address or "")
         ray.init(
             address=runtime.ray_address or "local",
             log_to_driver=False,
@@ -84,7 +84,7 @@ def cluster(runtime: RuntimeParams) -> Iterator[None]:
                 "py_modules": [str(Path(stages.__file__).parent)],
                 "env_vars": {"RAY_USAGE_STATS_ENABLED": "0"},
             },
-            **started,
+            **options,
         )
     except (OSError, RuntimeError, ValueError) as error:
         raise HeadstartError(
@@ -97,21 +97,21 @@ def cluster(runtime: RuntimeParams) -> Iterator[None]:
         ray.shutdown()
 
 
-def _reach(address: str) -> None:
-    """Raise OSError where nothing listens at host:port, which Ray would try again for minutes."""
+def _check_connection(address: str) -> None:
+    """Raise OSError if nothing listens at host:port, to which Ray would try to connect for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
-        with socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS):
+        with socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_SECONDS):
             pass
 
 
 def device() -> str:
-    """The type of the workers' devices: `cuda` where the cluster has GPUs, else `cpu`."""
+    """Tell the type of device that the workers use: `cuda` if the cluster has GPUs, else `cpu`."""
     return "cuda" if _ray().cluster_resources().get("GPU", 0) >= 1 else "cpu"
 
 
-def fill(prepared_folder: Path, backbone: Wanted, cache: RowCache) -> None:
-    """Compute every vector that the cache lacks, and put it there.
+def fill(prepared_folder: Path, backbone: WorkerBackbone, cache: RowCache) -> None:
+    """Compute the vectors that the cache lacks for the rows of a prepared table, and put them there.
 
     Raises:
         HeadstartError: no worker can be started, a batch killed its worker `MAX_ATTEMPTS` times, or a worker failed.
@@ -131,22 +131,22 @@ def fill(prepared_folder: Path, backbone: Wanted, cache: RowCache) -> None:
                 cache.put(table["key"].to_pylist(), X)
                 progress.update(len(table))
     except (RayError, RuntimeError, ValueError) as error:
-        found = _ray().available_resources()
+        free = _ray().available_resources()
         raise HeadstartError(
-            f"extraction on Ray failed: {_cause(error)} (free: {found.get('CPU', 0):g} CPUs, {found.get('GPU', 0):g}"
-            " GPUs); what was computed is kept, run again to go on"
+            f"extraction on Ray failed: {_cause(error)} (free: {free.get('CPU', 0):g} CPUs, {free.get('GPU', 0):g}"
+            " GPUs); the vectors computed so far are kept, run again to resume"
         ) from None
 
 
 def _missing(prepared_folder: Path, cache: RowCache, modality: Modality) -> Iterator[dict[str, Any]]:
-    """For each row group of the prepared table, the rows in it whose vector the cache lacks."""
+    """Yield path, number and missing rows of every row group with rows that the cache lacks."""
     seen: set[str] = set()
     for split in prepared.SPLITS:
         for path in shards.paths(prepared_folder / split):
             with pq.ParquetFile(path) as shard:
                 for group in range(shard.num_row_groups):
                     inputs = shard.read_row_group(group, columns=[modality])[modality].to_pylist()
-                    keys = [prepared.content_id(each) for each in inputs]
+                    keys = [prepared.content_id(content) for content in inputs]
                     known, _ = cache.get(keys)
                     rows = [row for row in np.flatnonzero(~known).tolist() if keys[row] not in seen]
                     seen |= {keys[row] for row in rows}
@@ -154,20 +154,20 @@ def _missing(prepared_folder: Path, cache: RowCache, modality: Modality) -> Iter
                         yield {"path": str(path.resolve()), "group": group, "rows": rows}
 
 
-def _vectors(parts: list[dict[str, Any]], backbone: Wanted) -> "Dataset":
-    """The data set of key and vector of each row."""
+def _vectors(parts: list[dict[str, Any]], backbone: WorkerBackbone) -> "Dataset":
+    """Build the Ray data set of key and vector of the missing rows, which computes as it is read."""
     ray = _ray()
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    context.wait_for_min_actors_s = WORKER_TIMEOUT_SECONDS  # a run that cannot be scheduled would wait for ever
+    context.wait_for_min_actors_s = WORKER_TIMEOUT_SECONDS  # without it, a full cluster is waited for for ever
     here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
     attempts = ray.remote(num_cpus=0, label_selector=here)(_Attempts).remote()
     workers, resources = _workers()
     threads = int(resources["num_cpus"])
     vectors: Dataset = (
         ray.data.from_items(parts, override_num_blocks=len(parts))
-        # Takes no CPU of its own: tasks that wait for one while workers hold them all would wait for ever.
+        # Reading reserves no CPU: the workers hold all of them, so it would wait for ever.
         .map_batches(_read, fn_args=(backbone.modality,), batch_size=1, num_cpus=0, label_selector=here)
         .map_batches(
             _Worker,
@@ -182,18 +182,18 @@ def _vectors(parts: list[dict[str, Any]], backbone: Wanted) -> "Dataset":
 
 
 def _workers() -> tuple[int, dict[str, Any]]:
-    """How many workers the cluster can hold, and what each of them takes: a GPU, or the cores of its smallest node."""
+    """Count the workers that fit into the cluster, and give what one reserves: a GPU, or the smallest node's cores."""
     nodes = [node["Resources"] for node in _ray().nodes() if node["Alive"]]
     if gpus := int(sum(node.get("GPU", 0) for node in nodes)):
         return gpus, {"num_gpus": 1, "num_cpus": 1}
     cpus = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
     if not cpus:
-        raise HeadstartError("the Ray cluster has neither CPUs nor GPUs; add a node that has")
-    return sum(each // min(cpus) for each in cpus), {"num_cpus": min(cpus)}
+        raise HeadstartError("the Ray cluster has neither CPUs nor GPUs; add a node that has some")
+    return sum(count // min(cpus) for count in cpus), {"num_cpus": min(cpus)}
 
 
 def _read(batch: dict[str, np.ndarray], modality: Modality) -> dict[str, Any]:
-    """The wanted rows of a row group: id, source and content."""
+    """Read id, source and content of the missing rows of a row group."""
     (path,), (group,), (rows,) = batch["path"], batch["group"], batch["rows"]
     with pq.ParquetFile(path) as shard:
         table = shard.read_row_group(int(group), columns=["id", "source", modality]).take(np.asarray(rows))
@@ -201,26 +201,26 @@ def _read(batch: dict[str, np.ndarray], modality: Modality) -> dict[str, Any]:
 
 
 class _Attempts:
-    """How often each batch was begun and not ended, wherever its worker was."""
+    """Count how often a batch was begun without being finished, by any worker."""
 
     def __init__(self) -> None:
-        self._open: dict[str, int] = {}
+        self._unfinished: dict[str, int] = {}
 
     def begin(self, batch: str) -> int:
-        """Count another attempt at the batch; give how many there were, this one included."""
-        self._open[batch] = self._open.get(batch, 0) + 1
-        return self._open[batch]
+        """Count another attempt at the batch; give the number of attempts, including this one."""
+        self._unfinished[batch] = self._unfinished.get(batch, 0) + 1
+        return self._unfinished[batch]
 
     def end(self, batch: str) -> None:
-        """The batch is done. That it may be done again, with others of its task that were not, is no attempt."""
-        self._open.pop(batch, None)
+        """Forget the attempts at a finished batch. Recomputing it in a retried task does not count as an attempt."""
+        self._unfinished.pop(batch, None)
 
 
 class _Worker:
-    """A long-lived encoder: from id, source and content of rows to key and vector."""
+    """Keep an encoder loaded, and turn batches of id, source and content into key and vector."""
 
-    def __init__(self, backbone: Wanted, threads: int, folder: str, attempts: Any) -> None:
-        """`folder`: where the command runs, which local weights are named relative to."""
+    def __init__(self, backbone: WorkerBackbone, threads: int, folder: str, attempts: Any) -> None:
+        """Load the encoder. `folder`: where the command runs; paths of local weights are relative to it."""
         import torch
 
         if Path(folder).is_dir():
@@ -241,11 +241,11 @@ class _Worker:
         X = np.ascontiguousarray(self._encoder.encode(inputs), dtype=self._backbone.settings.dtype)
         self._attempts.end.remote(name)
         vectors = pa.FixedSizeListArray.from_arrays(pa.array(X.ravel()), X.shape[1])
-        return pa.table({"key": [prepared.content_id(each) for each in inputs], "vector": vectors})
+        return pa.table({"key": [prepared.content_id(content) for content in inputs], "vector": vectors})
 
 
 def _ray() -> Any:
-    """The module ray and its part ray.data, whose types say too little."""
+    """Import ray and ray.data, as Any: their types are incomplete."""
     try:
         importlib.import_module("ray.data")
         return importlib.import_module("ray")
@@ -254,9 +254,9 @@ def _ray() -> Any:
 
 
 def _cause(error: BaseException) -> str:
-    """What went wrong: our own sentence, which Ray wraps into its traces, or else the last line of them."""
-    own = re.findall(r"HeadstartError: (.+)", "".join(traceback.format_exception(error)))
-    return str(own[-1]) if own else _last_line(error)
+    """Give the sentence of a HeadstartError within Ray's traces, or else the last line of these."""
+    sentences = re.findall(r"HeadstartError: (.+)", "".join(traceback.format_exception(error)))
+    return str(sentences[-1]) if sentences else _last_line(error)
 
 
 def _last_line(error: BaseException) -> str:

@@ -126,7 +126,7 @@ def fill(tmp_path: Path, tiny_encoder: Path, cluster: Any, monkeypatch: pytest.M
     spec, settings = BackboneParams(family="transformers", name=str(tiny_encoder)), ExtractParams(max_length=32)
     encoder = backbones.load(spec, settings, RuntimeParams(device="cpu"), modality="text")
     assert isinstance(encoder, Encoder)
-    wanted = ray_cluster.Wanted(spec, settings, "text", encoder.fingerprint)
+    backbone = ray_cluster.WorkerBackbone(spec, settings, "text", encoder.fingerprint)
 
     def run(inputs: list[str], meanwhile: Callable[[], None] = lambda: None) -> tuple[RowCache, list[str]]:
         cache = RowCache("0" * 64, dim=32, dtype="float16", limit_bytes=10**9)
@@ -134,7 +134,7 @@ def fill(tmp_path: Path, tiny_encoder: Path, cluster: Any, monkeypatch: pytest.M
             thread = threading.Thread(target=meanwhile)
             thread.start()
             try:
-                ray_cluster.fill(make_prepared(tmp_path / "prepared", inputs), wanted, cache)
+                ray_cluster.fill(make_prepared(tmp_path / "prepared", inputs), backbone, cache)
             finally:
                 thread.join()
         return cache, [prepared.content_id(text) for text in inputs]
