@@ -1,1 +1,1 @@
-"""Pure functions of true labels and scores: metrics and calibration."""
+"""Metrics and calibration: pure functions of true labels and scores."""

@@ -77,7 +77,7 @@ def test_curves_enclose_the_areas_of_scikit_learn() -> None:
     assert area == pytest.approx(sk.roc_auc_score(truth, P[:, 1]), abs=1e-9)
     truth, P = sample(2000, 5, 3)
     roc, pr = metrics.curves(truth, P)
-    assert len(roc) == len(pr) == metrics.CURVE_POINTS
+    assert len(roc) == len(pr) == metrics.MAX_CURVE_POINTS
     micro = sk.roc_auc_score((np.arange(5) == truth[:, None]).ravel(), P.ravel())
     assert sk.auc([point["fpr"] for point in roc], [point["tpr"] for point in roc]) == pytest.approx(micro, abs=1e-3)
     assert pr[0] == {"recall": 0.0, "precision": 1.0} and pr[-1]["recall"] == 1
@@ -103,7 +103,7 @@ def test_intervals_are_repeatable_and_do_not_depend_on_blocks(monkeypatch: pytes
     assert bootstrap(truth, P, 0, 1) == {}
     point = metrics.headline(truth, P)
     assert all(low <= point[name] <= high for name, (low, high) in first.items())
-    monkeypatch.setattr(metrics, "BLOCK", 100 * 7)
+    monkeypatch.setattr(metrics, "BOOTSTRAP_BLOCK_VALUES", 100 * 7)
     narrow = bootstrap(truth, P, 200, 1)
     for name, interval in first.items():
         assert narrow[name] == pytest.approx(interval, abs=0.05)
