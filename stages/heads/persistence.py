@@ -9,7 +9,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.svm import LinearSVC
 
-from stages.common.errors import HeadstartError, listed
+from stages.common.errors import HeadstartError, damaged, listed
 from stages.heads import skops_bytes
 from stages.heads.head import Head
 
@@ -49,9 +49,7 @@ def load(path: Path, labels: tuple[str, ...], temperature: float) -> Head:
     except FileNotFoundError:
         raise HeadstartError(f"{path} does not exist; run `dvc repro train_head`") from None
     except (ValueError, KeyError, TypeError, AttributeError, ImportError, zipfile.BadZipFile, MemoryError) as error:
-        raise HeadstartError(
-            f"{path} is not a head that skops can read ({error}); run `dvc repro train_head`"
-        ) from None
+        raise damaged(path, error) from None
     if not isinstance(estimator, ESTIMATORS):
         raise HeadstartError(f"{path} holds a {type(estimator).__name__}, not a head; run `dvc repro train_head`")
     if len(estimator.classes_) != len(labels):

@@ -108,7 +108,7 @@ TAMPERED: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "an archive that is a pickle": (
         "knn",
         lambda at: (at / "head.skops").write_bytes(pickle.dumps(Harm())),
-        "is not a head that skops can read",
+        "cannot be read",
     ),
 }
 
