@@ -1,8 +1,8 @@
-"""What Ray costs on one machine, against the local engine, by rows; and from which work on more machines pay.
+"""Measure the overhead of Ray on one machine against the local engine, and from how many rows a second machine pays.
 
     python -m tests.benchmarks.distributed [ROWS …]
 
-Extraction of made-up texts by a tiny encoder, so that what is not the model shows, each time with an empty row cache.
+Extracts made-up texts by a tiny encoder, so that the overhead shows, and with an empty row cache every time.
 """
 
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.benchmarks import arguments
 from tests.benchmarks.photos import measure
 from tests.benchmarks.synthetic import make_tiny_project, write_texts
 from tests.projects import run, set_params
@@ -20,7 +21,7 @@ ROUNDS = 3
 
 
 def main() -> None:
-    counts = [int(each) for each in sys.argv[1:]] or [2_000, 20_000, 200_000]
+    counts = arguments.parse(__doc__, rows=[2_000, 20_000, 200_000]).rows
     with tempfile.TemporaryDirectory() as folder:
         project = make_tiny_project(Path(folder))
         set_params(project, runtime__device="cpu")
@@ -44,7 +45,7 @@ def main() -> None:
                 f" {memory['ray']:.2f} GB in the command's own process; {ray - local:+.1f} s"
             )
     per_row, fixed = np.polyfit(counts, overheads, 1)
-    print(f"Ray costs {fixed:.1f} s and {per_row * 1e6:.0f} µs for each row")
+    print(f"Ray costs {fixed:.1f} s and {per_row * 1e6:.0f} µs a row")
     for speed in (100, 1_000, 10_000):
         gain = 1 / speed / 2 - max(per_row, 0)
         pays = f"from {fixed / gain:,.0f} rows" if gain > 0 else "never"

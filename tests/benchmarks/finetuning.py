@@ -1,10 +1,11 @@
-"""Fine-tuning against the frozen head, by the stages themselves, as the mean over seeds.
+"""Compare the test accuracy of fine-tuning with that of the frozen head, as the mean over seeds, by the stages.
 
     python -m tests.benchmarks.finetuning CASE [--seeds N] [--set KEY=VALUE …] FOLDER
 
-CASE is one of the list below; FOLDER holds train.csv and test.csv (text, label), or, for the reviews, data/reviews.csv.
-Prints test accuracy of head and fine-tuned model for each seed (of the draw of the labels, of the split where the data
-has none, and of training), their means, and the seconds that finetune took. `--set` changes a setting of `finetune`.
+CASE is one of those that `--help` lists. FOLDER holds train.csv and test.csv with columns text and label; the case
+`reviews` reads data/reviews.csv instead. A seed decides the draw of the labels, the split where the data has none, and
+the training. Prints both accuracies and the seconds of finetune for every seed, and their means. `--set` changes a
+setting of `finetune`.
 """
 
 import argparse
@@ -51,9 +52,9 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     changes, finetune = CASES[arguments.case]
-    finetune = finetune | {key: yaml.safe_load(value) for key, value in (each.split("=") for each in arguments.set)}
+    finetune = finetune | {key: yaml.safe_load(value) for key, value in (change.split("=") for change in arguments.set)}
     print(arguments.case, json.dumps(finetune))
-    found = []
+    results = []
     with tempfile.TemporaryDirectory() as folder:
         project = make_project(Path(folder) / "project")
         data = project / "data/tables"
@@ -74,9 +75,11 @@ def main() -> None:
                     seconds = time.perf_counter() - start
                     print(done.stdout.strip())
             report = json.loads((project / "data/evaluation/metrics.json").read_text("utf-8"))
-            found.append((report["head"]["accuracy"], report["finetuned"]["accuracy"], seconds))
-            print(f"seed {seed}: head {found[-1][0]:.4f}, fine-tuned {found[-1][1]:.4f}, {seconds:.0f} s", flush=True)
-    head, tuned, seconds = (statistics.mean(column) for column in zip(*found, strict=True))
+            results.append((report["head"]["accuracy"], report["finetuned"]["accuracy"], seconds))
+            print(
+                f"seed {seed}: head {results[-1][0]:.4f}, fine-tuned {results[-1][1]:.4f}, {seconds:.0f} s", flush=True
+            )
+    head, tuned, seconds = (statistics.mean(column) for column in zip(*results, strict=True))
     print(f"mean: head {head:.4f}, fine-tuned {tuned:.4f}, difference {tuned - head:+.4f}, {seconds:.0f} s")
 
 

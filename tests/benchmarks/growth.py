@@ -1,9 +1,9 @@
-"""What 1 % more rows cost, against extracting all of them; and going back to an earlier backbone.
+"""Measure what 1 % more rows cost against extracting all of them, and what returning to an earlier setting costs.
 
     python -m tests.benchmarks.growth TABLE.csv
 
-TABLE has columns `text` and `label`. By the packaged MiniLM. The run that has nothing to compute shows the time that
-starting Python, loading the model and writing the table take.
+TABLE has columns `text` and `label`; the encoder is the packaged MiniLM. The run with nothing new shows the fixed
+costs: starting Python, loading the model and writing the table.
 """
 
 import csv
@@ -13,25 +13,27 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.benchmarks import arguments
 from tests.projects import make_project, run, set_params
 
 
 def main() -> None:
-    with Path(sys.argv[1]).open(newline="", encoding="utf-8") as file:
+    args = arguments.parse(__doc__, table=Path)
+    with args.table.open(newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HEADSTART_CACHE"] = f"{folder}/cache"
         project = make_project(Path(folder) / "project")
         set_params(project, prepare__data="data/rows.csv", prepare__label="label", prepare__max_rejected=1)
 
-        def extract(what: str, count: int) -> float:
+        def extract(name: str, count: int) -> float:
             with (project / "data/rows.csv").open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerows([header, *rows[:count]])
             run(project, sys.executable, "-m", "stages.prepare", "data/prepared")
             start = time.perf_counter()
             done = run(project, sys.executable, "-m", "stages.extract", "data/prepared", "data/features")
             seconds = time.perf_counter() - start
-            print(f"{what}: {seconds:.1f} s; {done.stdout.strip()}")
+            print(f"{name}: {seconds:.1f} s; {done.stdout.strip()}")
             return seconds
 
         all_but = len(rows) * 99 // 100
@@ -44,7 +46,7 @@ def main() -> None:
         extract("another pooling", len(rows))
         set_params(project, extract__pooling="mean")
         extract("back", len(rows))
-    print(f"1 % more costs {(grown - nothing) / (whole - nothing):.1%} of the whole, without what any run costs")
+    print(f"1 % more costs {(grown - nothing) / (whole - nothing):.1%} of all, without the fixed costs")
 
 
 if __name__ == "__main__":

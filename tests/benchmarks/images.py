@@ -1,14 +1,13 @@
-"""Image extraction against a plain loop over torchvision and a DataLoader, and against the machine's limit.
+"""Measure image extraction against a plain loop of torchvision and a DataLoader, and against the machine's limit.
 
     python -m tests.benchmarks.images [MODEL] [ROUNDS] [ROWS]
 
-MODEL (resnet18) has random weights, which compute what pretrained ones do. The plain loop is eager and NCHW, decodes in
-two worker processes, and gets the same JPEGs of 500 x 375 pixels in batches of 32. The limit: 2 operations per
+MODEL (resnet18) has random weights, which take as long as pretrained ones. The plain loop is eager and NCHW, decodes in
+two worker processes, and gets the same JPEGs of 500 x 375 pixels in batches of 32. The limit is 2 operations per
 multiplication of the network, at the speed of a large matrix product in the same run.
 """
 
 import io
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from stages import backbones
 from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
-from tests.benchmarks import pair
+from tests.benchmarks import arguments, pair
 from tests.benchmarks.photos import draw
 
 
@@ -55,12 +54,12 @@ def _encoder(name: str, device: str = "cpu") -> backbones.Backbone:
 
 
 def main() -> None:
-    name = (sys.argv[1:] or ["resnet18"])[0]
-    rounds, rows = int((sys.argv[2:] or ["5"])[0]), int((sys.argv[3:] or ["256"])[0])
+    args = arguments.parse(__doc__, model="resnet18", rounds=5, rows=256)
+    name, rows = args.model, args.rows
     with tempfile.TemporaryDirectory() as folder:
         draw(Path(folder), rows)
         photos = [path.read_bytes() for path in sorted(Path(folder).rglob("*.jpg"))]
-    seconds, (X, Y) = pair.alternate(ours, theirs, name, photos, rounds=rounds)
+    seconds, (X, Y) = pair.alternate(ours, theirs, name, photos, rounds=args.rounds)
     encoder = _encoder(name)
     size = encoder.preprocessing.size  # type: ignore[attr-defined]
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
@@ -68,7 +67,7 @@ def main() -> None:
     fastest = min(seconds[0])
     share = counter.get_total_flops() * rows / fastest / 1e9 / pair.gflops()
     error = np.linalg.norm(X - Y, axis=1) / np.linalg.norm(Y, axis=1)
-    print(f"{name}: {rows:,} photos, {rounds} rounds")
+    print(f"{name}: {rows:,} photos, {args.rounds} rounds")
     print(f"ours   {rows / fastest:7.1f} images/s, {share:.0%} of the matrix-product limit")
     print(f"theirs {rows / min(seconds[1]):7.1f} images/s")
     print(f"ratio  {pair.ratio(seconds):7.2f}, largest relative difference of a vector {error.max():.1e}")

@@ -1,14 +1,13 @@
-"""What the decoder's own down-scaling saves prepare on large JPEGs, and how far it moves the vectors.
+"""Measure how much time the decoder's own down-scaling saves prepare on large JPEGs, and how far it moves the vectors.
 
     python -m tests.benchmarks.large_photos FOLDER WEIGHTS.safetensors [COUNT]
 
 Scales the first COUNT (40) JPEGs of FOLDER up eight times, with grain, and packs them to 512 pixels with and without
-it. WEIGHTS are those of torchvision's squeezenet1_1, pretrained on ImageNet. For scale: how far encoding the packed
-picture as JPEG moves them.
+down-scaling in the decoder. WEIGHTS are those of torchvision's squeezenet1_1, pretrained on ImageNet. For comparison,
+it prints how far encoding the packed picture as JPEG moves the vectors.
 """
 
 import io
-import sys
 import time
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from PIL import Image
 from stages import backbones
 from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
 from stages.tables import images
+from tests.benchmarks import arguments
 
 MAX_SIDE = 512
 
@@ -32,7 +32,7 @@ def enlarged(path: Path) -> bytes:
 
 
 def packed(photos: list[bytes], margin: int) -> tuple[float, list[bytes]]:
-    """Seconds, and what `images.pack` makes of the photos, but without its JPEG encoding."""
+    """Pack photos as `images.pack` does, but without JPEG encoding; give the seconds and the pictures."""
     images.MARGIN = margin
     start = time.perf_counter()
     out = []
@@ -52,10 +52,9 @@ def again_as_jpeg(photo: bytes) -> bytes:
 
 
 def main() -> None:
-    folder, weights = map(Path, sys.argv[1:3])
-    count = int((sys.argv[3:] or ["40"])[0])
-    photos = [enlarged(path) for path in sorted(folder.rglob("*.jpg"))[:count]]
-    spec = BackboneParams(family="torchvision", name="squeezenet1_1", weights=str(weights))
+    args = arguments.parse(__doc__, folder=Path, weights=Path, count=40)
+    photos = [enlarged(path) for path in sorted(args.folder.rglob("*.jpg"))[: args.count]]
+    spec = BackboneParams(family="torchvision", name="squeezenet1_1", weights=str(args.weights))
     encoder = backbones.load(spec, ExtractParams(normalize=False), RuntimeParams(device="cpu"), modality="image")
     fast, scaled = packed(photos, images.MARGIN)
     slow, whole = packed(photos, 10**6)
@@ -63,9 +62,9 @@ def main() -> None:
     assert isinstance(X, np.ndarray)
     print(f"{len(photos)} photos, the first of {Image.open(io.BytesIO(photos[0])).size} pixels")
     print(f"decoder scales: {fast:.1f} s, decoded whole: {slow:.1f} s, ratio {slow / fast:.1f}")
-    for what, others in (("decoder's scaling", scaled), ("JPEG encoding", [again_as_jpeg(each) for each in whole])):
+    for name, others in (("decoder's scaling", scaled), ("JPEG encoding", [again_as_jpeg(photo) for photo in whole])):
         change = np.linalg.norm(encoder.encode(others) - X, axis=1) / np.linalg.norm(X, axis=1)
-        print(f"{what} moves the vectors by {np.median(change):.1%} (median), {change.max():.1%} at most")
+        print(f"{name} moves the vectors by {np.median(change):.1%} (median), {change.max():.1%} at most")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Peak memory of extract at 20,000 and at 200,000 rows, with a tiny model.
+"""Measure the peak memory of extract at 20,000 and at 200,000 rows, by a tiny encoder.
 
 python -m tests.benchmarks.memory
 """
@@ -8,12 +8,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.benchmarks import arguments
 from tests.benchmarks.photos import measure
 from tests.benchmarks.synthetic import make_tiny_project, write_texts
 from tests.projects import run
 
 
 def main() -> None:
+    arguments.parse(__doc__)
     peaks = []
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HEADSTART_CACHE"] = f"{folder}/cache"

@@ -1,4 +1,4 @@
-"""Two sides of a comparison, each in a process of its own that loads once, timed alternately on an idle machine."""
+"""Time two implementations in turns, both in a process of its own that loads once."""
 
 import multiprocessing
 import statistics
@@ -14,10 +14,10 @@ Setup = Callable[..., Callable[[], np.ndarray]]
 
 
 def alternate(ours: Setup, theirs: Setup, *arguments: Any, rounds: int) -> tuple[list[list[float]], list[np.ndarray]]:
-    """Call `setup(*arguments)` in each process, then what it returned by turns.
+    """Call `ours(*arguments)` and `theirs(*arguments)` in two processes, then time the functions they return in turns.
 
     Returns:
-        Seconds of each round, and the vectors, of ours and of theirs.
+        For both sides, seconds of every round; and for both, the vectors.
     """
     context = multiprocessing.get_context("spawn")
     sides = []
@@ -25,7 +25,7 @@ def alternate(ours: Setup, theirs: Setup, *arguments: Any, rounds: int) -> tuple
         here, there = context.Pipe()
         process = context.Process(target=_side, args=(there, setup, arguments))
         process.start()
-        there.close()  # so that the end of the process ends waiting for it, too
+        there.close()  # so that waiting for a process that dies ends, too
         sides.append((here, process))
     vectors = []
     for here, _ in sides:  # the first call is not timed
@@ -43,12 +43,12 @@ def alternate(ours: Setup, theirs: Setup, *arguments: Any, rounds: int) -> tuple
 
 
 def ratio(seconds: list[list[float]]) -> float:
-    """How many times as fast as theirs ours is: the median over the rounds."""
+    """Give the speed of ours as a multiple of theirs: the median over the rounds."""
     return statistics.median(theirs / ours for ours, theirs in zip(*seconds, strict=True))
 
 
 def gflops() -> float:
-    """What torch reaches on a product of 2048 x 2048 matrices in float32, in 10^9 operations a second."""
+    """Measure torch's speed on a product of 2048 x 2048 float32 matrices, in 10^9 operations a second."""
     a, b = torch.randn(2, 2048, 2048)
     best = 1e9
     for _ in range(10):

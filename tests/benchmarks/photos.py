@@ -1,9 +1,9 @@
-"""Seconds and peak memory of prepare and extract on photos.
+"""Measure seconds and peak memory of prepare and extract on photos.
 
     python -m tests.benchmarks.photos [ROWS] [MODEL]
 
-Draws ROWS (1,000) JPEGs of 500 x 375 pixels and about 110 kB, as phones and photo sites hand them out, and runs both
-stages as processes of their own; MODEL (resnet18) has random weights, which compute what pretrained ones do.
+Draws ROWS (1,000) JPEGs of 500 x 375 pixels and about 110 kB, like photos on the web, and runs both stages as processes
+of their own. MODEL (resnet18) has random weights, which take as long as pretrained ones.
 """
 
 import os
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tests.benchmarks import arguments
 from tests.projects import ROOT
 
 PARAMS = """
@@ -37,7 +38,7 @@ def draw(folder: Path, rows: int) -> None:
 
 
 def measure(*command: str, cwd: Path) -> tuple[float, float]:
-    """Seconds and peak GB of a stage."""
+    """Run a stage and give its seconds and its peak memory in GB."""
     start = time.perf_counter()
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([sys.executable, "-m", *command], cwd=cwd, env=environment)
@@ -48,12 +49,13 @@ def measure(*command: str, cwd: Path) -> tuple[float, float]:
 
 
 def main() -> None:
-    rows, model = int((sys.argv[1:] or ["1000"])[0]), (sys.argv[2:] or ["resnet18"])[0]
+    args = arguments.parse(__doc__, rows=1_000, model="resnet18")
+    rows = args.rows
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         draw(folder / "photos", rows)
         size = sum(path.stat().st_size for path in folder.rglob("*.jpg")) / rows / 1000
-        (folder / "params.yaml").write_text(PARAMS.format(photos="photos", model=model), "utf-8")
+        (folder / "params.yaml").write_text(PARAMS.format(photos="photos", model=args.model))
         for command in (["stages.prepare", "prepared"], ["stages.extract", "prepared", "features"]):
             seconds, memory = measure(*command, cwd=folder)
             print(

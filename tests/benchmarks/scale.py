@@ -1,26 +1,26 @@
-"""What each stage costs from a thousand rows to a million: seconds, memory, disk, and what `dvc push` sends.
+"""Measure every stage from a thousand rows to a million: seconds, memory, disk, and the bytes that `dvc push` sends.
 
     python -m tests.benchmarks.scale [ROWS …]
 
-Made-up texts of 10 classes, by an encoder of one layer and 384 dimensions: every stage but extract costs what it costs
-with MiniLM, whose 6 layers take about ten times as long. The default settings otherwise.
+Encodes made-up texts of 10 classes by one layer of 384 dimensions, with default settings otherwise. So every stage but
+extract costs as much as with MiniLM, whose 6 layers take about ten times as long.
 """
 
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.benchmarks import arguments
 from tests.benchmarks.synthetic import write_encoder, write_texts
 from tests.projects import make_project, run, set_params
 
 
 def main() -> None:
-    counts = [int(each) for each in sys.argv[1:]] or [1_000, 10_000, 100_000, 1_000_000]
+    counts = arguments.parse(__doc__, rows=[1_000, 10_000, 100_000, 1_000_000]).rows
     with tempfile.TemporaryDirectory() as name:
         encoder = Path(name) / "tiny"
         write_encoder(encoder, hidden_size=384, num_hidden_layers=1, num_attention_heads=12, intermediate_size=384)
@@ -35,7 +35,7 @@ def main() -> None:
                 backbone__revision=None,
                 extract__max_length=64,
             )
-            run(project, "dvc", "remote", "add", "-d", "here", str(folder / "remote"))
+            run(project, "dvc", "remote", "add", "-d", "local", str(folder / "remote"))
             (folder / "remote").mkdir()
             print(f"{count:,} rows:", *measured(folder, count), sep="\n  ", flush=True)
             if count < 1_000_000:
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def measured(folder: Path, rows: int) -> Iterator[str]:
-    """What `dvc repro` and `dvc push` cost with so many rows."""
+    """Run `dvc repro` and `dvc push` with this number of rows, and yield a line about each cost."""
     project, cache, remote = folder / "project", folder / "cache", folder / "remote"
     write_texts(project / "data/rows.csv", rows, classes=10, least=6, most=14)
     (cache / "runs.jsonl").unlink(missing_ok=True)
@@ -64,7 +64,7 @@ def measured(folder: Path, rows: int) -> Iterator[str]:
 
 
 def size(folder: Path) -> float:
-    """MB of the files below a folder."""
+    """Sum the MB of all files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 

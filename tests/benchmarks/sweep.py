@@ -1,13 +1,12 @@
-"""Seconds of a sweep over C on cached features, and what it chose; against scikit-learn's single fit at C = 10.
+"""Measure the seconds of train_head's sweep over C on cached features, against one scikit-learn fit at C = 10.
 
     python -m tests.benchmarks.sweep TRAIN.csv TEST.csv
 
-The tables have columns `text` and `label`, and are extracted by the packaged MiniLM first (minutes, not timed).
+The tables have columns `text` and `label`. They are extracted by the packaged MiniLM first (minutes, not timed).
 """
 
 import json
 import shutil
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -15,16 +14,17 @@ from pathlib import Path
 from sklearn.linear_model import LogisticRegression
 
 from stages.tables import features
+from tests.benchmarks import arguments
 from tests.projects import make_project, run, set_params
 
 
 def main() -> None:
-    train, test = map(Path, sys.argv[1:])
+    args = arguments.parse(__doc__, train=Path, test=Path)
     with tempfile.TemporaryDirectory() as folder:
         project = make_project(Path(folder) / "project")
         (project / "data/tables").mkdir()
-        shutil.copy(train, project / "data/tables/train.csv")
-        shutil.copy(test, project / "data/tables/test.csv")
+        shutil.copy(args.train, project / "data/tables/train.csv")
+        shutil.copy(args.test, project / "data/tables/test.csv")
         set_params(project, prepare__data="data/tables", prepare__label="label", prepare__validation=0)
         run(project, "dvc", "repro", "extract")
         start = time.perf_counter()

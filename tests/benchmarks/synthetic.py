@@ -1,4 +1,4 @@
-"""Tables of made-up texts, of any size, and an encoder that knows their words."""
+"""Make up tables of texts of any size, and an encoder with their vocabulary."""
 
 import csv
 import random
@@ -10,25 +10,25 @@ WORDS = [f"{first}{second}" for first in "bdfgklmnprst" for second in ("a", "e",
 
 
 def write_texts(path: Path, count: int, *, classes: int = 5, least: int = 3, most: int = 40) -> None:
-    """Write a table of `count` texts of `least` to `most` words, each class with a liking for some of them."""
-    chance = random.Random(0)
-    liked = [chance.sample(WORDS, 12) for _ in range(classes)]
+    """Write a table of `count` texts of `least` to `most` words and two words that are typical of their class."""
+    random_ = random.Random(0)
+    typical = [random_.sample(WORDS, 12) for _ in range(classes)]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["text", "category", "sentiment"])
         for row in range(count):
             label = row % classes
-            words = chance.choices(WORDS, k=chance.randint(least, most)) + chance.choices(liked[label], k=2)
+            words = random_.choices(WORDS, k=random_.randint(least, most)) + random_.choices(typical[label], k=2)
             writer.writerow([f"{' '.join(words)} {row}", f"class {label}", 0])
 
 
 def write_encoder(folder: Path, **config: int) -> None:
-    """Write a tiny BERT with random weights; `config` as in BertConfig."""
+    """Write a tiny BERT with random weights and that vocabulary; `config`: settings of BertConfig."""
     make_tiny_encoder(folder, words=[*WORDS, *map(str, range(10)), *(f"##{digit}" for digit in range(10))], **config)
 
 
 def make_tiny_project(folder: Path) -> Path:
-    """A project in `folder` that encodes data/rows.csv by such an encoder."""
+    """Make a project in `folder` that encodes data/rows.csv by such an encoder."""
     write_encoder(folder / "tiny")
     project = make_project(folder / "project")
     set_params(

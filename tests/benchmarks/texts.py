@@ -1,15 +1,14 @@
-"""Text extraction against sentence-transformers' `encode`, on the packaged MiniLM, and against the machine's limit.
+"""Measure text extraction by the packaged MiniLM against sentence-transformers, and against the machine's limit.
 
     pip install sentence-transformers
     python -m tests.benchmarks.texts TABLE [ROUNDS] [ROWS]
 
 TABLE is a .csv with a column `text`, for example data/reviews.csv. Both sides pool by the mean, normalise, and cut at
-256 tokens. The limit: 2 operations per weight (without embeddings) and token that is not padding, at the speed of a
+256 tokens. The limit is 2 operations per weight (without embeddings) and token (without padding), at the speed of a
 large matrix product in the same run.
 """
 
 import random
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from pyarrow import csv
 
 from stages import backbones
 from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
-from tests.benchmarks import pair
+from tests.benchmarks import arguments, pair
 from tests.projects import MINILM, REVISION
 
 
@@ -45,18 +44,18 @@ def _encoder(device: str = "cpu") -> backbones.Backbone:
 
 
 def main() -> None:
-    path, rounds, rows = Path(sys.argv[1]), int((sys.argv[2:] or ["5"])[0]), int((sys.argv[3:] or ["2000"])[0])
-    texts = csv.read_csv(path)["text"].to_pylist()
+    args = arguments.parse(__doc__, table=Path, rounds=5, rows=2_000)
+    texts = csv.read_csv(args.table)["text"].to_pylist()
     random.Random(0).shuffle(texts)
-    texts = texts[:rows]
-    seconds, (X, Y) = pair.alternate(ours, theirs, texts, rounds=rounds)
+    texts = texts[: args.rows]
+    seconds, (X, Y) = pair.alternate(ours, theirs, texts, rounds=args.rounds)
     cosine = (X * Y).sum(axis=1) / np.linalg.norm(X, axis=1) / np.linalg.norm(Y, axis=1)
     encoder = _encoder()
     tokens = sum(len(row["input_ids"]) for row in encoder.training_rows(texts))  # type: ignore[attr-defined]
-    weights = sum(each.numel() for name, each in encoder.body.named_parameters() if "embeddings" not in name)  # type: ignore[attr-defined]
+    weights = sum(weight.numel() for name, weight in encoder.body.named_parameters() if "embeddings" not in name)  # type: ignore[attr-defined]
     fastest = min(seconds[0])
     share = 2 * weights * tokens / fastest / 1e9 / pair.gflops()
-    print(f"{path.name}: {len(texts):,} texts, {tokens / len(texts):.1f} tokens each, {rounds} rounds")
+    print(f"{args.table.name}: {len(texts):,} texts, {tokens / len(texts):.1f} tokens a text, {args.rounds} rounds")
     print(f"ours   {len(texts) / fastest:7.1f} texts/s, {share:.0%} of the matrix-product limit")
     print(f"theirs {len(texts) / min(seconds[1]):7.1f} texts/s")
     print(f"ratio  {pair.ratio(seconds):7.2f}, lowest cosine between the vectors {cosine.min():.7f}")
