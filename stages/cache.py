@@ -16,14 +16,14 @@ from pathlib import Path
 
 from stages.common import cache_folder, cli, locks, run_stats
 from stages.common.cache_folder import Part
-from stages.extraction import row_cache
+from stages.extraction import row_cache_files
 
 UNITS: dict[Part, str] = {"checkpoints": "runs", "evaluations": "results"}
 
 
 def show() -> None:
     """Print what the cache folder holds."""
-    for fingerprint, rows, size, used in row_cache.info():
+    for fingerprint, rows, size, used in row_cache_files.info():
         day = time.strftime("%Y-%m-%d %H:%M", time.localtime(used))
         print(_line(fingerprint[:16], rows, "rows", size), f" last used {day}")
     for part, unit in UNITS.items():
@@ -37,7 +37,7 @@ def show() -> None:
 
 def clear() -> None:
     """Delete what no process uses, and print how much that was."""
-    backbones, freed = row_cache.clear()
+    backbones, freed = row_cache_files.clear()
     runs, results = (_delete(cache_folder.entries(part)) for part in UNITS)
     locks.clear()
     freed += sum(runs) + sum(results)

@@ -9,9 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
-from stages.extraction import row_cache
+from stages.extraction import row_cache_files
 from tests.extraction.grown_tables import from_cache, table, use_rows
 from tests.projects import MINILM, ROOT, Verb, set_params
 
@@ -69,7 +67,7 @@ def test_parallel_runs_compute_nothing_twice(
         total, cached = from_cache(subprocess.CompletedProcess([], 0, out))
         computed += total - cached
     assert computed == 800
-    assert sum(rows for _, rows, _, _ in row_cache.info()) == 800
+    assert sum(rows for _, rows, _, _ in row_cache_files.info()) == 800
     found = [
         {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.parquet")}
         for folder in (project / f"data/run{number}" for number in range(count))

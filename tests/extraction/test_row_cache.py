@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stages.common.errors import HeadstartError
-from stages.extraction import row_cache
+from stages.extraction import row_cache_files
 from tests.extraction.row_caches import DIM, fill, found, names, open_cache, vectors
 from tests.projects import ROOT
 
@@ -38,7 +38,7 @@ def test_the_first_vector_of_a_key_stays() -> None:
         cache.put([a, b], np.array([[3.0] * DIM, [4.0] * DIM]))
         mask, X = cache.get([b, a])
     assert mask.all() and X[:, 0].tolist() == [4, 1]
-    assert row_cache.info()[0][1] == 2
+    assert row_cache_files.info()[0][1] == 2
 
 
 def test_a_put_rounds_to_the_stored_type() -> None:
@@ -84,46 +84,46 @@ def test_an_open_cache_sees_what_another_one_stores() -> None:
         for cache in (one, other):
             mask, X = cache.get(keys)
             assert mask.all() and np.array_equal(X, vectors(keys))
-    assert row_cache.info()[0][1] == 30
+    assert row_cache_files.info()[0][1] == 30
 
 
 def test_info_and_clear(store: Path) -> None:
-    assert row_cache.info() == [] and row_cache.clear() == (0, 0)
+    assert row_cache_files.info() == [] and row_cache_files.clear() == (0, 0)
     fill(*range(1000), fingerprint="b")
     fill(*range(10), fingerprint="a")
     os.utime(store / "b.sqlite", (100, 100))
     (store / "c.sqlite").write_text("garbage", "utf-8")
-    (b, a, c), sizes = row_cache.info(), {path.stem: path.stat().st_size for path in store.glob("*.sqlite")}
+    (b, a, c), sizes = row_cache_files.info(), {path.stem: path.stat().st_size for path in store.glob("*.sqlite")}
     assert b == ("b", 1000, sizes["b"], 100.0)
     assert a[:3] == ("a", 10, sizes["a"]) and a[3] == pytest.approx((store / "a.sqlite").stat().st_mtime)
     assert c[:3] == ("c", 0, 7)
-    assert row_cache.clear() == (3, sum(sizes.values()))
-    assert row_cache.info() == [] and not list(store.glob("*.sqlite*"))
+    assert row_cache_files.clear() == (3, sum(sizes.values()))
+    assert row_cache_files.info() == [] and not list(store.glob("*.sqlite*"))
 
 
 def test_opening_a_file_is_using_it(store: Path) -> None:
     fill(1)
     os.utime(store / "f.sqlite", (100, 100))
-    assert row_cache.info()[0][3] == 100.0
+    assert row_cache_files.info()[0][3] == 100.0
     found(names(1))
-    assert row_cache.info()[0][3] > 100
+    assert row_cache_files.info()[0][3] > 100
 
 
 def test_the_place_of_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "own"))
-    assert row_cache.folder() == tmp_path / "own" / "rows"
+    assert row_cache_files.folder() == tmp_path / "own" / "rows"
     monkeypatch.setenv("HEADSTART_CACHE", "~/own")
-    assert row_cache.folder() == tmp_path / "home" / "own" / "rows"
+    assert row_cache_files.folder() == tmp_path / "home" / "own" / "rows"
     monkeypatch.setenv("HEADSTART_CACHE", "")
-    assert row_cache.folder() == tmp_path / "xdg" / "headstart" / "rows"
+    assert row_cache_files.folder() == tmp_path / "xdg" / "headstart" / "rows"
     monkeypatch.delenv("HEADSTART_CACHE")
-    assert row_cache.folder() == tmp_path / "xdg" / "headstart" / "rows"
+    assert row_cache_files.folder() == tmp_path / "xdg" / "headstart" / "rows"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert row_cache.folder() == tmp_path / "home" / ".cache" / "headstart" / "rows"
+    assert row_cache_files.folder() == tmp_path / "home" / ".cache" / "headstart" / "rows"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert row_cache.folder() == tmp_path / "home" / ".cache" / "headstart" / "rows"
+    assert row_cache_files.folder() == tmp_path / "home" / ".cache" / "headstart" / "rows"
 
 
 def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:

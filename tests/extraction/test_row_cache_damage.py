@@ -149,5 +149,5 @@ def test_a_damaged_file_that_is_in_use_is_left_alone(
         with open_cache() as other:
             other.put(keys, vectors(keys))
             assert not other.get(keys)[0].any()
-    assert capfd.readouterr().err.count("this run goes without it") == 1
+    assert capfd.readouterr().err.count("this run does not use it") == 1
     assert (store / "f.sqlite").exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stages.common.errors import HeadstartError
-from stages.extraction import row_cache
+from stages.extraction import row_cache_files
 from tests.extraction.row_caches import fill, found, names, open_cache, vectors
 
 
@@ -42,13 +42,13 @@ def test_a_place_that_cannot_be_written_is_one_sentence(at: str, store: Path) ->
 def test_what_cannot_be_deleted_is_one_sentence(store: Path) -> None:
     (store / "f.sqlite").mkdir(parents=True)
     with pytest.raises(HeadstartError, match=r"f\.sqlite cannot be used \(Is a directory\); "):
-        row_cache.clear()
+        row_cache_files.clear()
 
 
 def test_a_file_that_stays_locked_is_done_without(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(row_cache, "LOCK_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(row_cache_files, "LOCK_TIMEOUT_SECONDS", 0.05)
     keys = fill(*range(10))
     with open_cache() as one, open_cache() as other:
         assert one._connection
@@ -73,11 +73,11 @@ def test_the_least_recently_used_files_make_room(store: Path, capfd: pytest.Capt
     with open_cache("a"), open_cache("e", limit=limit) as cache:
         os.utime(store / "a.sqlite", (1, 1))
         cache.put(names(*range(1000)), vectors(names(*range(1000))))
-        assert {entry[0] for entry in row_cache.info()} == {"a", "c", "d", "e"}
+        assert {entry[0] for entry in row_cache_files.info()} == {"a", "c", "d", "e"}
         more = names(*range(1000, 2000))
         cache.put(more, vectors(more))
-    assert {entry[0] for entry in row_cache.info()} == {"a", "c", "e"}
-    assert sum(entry[2] for entry in row_cache.info()) <= limit
+    assert {entry[0] for entry in row_cache_files.info()} == {"a", "c", "e"}
+    assert sum(entry[2] for entry in row_cache_files.info()) <= limit
     assert found(names(*range(2000)), "e").all()
     assert not capfd.readouterr().err
 

@@ -4,7 +4,7 @@ import random
 import time
 from pathlib import Path
 
-from stages.extraction import row_cache
+from stages.extraction import row_cache_files
 from tests.extraction.row_caches import fill, found, go, names, start, start_and_put
 
 
@@ -24,7 +24,7 @@ with open_cache() as cache:
         go(child)
     assert [child.wait(60) for child in children] == [0] * 4
     assert found(names(*range(700))).all()
-    assert row_cache.info()[0][1] == 700  # those that two wrote are there once
+    assert row_cache_files.info()[0][1] == 700  # those that two wrote are there once
     assert not list(store.glob("*.sqlite-*"))
 
 
@@ -62,8 +62,8 @@ def test_files_that_a_process_has_open_are_not_deleted(store: Path) -> None:
     fill(*range(10), fingerprint="closed")
     keys = fill(*range(10), fingerprint="open")
     child = start_and_put("open", 10)
-    assert row_cache.clear()[0] == 1
-    assert [entry[0] for entry in row_cache.info()] == ["open"]
+    assert row_cache_files.clear()[0] == 1
+    assert [entry[0] for entry in row_cache_files.info()] == ["open"]
     child.kill()
     child.wait()
     assert found([*keys, *names(10)], "open").all()
@@ -71,4 +71,4 @@ def test_files_that_a_process_has_open_are_not_deleted(store: Path) -> None:
     child.kill()
     child.wait()
     assert (store / "open.sqlite-wal").exists()
-    assert row_cache.clear()[0] == 1 and not list(store.glob("*.sqlite*"))
+    assert row_cache_files.clear()[0] == 1 and not list(store.glob("*.sqlite*"))
