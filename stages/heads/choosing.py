@@ -148,9 +148,8 @@ def _cross_validate(
         order = np.random.default_rng(0).permutation(len(training))
         training = training[sample_rows(order, y[training], least=1)]
         X_training, y_training, X_held_out = X[training], y[training], X[held_out]
-        estimator = None
-        for index in np.argsort(candidates):
-            estimator = estimators.fit(X_training, y_training, candidates[index], settings, estimator)
+        for index, value in enumerate(candidates):
+            estimator = estimators.fit(X_training, y_training, value, settings)
             out[index, held_out] = estimators.scores(estimator, X_held_out)
 
     splits = StratifiedKFold(folds, shuffle=True, random_state=0).split(np.empty(len(y)), y)

@@ -14,28 +14,21 @@ from stages.heads import lbfgs
 from stages.scores import calibration
 from stages.tables.features import Matrix
 
-# Values of X times labels from which a logistic head is fitted by our L-BFGS instead of scikit-learn's.
-MIN_VALUES_FOR_LBFGS = 5e7
 
-
-def fit(X: Matrix, y: np.ndarray, value: float, settings: TrainHeadParams, start: Any = None) -> Any:
+def fit(X: Matrix, y: np.ndarray, value: float, settings: TrainHeadParams) -> Any:
     """Fit a classifier of kind `settings.kind`.
 
     Args:
         X: (rows, dim) float32.
         y: (rows,) label indices.
         value: the number of neighbours for knn, else C.
-        start: a classifier fitted with another value, from which the solver can start.
     """
-    estimator = _build(value, settings)
-    labels = int(y.max()) + 1
-    # `size` of a sparse matrix counts its stored values.
-    if settings.kind != "logistic" or labels == 2 or X.size * labels < MIN_VALUES_FOR_LBFGS:
-        return estimator.fit(X, y)
-    return _solve(estimator, [X], y, start)
+    return _build(value, settings).fit(X, y)
 
 
-def fit_on_blocks(blocks: lbfgs.Blocks, y: np.ndarray, C: float, settings: TrainHeadParams, start: Any) -> Any:
+def fit_on_blocks(
+    blocks: lbfgs.Blocks, y: np.ndarray, C: float, settings: TrainHeadParams, start: LogisticRegression
+) -> LogisticRegression:
     """Fit a logistic classifier on rows that come in blocks.
 
     Args:
@@ -43,7 +36,13 @@ def fit_on_blocks(blocks: lbfgs.Blocks, y: np.ndarray, C: float, settings: Train
         y: (rows,) label indices.
         start: a logistic classifier of the same labels, fitted on a sample of the rows.
     """
-    return _solve(_build(C, settings), blocks, y, start)
+    estimator: LogisticRegression = _build(C, settings)
+    weights = compute_sample_weight(settings.class_weight, y)
+    W = lbfgs.fit(blocks, y, C=C, weights=weights, start=np.vstack([start.coef_.T, start.intercept_]))
+    estimator.coef_, estimator.intercept_ = np.ascontiguousarray(W[:-1].T), W[-1]
+    estimator.classes_ = start.classes_
+    estimator.n_features_in_ = start.n_features_in_
+    return estimator
 
 
 def scores(estimator: Any, X: Matrix) -> np.ndarray:
@@ -72,16 +71,3 @@ def _build(value: float, settings: TrainHeadParams) -> Any:
             return KNeighborsClassifier(n_neighbors=int(value), algorithm="brute")
         case "mlp":
             return MLPClassifier((100,), alpha=1 / value, solver="lbfgs", max_iter=500, random_state=0)
-
-
-def _solve(
-    estimator: LogisticRegression, blocks: lbfgs.Blocks, y: np.ndarray, start: LogisticRegression | None
-) -> LogisticRegression:
-    """Fit `estimator` by our L-BFGS, from the coefficients of `start`."""
-    W = None if start is None else np.vstack([start.coef_.T, start.intercept_])
-    weights = compute_sample_weight(estimator.class_weight, y)
-    W = lbfgs.fit(blocks, y, C=estimator.C, weights=weights, start=W)
-    estimator.coef_, estimator.intercept_ = np.ascontiguousarray(W[:-1].T), W[-1]
-    estimator.classes_ = np.arange(max(2, W.shape[1]))
-    estimator.n_features_in_ = len(W) - 1
-    return estimator

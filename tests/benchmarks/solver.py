@@ -1,11 +1,11 @@
-"""A sweep over C by scikit-learn's logistic regression, with and without warm_start, against the project's L-BFGS.
+"""Measure sweeps over C by scikit-learn's logistic regression, with and without warm_start, against our L-BFGS.
 
     python -m tests.benchmarks.solver TRAIN.csv [ROUNDS]
 
 TRAIN.csv has columns `text` and `label`. Its features are those of the packaged MiniLM, extracted first (minutes, not
-timed), and TF-IDF. Dense features in the shape of BANKING77's are made up, too. Sweeps over C = 0.1, 1, 10, 100
-run in turns, in float32 on one thread, ROUNDS (3) times. Prints for every shape the median ratio of their processor
-seconds to those of the project's, and how far the losses of a sweep lie above the lowest of all sweeps, at most.
+timed), and TF-IDF. Dense features of BANKING77's shape are made up, too. Sweeps over C = 0.1, 1, 10, 100 run in turns,
+in float32 on one thread, ROUNDS (3) times. Prints for every shape the median ratio of their processor seconds to those
+of ours, and how far the losses of a sweep lie above the lowest of all sweeps, at most.
 """
 
 import statistics

@@ -19,17 +19,6 @@ def test_cross_validation_finds_the_value_with_the_lowest_log_loss() -> None:
     assert choosing.fit(noise, labels, settings("logistic", C=(1e-6, 1e6)))[1].value == 1e-6
 
 
-def test_large_tables_take_the_other_solver_and_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    X, labels = data(3)
-    small, by_scikit_learn = choosing.fit(X, labels, settings("logistic"))
-    monkeypatch.setattr(estimators, "MIN_VALUES_FOR_LBFGS", 0)
-    large, ours = choosing.fit(X, labels, settings("logistic"))
-    assert ours.value == by_scikit_learn.value
-    np.testing.assert_allclose(ours.log_losses, by_scikit_learn.log_losses, atol=2e-3)
-    assert not np.array_equal(large.probabilities(X), small.probabilities(X))
-    np.testing.assert_allclose(large.probabilities(X), small.probabilities(X), atol=5e-3)
-
-
 def test_a_single_value_needs_no_cross_validation() -> None:
     X, labels = data(3, rows=3)
     head, chosen = choosing.fit(X, labels, settings("logistic", C=(1.0,)))

@@ -19,8 +19,9 @@ def test_the_minimum_is_that_of_scikit_learn(C: float, form: Any) -> None:
     weights = rng.uniform(0.5, 2, 500)
     solver = LogisticRegression(C=C, max_iter=10_000, tol=1e-9)
     wanted = solver.fit(X.astype(np.float64), y, sample_weight=weights)
-    cold = lbfgs.fit([form(X)], y, C=C, weights=weights)
-    other = lbfgs.fit([form(X)], y, C=C / 10, weights=weights)
+    zeros = np.zeros((21, 4))
+    cold = lbfgs.fit([form(X)], y, C=C, weights=weights, start=zeros)
+    other = lbfgs.fit([form(X)], y, C=C / 10, weights=weights, start=zeros)
     warm = lbfgs.fit([form(X)], y, C=C, weights=weights, start=other)
     in_blocks = lbfgs.fit([form(X[:7]), form(X[7:300]), form(X[300:])], y, C=C, weights=weights, start=other)
     for found in (cold, warm, in_blocks):
