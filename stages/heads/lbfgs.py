@@ -26,7 +26,7 @@ def fit(blocks: Blocks, y: np.ndarray, *, C: float, weights: np.ndarray, start: 
 
     Args:
         blocks: parts of (rows, dim) float32, the same in every pass: `[X]`, or a file that is read again.
-        y: (rows,) label indices; every index below the number of labels occurs.
+        y: (rows,) label indices.
         C: inverse regularisation.
         weights: (rows,) row weights.
         start: (dim + 1, labels or 1), such as the solution for a sample of the rows. With two labels, one column

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from stages.common.errors import HeadstartError, damaged
-from stages.common.params import BackboneParams, ExtractParams, Modality, Section, validate
+from stages.common.params import BackboneParams, ExtractParams, Modality
+from stages.common.section import Section, validate
 
 FILE = "model.json"
 

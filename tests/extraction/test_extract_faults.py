@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from stages.extraction import row_cache_files
 from tests.extraction.grown_tables import from_cache, table, use_rows
 from tests.projects import MINILM, ROOT, Verb, set_params
