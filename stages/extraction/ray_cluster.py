@@ -160,7 +160,7 @@ def _vectors(parts: list[dict[str, Any]], backbone: WorkerBackbone) -> "Dataset"
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    context.wait_for_min_actors_s = WORKER_TIMEOUT_SECONDS  # without it, a full cluster is waited for for ever
+    context.wait_for_min_actors_s = WORKER_TIMEOUT_SECONDS  # without it, Ray waits for a full cluster for ever
     here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
     attempts = ray.remote(num_cpus=0, label_selector=here)(_Attempts).remote()
     workers, resources = _workers()

@@ -126,7 +126,7 @@ def _choose(X: Matrix, y: np.ndarray, names: np.ndarray, settings: TrainHeadPara
 
 
 def _candidates(rows: int, folds: int, settings: TrainHeadParams) -> tuple[float, ...]:
-    """The values of C, or for knn the numbers of neighbours that the training part of a fold has rows for."""
+    """List the values of C, or for knn the numbers of neighbours, cut to the training rows of a fold."""
     if settings.kind != "knn":
         return settings.C
     largest_fold = -(-rows // folds) if folds > 1 else 0

@@ -1,4 +1,4 @@
-"""scikit-learn's classifiers: one for every `train_head.kind`, how it is fitted, and its scores."""
+"""Fit scikit-learn's classifiers, one for every `train_head.kind`, and compute their scores."""
 
 from typing import Any
 

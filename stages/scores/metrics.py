@@ -15,7 +15,7 @@ CONFIDENCE_BINS = 15
 
 
 def headline(truth: np.ndarray, P: np.ndarray) -> dict[str, float]:
-    """Compute the metrics that are reported first, each as sklearn.metrics defines it.
+    """Compute the metrics that are reported first, as sklearn.metrics defines them.
 
     Returns:
         accuracy, balanced_accuracy, macro_f1, weighted_f1 and log_loss; for two labels also roc_auc and
