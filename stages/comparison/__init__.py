@@ -1,1 +1,1 @@
-"""Two evaluations beside each other, for the gate."""
+"""Compare two evaluations, for the gate."""

@@ -85,7 +85,8 @@ def read(table: pa.Table) -> Predictions:
 def compare(before: Predictions | None, after: Predictions, settings: GateParams) -> Comparison:
     """Compare `after` with the baseline `before`; without a baseline only floors are checked."""
     if before is None:
-        return Comparison(_check_floors(after, settings), 0, 0, 0, 0, "there is no baseline")
+        differences = _check_floors(after, settings)
+        return Comparison(differences, common=0, new=0, lost=0, relabelled=0, reason="there is no baseline")
     joined = _join(before, after)
     pairs = joined[joined["label_before"] == joined["label_after"]]
     reason = None

@@ -270,7 +270,7 @@ if (sliced.length) {
 }
 
 if (data.near_duplicates.length) {
-  $("near-table").append(table(["cosine", "test row", "label", "training row", "label"], data.near_duplicates.map((pair) =>
+  $("near-duplicates-table").append(table(["cosine", "test row", "label", "training row", "label"], data.near_duplicates.map((pair) =>
     [pair.cosine.toFixed(3), input(pair.test), pair.label, input(pair.train), pair.train_label])));
 }
 if (data.label_errors.length) {
