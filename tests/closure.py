@@ -8,16 +8,16 @@ ROOT = Path(__file__).parents[1]
 
 def closure(verb: str) -> set[str]:
     """Paths, relative to the project, of the script and all it imports, inside functions too."""
-    found: set[str] = set()
+    files: set[str] = set()
     waiting = [f"stages.{verb}"]
     while waiting:
         path = _path(waiting.pop())
-        if path is None or path in found:
+        if path is None or path in files:
             continue
-        found.add(path)
+        files.add(path)
         if path.endswith("__init__.py"):  # what a package holds beside its modules, such as a template
             beside = [file for file in (ROOT / path).parent.iterdir() if file.is_file() and file.suffix != ".py"]
-            found |= {str(file.relative_to(ROOT)) for file in beside}
+            files |= {str(file.relative_to(ROOT)) for file in beside}
         for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))):
             if isinstance(node, ast.Import):
                 waiting += [alias.name for alias in node.names]
@@ -25,7 +25,7 @@ def closure(verb: str) -> set[str]:
                 waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         # Importing a module runs the packages above it.
         waiting += [".".join(Path(path).parts[:depth]) for depth in range(1, len(Path(path).parts))]
-    return found
+    return files
 
 
 def rooms(files: set[str]) -> set[str]:

@@ -52,32 +52,32 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path]:
 
 
 def test_metrics_are_complete_flat_and_in_order(usual: tuple[dict, Path]) -> None:
-    found, _ = usual
-    assert list(found) == [
+    metrics, _ = usual
+    assert list(metrics) == [
         "test_rows", "classes", "head", "head_ci95", "baseline", "baseline_ci95", "head_minus_baseline",
         "head_minus_baseline_ci95", "labels_saved", "near_duplicates", "label_errors",
     ]  # fmt: skip
-    for name, value in found["head_minus_baseline"].items():
+    for name, value in metrics["head_minus_baseline"].items():
         if name != "p_value":
-            assert value == pytest.approx(found["head"][name] - found["baseline"][name], abs=2e-4)
-    ends = found["head_minus_baseline_ci95"]["accuracy"]
-    assert ends["low"] <= found["head_minus_baseline"]["accuracy"] <= ends["high"]
-    assert found["labels_saved"].keys() == {"accuracy", "backbone", "baseline"}
+            assert value == pytest.approx(metrics["head"][name] - metrics["baseline"][name], abs=2e-4)
+    ends = metrics["head_minus_baseline_ci95"]["accuracy"]
+    assert ends["low"] <= metrics["head_minus_baseline"]["accuracy"] <= ends["high"]
+    assert metrics["labels_saved"].keys() == {"accuracy", "backbone", "baseline"}
 
 
 def test_planted_near_duplicates_and_wrong_labels_are_found(usual: tuple[dict, Path]) -> None:
-    found, folder = usual
+    metrics, folder = usual
     (pair,) = pq.read_table(folder / "near_duplicates.parquet").to_pylist()
     prepared = folder.parent / "prepared"
     texts = {
         row["id"]: row["text"] for split in ("train", "test") for row in pq.read_table(prepared / split).to_pylist()
     }
     assert texts[pair["id"]] == texts[pair["train_id"]] + " w1" and 0.95 <= pair["cosine"] < 1
-    assert found["near_duplicates"]["test_rows"] == 1 and "accuracy" in found["near_duplicates"]["head_without"]
+    assert metrics["near_duplicates"]["test_rows"] == 1 and "accuracy" in metrics["near_duplicates"]["head_without"]
     errors = pq.read_table(folder / "label_errors.parquet").to_pylist()
     planted = {("train", "green", "red"), ("test", "red", "green")}
     assert {(row["split"], row["label"], row["suggested"]) for row in errors} == planted
-    assert found["label_errors"] == {"train": 1, "test": 1}
+    assert metrics["label_errors"] == {"train": 1, "test": 1}
 
 
 def test_tables_hold_data_and_no_metadata(usual: tuple[dict, Path]) -> None:
@@ -90,9 +90,9 @@ def test_tables_hold_data_and_no_metadata(usual: tuple[dict, Path]) -> None:
 def test_every_file_that_the_pipeline_names_is_written(usual: tuple[dict, Path]) -> None:
     _, folder = usual
     pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))
-    drawn = {path for plot in pipeline["plots"] for each in plot.values() for path in each["y"]}
+    drawn = {path for plot in pipeline["plots"] for axes in plot.values() for path in axes["y"]}
     outputs = pipeline["stages"]["evaluate"]
-    for path in {*drawn, *outputs["outs"], *(name for each in outputs["metrics"] for name in each)}:
+    for path in {*drawn, *outputs["outs"], *(name for entry in outputs["metrics"] for name in entry)}:
         assert (folder.parents[1] / path).exists(), path
     curve = json.loads((folder / "plots/learning_curve/baseline.json").read_text("utf-8"))
     assert [point["labels_per_class"] for point in curve] == [2, 5, 10, 20, 50, 60]
@@ -112,8 +112,8 @@ def test_the_same_bytes_every_time(usual: tuple[dict, Path]) -> None:
 def test_a_class_that_is_absent_from_the_test(tmp_path: Path) -> None:
     lines = rows(60, 30)
     lines += [f"sky number {n},blue,train" for n in range(10)]
-    found, folder = evaluated(tmp_path / "project", lines)
-    assert found["classes"] == 3 and found["head_ci95"]["accuracy"]["low"] >= 0
+    metrics, folder = evaluated(tmp_path / "project", lines)
+    assert metrics["classes"] == 3 and metrics["head_ci95"]["accuracy"]["low"] >= 0
     shares = json.loads((folder / "plots/head/per_class.json").read_text("utf-8"))
     assert [row["support"] for row in shares if row["label"] == "blue"] == [0]
 
@@ -121,15 +121,15 @@ def test_a_class_that_is_absent_from_the_test(tmp_path: Path) -> None:
 def test_a_single_test_row_and_a_single_training_row_of_a_class(tmp_path: Path) -> None:
     lines = [*rows(40, 1), "sky,blue,train"]
     changes = {"train_head__C": [1], "prepare__validation": 0}
-    found, _ = evaluated(tmp_path / "project", lines, **changes)
-    assert found["test_rows"] == 1 and found["head"]["accuracy"] in (0, 1)
-    assert found["head_minus_baseline"]["p_value"] == 1
+    metrics, _ = evaluated(tmp_path / "project", lines, **changes)
+    assert metrics["test_rows"] == 1 and metrics["head"]["accuracy"] in (0, 1)
+    assert metrics["head_minus_baseline"]["p_value"] == 1
 
 
 def test_texts_without_words_have_no_baseline(tmp_path: Path) -> None:
     lines = [f"{'!?'[n % 2] * (n + 1)},{'ab'[n % 2]},{'train' if n < 30 else 'test'}" for n in range(40)]
-    found, _ = evaluated(tmp_path / "project", lines)
-    assert "baseline" not in found and "baseline" not in found["labels_saved"]
+    metrics, _ = evaluated(tmp_path / "project", lines)
+    assert "baseline" not in metrics and "baseline" not in metrics["labels_saved"]
 
 
 def test_the_budget_holds_for_the_baseline_too(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def state(project: Path) -> dict[str, bytes]:
     """Every file but what DVC keeps for itself and compiled code."""
     passing = ("__pycache__", ".dvc/tmp")
-    return {path: content for path, content in contents(project).items() if not any(each in path for each in passing)}
+    return {path: content for path, content in contents(project).items() if not any(name in path for name in passing)}
 
 
 def test_shuffled_labels_fail_and_nothing_is_changed(repository: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_a_stage_depends_on_its_script_and_the_rooms_that_its_imports_enter(stag
     assert PIPELINE[stage]["cmd"].startswith(f"python -m stages.{stage} data/")
 
 
-def test_what_no_stage_depends_on_runs_nothing() -> None:
+def test_the_package_file_that_no_stage_depends_on_runs_nothing() -> None:
     module = ast.parse((ROOT / "stages/__init__.py").read_text("utf-8"))
     assert [type(statement) for statement in module.body] == [ast.Expr] and ast.get_docstring(module)
 

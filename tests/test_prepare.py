@@ -29,10 +29,10 @@ def test_slices_are_kept_and_move_nothing(tmp_path: Path) -> None:
     prepare(tmp_path / "with", settings(table, slice="where"))
     prepare(tmp_path / "without", settings(table))
     for split in prepared.SPLITS:
-        found, plain = (prepared.read(tmp_path / each, split) for each in ("with", "without"))
-        assert found["id"].to_pylist() == plain["id"].to_pylist()
-        assert plain["slice"].null_count == len(plain) and 0 < found["slice"].null_count < len(found)
-        assert set(found["slice"].to_pylist()) == {"shop", "web", None}
+        sliced, plain = (prepared.read(tmp_path / name, split) for name in ("with", "without"))
+        assert sliced["id"].to_pylist() == plain["id"].to_pylist()
+        assert plain["slice"].null_count == len(plain) and 0 < sliced["slice"].null_count < len(sliced)
+        assert set(sliced["slice"].to_pylist()) == {"shop", "web", None}
 
 
 def test_groups_stay_together(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_unusable_rows_are_listed_up_to_a_share(tmp_path: Path) -> None:
     with pytest.raises(HeadstartError, match=r"2 of 202 rows .*rows\.csv:202: text is empty.*max_rejected = 0\.001"):
         prepare(tmp_path / "out", settings(path, max_rejected=0.001))
     assert rejected(tmp_path / "out"), "the earlier output stays"
-    assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".")] == []
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 def test_a_class_without_a_training_row_is_named(tmp_path: Path) -> None:

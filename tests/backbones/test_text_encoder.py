@@ -26,9 +26,9 @@ def spec(folder: Path | str, **changes: Any) -> BackboneParams:
 def test_vectors_are_those_of_the_model_alone(tiny_encoder: Path, pooling: str, normalize: bool) -> None:
     backbone = load(spec(tiny_encoder), settings(pooling=pooling, normalize=normalize), CPU)
     assert isinstance(backbone, TextEncoder)
-    found = backbone.encode(TEXTS)
-    assert found.shape == (4, 32) == (4, backbone.dim) and found.dtype == np.float32
-    for text, vector in zip(TEXTS, found, strict=True):
+    vectors = backbone.encode(TEXTS)
+    assert vectors.shape == (4, 32) == (4, backbone.dim) and vectors.dtype == np.float32
+    for text, vector in zip(TEXTS, vectors, strict=True):
         tokens = backbone.tokenizer(text, return_tensors="pt")  # alone: no padding at all
         with torch.no_grad():
             hidden = backbone.body(**tokens).last_hidden_state[0]
@@ -64,12 +64,12 @@ def test_the_fingerprint_changes_with_all_that_decides_a_vector_and_nothing_else
     config = tmp_path / "model/config.json"
     config.write_text(json.dumps({**json.loads(config.read_text("utf-8")), "transformers_version": "9"}), "utf-8")
     assert digest() == base
-    found = {base, digest(pooling="cls"), digest(max_length=8), digest(normalize=False), digest(dtype="float32")}
+    digests = {base, digest(pooling="cls"), digest(max_length=8), digest(normalize=False), digest(dtype="float32")}
     weights = tmp_path / "model/model.safetensors"
     state = safetensors.torch.load_file(weights)
     state["embeddings.word_embeddings.weight"][0, 0] += 1
     safetensors.torch.save_file(state, weights, metadata={"format": "pt"})
-    assert len(found | {digest()}) == 6
+    assert len(digests | {digest()}) == 6
 
 
 def test_weights_from_a_file_and_random_weights(tiny_encoder: Path, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_folders_that_hold_no_encoder_are_refused(tiny_encoder: Path, tmp_path: 
 
 
 def test_the_default_backbone_gives_the_vectors_of_minilm() -> None:
-    """Similar sentences are near, and the vectors do not depend on what they are encoded with."""
+    """Similar sentences have similar vectors, and no vector depends on the other texts of its batch."""
     backbone = load(spec(MINILM, revision=REVISION), ExtractParams(), CPU)
     texts = ["A cat sits on the mat.", "A kitten rests on the rug.", "Interest rates rose again this quarter."]
     X = backbone.encode(texts)

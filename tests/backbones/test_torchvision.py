@@ -20,10 +20,10 @@ from tests.pictures import png
 def test_vectors_are_those_of_the_weights_own_preprocessing() -> None:
     encoder = load(spec(), settings(image_size=None), CPU)
     assert isinstance(encoder, ImageEncoder) and encoder.dim == 512
-    found = encoder.encode(PHOTOS)
+    vectors = encoder.encode(PHOTOS)
     transform = torchvision.models.SqueezeNet1_1_Weights.DEFAULT.transforms()
     with torch.inference_mode():
-        for photo, vector in zip(PHOTOS, found, strict=True):
+        for photo, vector in zip(PHOTOS, vectors, strict=True):
             wanted = encoder.body(transform(images.decode(photo))[None])[0].numpy()
             np.testing.assert_allclose(vector, wanted, rtol=1e-4, atol=1e-6)
     scaled = load(spec(), settings(image_size=None, normalize=True), CPU).encode(PHOTOS)
@@ -57,8 +57,8 @@ def test_random_weights_are_seeded_and_fingerprints_tell_backbones_apart() -> No
         load(spec(), settings(normalize=True), CPU),
         load(spec(), settings(dtype="float32"), CPU),
     ]
-    found = {each.fingerprint for each in [first, again, *others]}
-    assert first.fingerprint == again.fingerprint and len(found) == 5
+    fingerprints = {encoder.fingerprint for encoder in [first, again, *others]}
+    assert first.fingerprint == again.fingerprint and len(fingerprints) == 5
 
 
 def saved(tmp_path: Path, state: dict[str, torch.Tensor]) -> str:
@@ -100,10 +100,10 @@ def test_pretrained_weights_come_from_torchvisions_own_cache(tmp_path: Path, mon
     torch.manual_seed(3)
     model = torchvision.models.squeezenet1_1()
     torch.save(model.state_dict(), target)
-    found = load(spec(weights="pretrained"), settings(), CPU)
+    cached = load(spec(weights="pretrained"), settings(), CPU)
     file = load(spec(weights=saved(tmp_path, model.state_dict())), settings(), CPU)
-    np.testing.assert_array_equal(found.encode(PHOTOS), file.encode(PHOTOS))
-    assert found.fingerprint == file.fingerprint, "the same weights, whatever file they come from"
+    np.testing.assert_array_equal(cached.encode(PHOTOS), file.encode(PHOTOS))
+    assert cached.fingerprint == file.fingerprint, "the same weights, whatever file they come from"
     torch.save({"model": nn.Linear(1, 1)}, target)  # a pickle of code
     with pytest.raises(HeadstartError, match="is not the weight file of squeezenet1_1"):
         load(spec(weights="pretrained"), settings(), CPU)

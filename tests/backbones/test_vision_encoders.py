@@ -25,7 +25,7 @@ def test_vision_encoders_of_transformers(vision: dict[str, Path], name: str, poo
             chosen(settings(image_size=None, pooling=pooling))
         return
     encoder = chosen(settings(image_size=None, pooling=pooling))
-    found = encoder.encode(PHOTOS)
+    vectors = encoder.encode(PHOTOS)
     model = transformers.AutoModel.from_pretrained(vision[name]).eval()
     model = getattr(model, "vision_model", model)
     processor = transformers.AutoImageProcessor.from_pretrained(vision[name])
@@ -36,8 +36,8 @@ def test_vision_encoders_of_transformers(vision: dict[str, Path], name: str, poo
         hidden = hidden.flatten(2).mT
     wanted = {"mean": hidden.mean(1), "cls": hidden[:, 0], "max": hidden.amax(1)}[pooling].numpy()
     assert encoder.dim == wanted.shape[1]
-    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-5)
-    np.testing.assert_array_equal(found, chosen(settings(image_size=None, pooling=pooling)).encode(PHOTOS))
+    np.testing.assert_allclose(vectors, wanted, rtol=1e-3, atol=1e-5)
+    np.testing.assert_array_equal(vectors, chosen(settings(image_size=None, pooling=pooling)).encode(PHOTOS))
 
 
 @pytest.mark.parametrize("name", ["vit", "clip", "resnet"])

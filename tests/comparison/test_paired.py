@@ -40,13 +40,13 @@ def test_noise_alone_rarely_trips_it(truth: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(("change", "verdict"), [(-0.15, "worse"), (0.15, "better")])
-def test_what_chance_does_not_explain(truth: np.ndarray, change: float, verdict: str) -> None:
+def test_a_difference_beyond_chance_is_a_verdict(truth: np.ndarray, change: float, verdict: str) -> None:
     generator = np.random.default_rng(0)
     before, after = (scored(truth, model(truth, 0.8 + delta, generator)) for delta in (0, change))
-    found = paired.compare(before, after, GateParams())
-    assert [each.verdict for each in found.differences] == [verdict] * 2
-    assert found.passed == (verdict == "better") and found.common == 300
-    (accuracy, _) = found.differences
+    comparison = paired.compare(before, after, GateParams())
+    assert [difference.verdict for difference in comparison.differences] == [verdict] * 2
+    assert comparison.passed == (verdict == "better") and comparison.common == 300
+    (accuracy, _) = comparison.differences
     assert accuracy.before is not None and accuracy.after is not None and accuracy.interval is not None
     assert accuracy.interval[0] < accuracy.after - accuracy.before < accuracy.interval[1]
 
@@ -59,8 +59,8 @@ def test_tolerance_direction_and_floor(truth: np.ndarray) -> None:
         before: Predictions, after: Predictions, name: str = "accuracy", **settings: object
     ) -> tuple[str, bool]:
         metric = GateMetric(**settings)  # type: ignore[arg-type]
-        found = paired.compare(before, after, GateParams(metrics={name: metric}))  # type: ignore[dict-item]
-        return found.differences[0].verdict, found.passed
+        comparison = paired.compare(before, after, GateParams(metrics={name: metric}))  # type: ignore[dict-item]
+        return comparison.differences[0].verdict, comparison.passed
 
     assert verdict(good, bad) == ("worse", False)
     assert verdict(good, bad, tolerance=0.3) == ("same", True)
@@ -82,15 +82,16 @@ def test_rows_are_paired_by_id_and_counted(truth: np.ndarray) -> None:
     ids_after = [ids[row] for row in order]
     ids_after[-3:] = ["new1", "new2", "new3"]
     after = scored(other[order], P[order], ids_after)
-    found = paired.compare(before, after, GateParams())
-    assert (found.common, found.new, found.lost, found.relabelled) == (283, 3, 13, 4)
-    assert [each.before for each in found.differences] == [each.after for each in found.differences]
+    comparison = paired.compare(before, after, GateParams())
+    assert (comparison.common, comparison.new, comparison.lost, comparison.relabelled) == (283, 3, 13, 4)
+    assert all(difference.before == difference.after for difference in comparison.differences)
 
 
 def test_classes_in_another_order_are_the_same_classes(truth: np.ndarray) -> None:
     before = scored(truth, model(truth, 0.8, np.random.default_rng(0)))
     after = dataclasses.replace(before, labels=("c", "a", "b"), P=before.P[:, [2, 0, 1]])
-    assert [each.verdict for each in paired.compare(before, after, GateParams()).differences] == ["same", "same"]
+    differences = paired.compare(before, after, GateParams()).differences
+    assert [difference.verdict for difference in differences] == ["same", "same"]
 
 
 @pytest.mark.parametrize(
@@ -100,9 +101,9 @@ def test_classes_in_another_order_are_the_same_classes(truth: np.ndarray) -> Non
 def test_other_classes_cannot_be_compared(truth: np.ndarray, labels: tuple[str, ...], reason: str) -> None:
     after = scored(truth, model(truth, 0.8, np.random.default_rng(0)))
     before = dataclasses.replace(after, labels=labels)
-    found = paired.compare(before, after, GateParams())
-    assert found.reason == f"the classes differ: {reason}" and found.passed
-    assert {each.verdict for each in found.differences} == {"incomparable"}
+    comparison = paired.compare(before, after, GateParams())
+    assert comparison.reason == f"the classes differ: {reason}" and comparison.passed
+    assert {difference.verdict for difference in comparison.differences} == {"incomparable"}
 
 
 def test_nothing_in_common_and_no_baseline_still_have_floors(truth: np.ndarray) -> None:
@@ -111,14 +112,14 @@ def test_nothing_in_common_and_no_baseline_still_have_floors(truth: np.ndarray) 
     assert paired.compare(before, after, GateParams()).reason == "the two have no test row in common"
     settings = GateParams(metrics={"accuracy": GateMetric(floor=0.8)})
     for baseline in (before, None):
-        found = paired.compare(baseline, after, settings)
-        assert not found.passed and found.differences[0].under_floor and found.reason
+        comparison = paired.compare(baseline, after, settings)
+        assert not comparison.passed and comparison.differences[0].under_floor and comparison.reason
 
 
 def test_a_metric_that_is_not_defined_is_incomparable(truth: np.ndarray) -> None:
     both = scored(truth, model(truth, 0.8, np.random.default_rng(0)))
-    found = paired.compare(both, both, GateParams(metrics={"roc_auc": GateMetric(), "accuracy": GateMetric()}))
-    assert [each.verdict for each in found.differences] == ["incomparable", "same"], "three classes"
+    comparison = paired.compare(both, both, GateParams(metrics={"roc_auc": GateMetric(), "accuracy": GateMetric()}))
+    assert [difference.verdict for difference in comparison.differences] == ["incomparable", "same"], "three classes"
 
 
 def test_the_shipped_model_is_read() -> None:
@@ -126,9 +127,9 @@ def test_the_shipped_model_is_read() -> None:
     columns = {"id": ["1"], "label": ["a"], **prediction_columns.columns(P, LABELS)}
     tables = {name: pa.table({"model": [name], **columns}) for name in ("head", "finetuned", "baseline")}
     assert paired.read(pa.concat_tables([tables["head"], tables["baseline"]])).model == "head"
-    found = paired.read(pa.concat_tables([tables["head"], tables["finetuned"]]))
-    assert found.model == "finetuned" and found.labels == LABELS and found.ids.tolist() == ["1"]
-    np.testing.assert_allclose(found.P, P, atol=1e-6)
+    comparison = paired.read(pa.concat_tables([tables["head"], tables["finetuned"]]))
+    assert comparison.model == "finetuned" and comparison.labels == LABELS and comparison.ids.tolist() == ["1"]
+    np.testing.assert_allclose(comparison.P, P, atol=1e-6)
     with pytest.raises(ValueError, match="no rows of finetuned or head"):
         paired.read(tables["baseline"])
 

@@ -19,8 +19,8 @@ def test_digits_are_those_of_scikit_learn(tmp_path: Path, capsys: pytest.Capture
     assert pixels(tmp_path / "digits/0/0000.png")[0].tolist() == [0, 0, 80, 207, 143, 16, 0, 0]
     bundled = load_digits()
     for row in (1, 1_000, 1_796):
-        found = pixels(tmp_path / f"digits/{bundled.target[row]}/{row:04d}.png")
-        np.testing.assert_allclose(found, bundled.images[row] * 255 / 16, atol=0.5)
+        image = pixels(tmp_path / f"digits/{bundled.target[row]}/{row:04d}.png")
+        np.testing.assert_allclose(image, bundled.images[row] * 255 / 16, atol=0.5)
     printed = lines_printed(capsys)
     target = tmp_path / "digits"
     assert printed == [

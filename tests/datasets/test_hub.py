@@ -99,8 +99,8 @@ def test_the_columns_are_guessed(columns: dict[str, type], features: dict[str, s
     types = {str: pa.string(), int: pa.int64(), bytes: pa.binary()}
     note = {"info": {"features": {name: {"_type": kind} for name, kind in features.items()}}}
     schema = pa.schema([(name, types[kind]) for name, kind in columns.items()])
-    found = datasets_hub.likely_columns(schema.with_metadata({"huggingface": json.dumps(note)}))
-    assert found == {"input": guess[0], "label": guess[1]}
+    guessed = datasets_hub.likely_columns(schema.with_metadata({"huggingface": json.dumps(note)}))
+    assert guessed == {"input": guess[0], "label": guess[1]}
 
 
 def test_shards_are_joined_in_the_types_of_the_first_and_removed(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_label_that_cannot_be_guessed_is_left_to_the_user(tmp_path: Path, caps
 
 
 @pytest.mark.usefixtures("fake_hub")
-def test_a_part_of_a_split_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_part_of_a_split_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fetch("hf:me/reviews:de", tmp_path / "reviews")
     assert "1 train (a part only) rows of configuration de" in capsys.readouterr().out
 
@@ -150,7 +150,7 @@ def test_a_part_of_a_split_is_told(tmp_path: Path, capsys: pytest.CaptureFixture
         ("no/such/name", r"'no/such/name' cannot be a name on the hub; use hf:OWNER/NAME"),
     ],
 )
-def test_what_the_hub_cannot_give_is_told_in_one_sentence(tmp_path: Path, name: str, message: str) -> None:
+def test_a_data_set_that_the_hub_cannot_give_is_one_sentence(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(HeadstartError, match=message) as error:
         fetch(f"hf:{name}", tmp_path / "target")
     assert "\n" not in str(error.value)

@@ -126,26 +126,26 @@ def test_a_data_set_without_splits_and_names_gets_numbers(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize(
-    ("name", "near"), [("cifar10", "CIFAR10"), ("FashonMNIST", "FashionMNIST"), ("CocoDetection", None), ("os", None)]
+    ("name", "meant"), [("cifar10", "CIFAR10"), ("FashonMNIST", "FashionMNIST"), ("CocoDetection", None), ("os", None)]
 )
-def test_unknown_names_of_torchvision_are_refused_with_what_is_near(
-    tmp_path: Path, name: str, near: str | None
+def test_unknown_names_of_torchvision_are_refused_with_the_nearest_name(
+    tmp_path: Path, name: str, meant: str | None
 ) -> None:
     with pytest.raises(
         HeadstartError, match=rf"torchvision:{name} cannot be fetched.*; use one of CIFAR10, .*, USPS"
     ) as error:
         fetch(f"torchvision:{name}", tmp_path / "target")
-    assert str(error.value).endswith(f"; did you mean {near}?" if near else "USPS")
+    assert str(error.value).endswith(f"; did you mean {meant}?" if meant else "USPS")
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_offered_is_in_torchvision_and_can_be_asked_for() -> None:
+def test_every_data_set_on_offer_exists_in_torchvision() -> None:
     for name in NAMES:
         dataset = getattr(torchvision.datasets, name)
         needed = [
-            each.name
-            for each in inspect.signature(dataset).parameters.values()
-            if each.default is each.empty and each.kind is not each.VAR_KEYWORD
+            parameter.name
+            for parameter in inspect.signature(dataset).parameters.values()
+            if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
         ]
         assert needed == ["root"], name
         assert "download" in inspect.signature(dataset.__init__).parameters or name == "QMNIST"

@@ -19,14 +19,14 @@ def make_prepared(folder: Path, modality: str, contents: list[object]) -> Path:
     for split, part in {"train": contents[:-1], "test": contents[-1:]}.items():
         with prepared.writer(folder / split, source) as writer:
             rows = [
-                {"id": f"{split}{row}", modality: each, "label": "a", "group": None, "slice": None, "source": "x"}
-                for row, each in enumerate(part)
+                {"id": f"{split}{row}", modality: content, "label": "a", "group": None, "slice": None, "source": "x"}
+                for row, content in enumerate(part)
             ]
             writer.write(pa.Table.from_pylist(rows, writer.schema))
     return folder
 
 
-def test_texts_are_what_tfidf_makes_of_them_fitted_on_the_asked_rows_alone(tmp_path: Path) -> None:
+def test_texts_are_vectors_of_a_tfidf_fitted_on_the_chosen_rows_alone(tmp_path: Path) -> None:
     folder = make_prepared(tmp_path, "text", [*TEXTS])
     vectors = baseline.load(folder, "text", ["train3", "train0", "train2"], ["test0"])
     assert vectors
@@ -48,7 +48,7 @@ def test_texts_without_words(tmp_path: Path) -> None:
 
 def test_images_are_their_pixels(tmp_path: Path) -> None:
     pictures = [Image.new("RGB", (50, 40), (shade, 0, 0)) for shade in (10, 200, 100)]
-    folder = make_prepared(tmp_path, "image", [encoded(each) for each in pictures])
+    folder = make_prepared(tmp_path, "image", [encoded(content) for content in pictures])
     vectors = baseline.load(folder, "image", ["train1", "train0"], ["test0"])
     assert vectors
     X, T = vectors(np.array([1]))
@@ -57,7 +57,7 @@ def test_images_are_their_pixels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ids", [(["train9"], ["test0"]), (["train0"], ["test9"])])
-def test_a_row_that_is_missing_is_said(tmp_path: Path, ids: tuple[list[str], list[str]]) -> None:
+def test_a_missing_row_is_one_sentence(tmp_path: Path, ids: tuple[list[str], list[str]]) -> None:
     folder = make_prepared(tmp_path, "text", [*TEXTS])
     with pytest.raises(HeadstartError, match=r"lacks the row (train|test)9 of the feature table; run `dvc repro`"):
         baseline.load(folder, "text", *ids)

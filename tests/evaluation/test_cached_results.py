@@ -22,7 +22,7 @@ def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Features:
     return table(np.eye(3), ["a", "b", "a"])
 
 
-def test_what_nothing_has_changed_is_computed_once(rows: Features, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_result_is_computed_once_until_its_inputs_change(rows: Features, monkeypatch: pytest.MonkeyPatch) -> None:
     computed: list[int] = []
 
     def compute() -> cached_results.Arrays:

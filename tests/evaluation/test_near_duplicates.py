@@ -11,7 +11,7 @@ def vectors(rows: int, seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("is_sparse", [False, True])
-def test_planted_near_duplicates_are_found_and_nothing_else(is_sparse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_planted_near_duplicates_are_listed_and_nothing_else(is_sparse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     train, test = vectors(50, 0), vectors(30, 1)
     test[7] = 3 * train[11] + 0.01 * test[7]
     test[29] = train[0]

@@ -90,10 +90,10 @@ def test_clicks_filters_and_sorting(evaluation: Path, browser: Browser) -> None:
     predictions = json.loads((evaluation / "plots/head/confusion.json").read_text("utf-8"))
     wrong = [row for row in predictions if row["actual"] != row["predicted"]]
     assert opened.count() == len(wrong) > 5, "mistakes come first"
-    verdicts = [float(each.split()[-2]) for each in page.locator(".row .verdict .wrong").all_inner_texts()]
+    verdicts = [float(text.split()[-2]) for text in page.locator(".row .verdict .wrong").all_inner_texts()]
     assert verdicts == sorted(verdicts, reverse=True), "the most confident first"
     page.select_option("#row-sort", "unsure")
-    again = [float(each.split()[-2]) for each in page.locator(".row .verdict .wrong").all_inner_texts()]
+    again = [float(text.split()[-2]) for text in page.locator(".row .verdict .wrong").all_inner_texts()]
     assert again == sorted(verdicts)
 
     cell = page.locator("#matrix tbody tr").nth(2).locator("td").nth(0).locator("button")
@@ -103,7 +103,7 @@ def test_clicks_filters_and_sorting(evaluation: Path, browser: Browser) -> None:
     actual, guess = re.findall(r"(.*) predicted as (.*):", title)[0]
     assert {row["actual"] for row in predictions} >= {actual, guess}
     assert set(page.locator(".row .verdict .note").all_inner_texts()) != set()
-    assert all(each.startswith(f"actual {actual},") for each in page.locator(".row .verdict .note").all_inner_texts())
+    assert all(text.startswith(f"actual {actual},") for text in page.locator(".row .verdict .note").all_inner_texts())
 
     page.select_option("#row-actual", "")
     page.select_option("#row-predicted", "")
@@ -144,16 +144,16 @@ def test_a_phone_shows_it_without_scrolling_sideways(evaluation: Path, browser: 
 
 def test_what_it_says_is_what_was_measured(evaluation: Path, browser: Browser) -> None:
     page = Opened(browser, evaluation / "report.html").page
-    found = json.loads((evaluation / "metrics.json").read_text("utf-8"))
+    metrics = json.loads((evaluation / "metrics.json").read_text("utf-8"))
     shown = page.locator("#headline tbody tr").first.locator("td").first.inner_text()
-    ends = found["head_ci95"]["accuracy"]
-    assert [float(each) for each in re.findall(r"[\d.]+", shown)] == pytest.approx(
-        [found["head"]["accuracy"], ends["low"], ends["high"]], abs=1e-3
+    ends = metrics["head_ci95"]["accuracy"]
+    assert [float(text) for text in re.findall(r"[\d.]+", shown)] == pytest.approx(
+        [metrics["head"]["accuracy"], ends["low"], ends["high"]], abs=1e-3
     )
     head = json.loads((evaluation.parent / "head/model.json").read_text("utf-8"))
     assert f"{head['training']['rows']} training rows, 90 test rows" in page.inner_text("header")
-    assert str(found["label_errors"]["test"]) in page.inner_text("#suspects p")
-    assert page.locator("#suspect-table tbody tr").count() == sum(found["label_errors"].values())
+    assert str(metrics["label_errors"]["test"]) in page.inner_text("#suspects p")
+    assert page.locator("#suspect-table tbody tr").count() == sum(metrics["label_errors"].values())
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ def table(project: Path) -> dict[str, bytes]:
 
 def from_cache(done: subprocess.CompletedProcess[str]) -> tuple[int, int]:
     """Rows of the table, and those of them that were not computed."""
-    found = re.search(r"extract: ([\d,]+) rows(?: \(([\d,]+) from the cache\))?", done.stdout)
-    assert found, done.stdout
-    total, cached = (int((each or "0").replace(",", "")) for each in found.groups())
+    line = re.search(r"extract: ([\d,]+) rows(?: \(([\d,]+) from the cache\))?", done.stdout)
+    assert line, done.stdout
+    total, cached = (int((number or "0").replace(",", "")) for number in line.groups())
     return total, cached

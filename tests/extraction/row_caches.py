@@ -50,8 +50,8 @@ def fill(*numbers: int, fingerprint: str = "f") -> list[str]:
     return keys
 
 
-def found(keys: Sequence[str], fingerprint: str = "f") -> np.ndarray:
-    """The mask of `keys`, (keys,) bool, after a check that every vector found is the right one."""
+def stored(keys: Sequence[str], fingerprint: str = "f") -> np.ndarray:
+    """The mask of `keys`, (keys,) bool, after a check that every stored vector is the right one."""
     with open_cache(fingerprint) as cache:
         mask, X = cache.get(keys)
     assert (X[mask] == vectors(keys)[mask]).all()

@@ -33,7 +33,7 @@ cli.run(extract.main)
 """
 
 
-def test_a_damaged_cache_is_told_and_computed_again(
+def test_a_damaged_cache_is_reported_and_rebuilt(
     project: Path, verb: Verb, reviews: list[list[str]], tiny_encoder: Path, store: Path
 ) -> None:
     use_rows(project, verb, reviews[:60], str(tiny_encoder))
@@ -41,8 +41,8 @@ def test_a_damaged_cache_is_told_and_computed_again(
     first = table(project)
     (path,) = store.glob("*.sqlite")
     content = bytearray(path.read_bytes())
-    for place in range(len(content) // 3, len(content), 300):
-        content[place] ^= 0xFF
+    for start in range(len(content) // 3, len(content), 300):
+        content[start] ^= 0xFF
     path.write_bytes(content)
     done = verb("extract")
     assert f"warning: the row cache {path} is damaged" in done.stderr
@@ -70,11 +70,11 @@ def test_parallel_runs_compute_nothing_twice(
         computed += total - cached
     assert computed == 800
     assert sum(rows for _, rows, _, _ in row_cache_files.info()) == 800
-    found = [
+    tables = [
         {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.parquet")}
         for folder in (project / f"data/run{number}" for number in range(count))
     ]
-    assert all(files == found[0] for files in found) and len(found[0]) == 3
+    assert all(files == tables[0] for files in tables) and len(tables[0]) == 3
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
@@ -101,7 +101,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
-def test_a_killed_extraction_goes_on_where_it_stopped(
+def test_a_killed_extraction_resumes_where_it_stopped(
     project: Path, verb: Verb, reviews: list[list[str]], tmp_path: Path, kills: int
 ) -> None:
     """Kills at random moments: the table is that of a run without them, and each cost at most one window."""

@@ -67,11 +67,11 @@ def test_the_table_is_that_of_the_local_engine(project: Path, monkeypatch: pytes
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "on-ray"))
     done = stage(project, "extract")
     assert "600 rows" in done.stdout and "INFO" not in done.stderr and "arning" not in done.stderr, done.stderr
-    found = contents(project / "data/features")
+    on_ray = contents(project / "data/features")
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "local"))
     set_params(project, runtime__engine="local")
     stage(project, "extract")
-    assert contents(project / "data/features") == found
+    assert contents(project / "data/features") == on_ray
 
 
 def make_prepared(folder: Path, inputs: list[str]) -> Path:
@@ -144,15 +144,15 @@ def fill(tmp_path: Path, tiny_encoder: Path, cluster: Any, monkeypatch: pytest.M
 
 def workers() -> list[int]:
     """Processes of workers that have an encoder."""
-    found = []
+    numbers = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 if b"ray::MapWorker" in (entry / "cmdline").read_bytes():
-                    found.append(int(entry.name))
+                    numbers.append(int(entry.name))
             except OSError:
                 continue
-    return found
+    return numbers
 
 
 def test_a_worker_that_is_killed_is_replaced(fill: Fill) -> None:
@@ -160,10 +160,10 @@ def test_a_worker_that_is_killed_is_replaced(fill: Fill) -> None:
 
     def kill() -> None:
         for _ in range(600):
-            if found := workers():
+            if alive := workers():
                 time.sleep(2)
-                os.kill(found[0], signal.SIGKILL)
-                killed.append(found[0])
+                os.kill(alive[0], signal.SIGKILL)
+                killed.append(alive[0])
                 return
             time.sleep(0.1)
 
@@ -184,7 +184,7 @@ def test_a_node_that_is_removed_takes_nothing_with_it(fill: Fill, cluster: Any) 
 
     cache, keys = fill(texts(400), remove)
     assert cache.get(keys)[0].all()
-    assert len([found for found in ray.nodes() if found["Alive"]] if ray.is_initialized() else [1, 1]) == 2
+    assert len([node for node in ray.nodes() if node["Alive"]] if ray.is_initialized() else [1, 1]) == 2
 
 
 def test_a_row_that_always_kills_its_worker_is_named(fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +195,9 @@ def test_a_row_that_always_kills_its_worker_is_named(fill: Fill, monkeypatch: py
         fill(inputs)
 
 
-def test_a_cluster_without_a_free_cpu_is_said(fill: Fill, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_without_a_free_cpu_is_one_sentence(
+    fill: Fill, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ray_cluster, "WORKER_TIMEOUT_SECONDS", 5)
     held: list[Any] = []
 
@@ -209,7 +211,7 @@ def test_a_cluster_without_a_free_cpu_is_said(fill: Fill, cluster: Any, monkeypa
                 break
             time.sleep(0.2)
         held.extend(ray.remote(num_cpus=1)(Holder).remote() for _ in range(2))
-        ray.get([each.ready.remote() for each in held], timeout=60)
+        ray.get([holder.ready.remote() for holder in held], timeout=60)
 
     original = ray_cluster._missing
 

@@ -11,7 +11,7 @@ import pytest
 
 from stages.common.errors import HeadstartError
 from stages.extraction import row_cache_files
-from tests.extraction.row_caches import DIM, fill, found, names, open_cache, vectors
+from tests.extraction.row_caches import DIM, fill, names, open_cache, stored, vectors
 from tests.projects import ROOT
 
 
@@ -70,7 +70,7 @@ def test_keys_that_share_a_half_are_never_mixed_up(capfd: pytest.CaptureFixture[
 
 def test_backbones_are_kept_apart(store: Path) -> None:
     keys = fill(*range(10), fingerprint="a")
-    assert not found(keys, "b").any() and found(keys, "a").all()
+    assert not stored(keys, "b").any() and stored(keys, "a").all()
     assert {path.name for path in store.glob("*.sqlite*")} == {"a.sqlite", "b.sqlite"}
 
 
@@ -105,7 +105,7 @@ def test_opening_a_file_is_using_it(store: Path) -> None:
     fill(1)
     os.utime(store / "f.sqlite", (100, 100))
     assert row_cache_files.info()[0][3] == 100.0
-    found(names(1))
+    stored(names(1))
     assert row_cache_files.info()[0][3] > 100
 
 

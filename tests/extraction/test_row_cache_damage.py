@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.extraction.row_caches import DIM, fill, found, names, open_cache, start_and_put, vectors
+from tests.extraction.row_caches import DIM, fill, names, open_cache, start_and_put, stored, vectors
 
 
 def flip(path: Path, wanted: bytes) -> None:
@@ -32,7 +32,7 @@ def test_a_flipped_bit_in_a_vector_is_noticed(store: Path, capfd: pytest.Capture
         cache.put(keys, vectors(keys))
     warning = f"warning: the row cache {store / 'f.sqlite'} is damaged in 2 rows; they are computed again\n"
     assert capfd.readouterr().err == warning
-    assert found(keys).all()
+    assert stored(keys).all()
     assert not capfd.readouterr().err
 
 
@@ -42,7 +42,7 @@ def test_a_vector_under_another_key_is_noticed(store: Path, capfd: pytest.Captur
     with database:
         database.execute("UPDATE vectors SET record = (SELECT record FROM vectors WHERE row = 1) WHERE row = 2")
     database.close()
-    assert np.flatnonzero(~found(keys)).tolist() == [1]
+    assert np.flatnonzero(~stored(keys)).tolist() == [1]
     assert "damaged in 1 rows" in capfd.readouterr().err
 
 
@@ -54,7 +54,7 @@ def test_a_record_of_another_length_or_type_is_noticed(store: Path, capfd: pytes
             database.execute("UPDATE vectors SET record = ? WHERE row = ?", (record, row))
         database.execute("UPDATE vectors SET record = CAST(x'ff' AS TEXT) WHERE row = 6")
     database.close()
-    assert np.flatnonzero(~found(keys)).tolist() == [0, 1, 2, 3, 4, 5]
+    assert np.flatnonzero(~stored(keys)).tolist() == [0, 1, 2, 3, 4, 5]
     assert "damaged in 6 rows" in capfd.readouterr().err
 
 
@@ -88,14 +88,14 @@ def test_a_damaged_file_starts_empty(case: str, store: Path, capfd: pytest.Captu
         assert cache.get(keys)[0].all()
     pattern = rf"warning: the row cache {re.escape(str(path))} is damaged \(.+\) and starts empty\n"
     assert re.fullmatch(pattern, capfd.readouterr().err)
-    assert found(keys).all()
+    assert stored(keys).all()
     assert not capfd.readouterr().err
 
 
 def test_an_empty_file_is_one_to_fill(store: Path, capfd: pytest.CaptureFixture[str]) -> None:
     store.mkdir(parents=True)
     (store / "f.sqlite").touch()
-    assert found(fill(*range(10))).all()
+    assert stored(fill(*range(10))).all()
     assert not capfd.readouterr().err
 
 
@@ -135,8 +135,8 @@ def test_a_log_without_its_database_is_dropped(store: Path) -> None:
     child.wait()
     (store / "f.sqlite").unlink()
     assert (store / "f.sqlite-wal").stat().st_size
-    assert not found(names(1)).any()
-    assert found(fill(1)).all()
+    assert not stored(names(1)).any()
+    assert stored(fill(1)).all()
 
 
 def test_a_damaged_file_that_is_in_use_is_left_alone(

@@ -7,7 +7,7 @@ import pytest
 
 from stages.common.errors import HeadstartError
 from stages.extraction import row_cache_files
-from tests.extraction.row_caches import fill, found, names, open_cache, vectors
+from tests.extraction.row_caches import fill, names, open_cache, stored, vectors
 
 
 def test_a_full_disk_is_one_sentence_and_stores_nothing_half(store: Path) -> None:
@@ -23,23 +23,23 @@ def test_a_full_disk_is_one_sentence_and_stores_nothing_half(store: Path) -> Non
         f"the row cache {store / 'f.sqlite'} cannot be used (database or disk is full); free space on its disk,"
         " set HEADSTART_CACHE to another folder, or runtime.row_cache: false"
     )
-    assert found(keys).all() and not found(more).any()
+    assert stored(keys).all() and not stored(more).any()
 
 
 @pytest.mark.parametrize("at", [".", "rows", "rows/f.sqlite", "rows/f.lock"])
 def test_a_place_that_cannot_be_written_is_one_sentence(at: str, store: Path) -> None:
     """Tests may run as root, whom no permission stops: a file is where the folder should be, or the other way round."""
-    place = store.parent / at
-    if "." in place.name:
-        place.mkdir(parents=True)
+    path = store.parent / at
+    if "." in path.name:
+        path.mkdir(parents=True)
     else:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text("", "utf-8")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("", "utf-8")
     with pytest.raises(HeadstartError, match=r"f\.sqlite cannot be used \(.+\); .+HEADSTART_CACHE.+row_cache: false$"):
         open_cache()
 
 
-def test_what_cannot_be_deleted_is_one_sentence(store: Path) -> None:
+def test_a_file_that_cannot_be_deleted_is_one_sentence(store: Path) -> None:
     (store / "f.sqlite").mkdir(parents=True)
     with pytest.raises(HeadstartError, match=r"f\.sqlite cannot be used \(Is a directory\); "):
         row_cache_files.clear()
@@ -59,7 +59,7 @@ def test_a_file_that_stays_locked_is_done_without(
         assert not other.get(keys)[0].any()
         one._connection.execute("ROLLBACK")
     assert capfd.readouterr().err.count("\n") == 1
-    assert found(keys).all()
+    assert stored(keys).all()
 
 
 def test_the_least_recently_used_files_make_room(store: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -67,7 +67,7 @@ def test_the_least_recently_used_files_make_room(store: Path, capfd: pytest.Capt
         fill(*range(1000), fingerprint=fingerprint)
         os.utime(store / f"{fingerprint}.sqlite", (1000 - age, 1000 - age))  # a is the oldest, then c, b, d
     size = (store / "a.sqlite").stat().st_size
-    found(names(1), "c")  # used again: now b is older
+    stored(names(1), "c")  # used again: now b is older
     limit = 4 * size + 60_000  # what SQLite keeps beside an open file takes 32 kB
     # a stays, although it is the oldest: it is open.
     with open_cache("a"), open_cache("e", limit=limit) as cache:
@@ -78,7 +78,7 @@ def test_the_least_recently_used_files_make_room(store: Path, capfd: pytest.Capt
         cache.put(more, vectors(more))
     assert {entry[0] for entry in row_cache_files.info()} == {"a", "c", "e"}
     assert sum(entry[2] for entry in row_cache_files.info()) <= limit
-    assert found(names(*range(2000)), "e").all()
+    assert stored(names(*range(2000)), "e").all()
     assert not capfd.readouterr().err
 
 
@@ -100,4 +100,4 @@ def test_no_file_is_deleted_for_one_that_is_beyond_the_limit_alone() -> None:
     keys = fill(*range(100), fingerprint="other")
     with open_cache(limit=1000) as cache:
         cache.put(keys, vectors(keys))
-    assert found(keys, "other").all() and not found(keys).any()
+    assert stored(keys, "other").all() and not stored(keys).any()

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from stages.extraction import row_cache_files
-from tests.extraction.row_caches import fill, found, go, names, start, start_and_put
+from tests.extraction.row_caches import fill, go, names, start, start_and_put, stored
 
 
 def test_processes_make_and_fill_one_file_together(store: Path) -> None:
@@ -23,12 +23,12 @@ with open_cache() as cache:
     for child in children:
         go(child)
     assert [child.wait(60) for child in children] == [0] * 4
-    assert found(names(*range(700))).all()
+    assert stored(names(*range(700))).all()
     assert row_cache_files.info()[0][1] == 700  # those that two wrote are there once
     assert not list(store.glob("*.sqlite-*"))
 
 
-def test_what_a_killed_process_had_put_is_there_and_nothing_half() -> None:
+def test_batches_of_a_killed_process_are_stored_whole_or_not_at_all() -> None:
     script = """
 first = int(input())
 with open_cache() as cache:
@@ -48,10 +48,10 @@ with open_cache() as cache:
         assert child.stdout.readline()
         time.sleep(chance.uniform(0, 0.1))
         child.kill()
-        said = child.stdout.read().split("\n")[:-1]  # the last line may be cut
+        printed = child.stdout.read().split("\n")[:-1]  # the last line may be cut
         child.wait()
-        before, count = count, int(said[-1]) if said else count + 50
-        mask = found(names(*range(count + 100)))
+        before, count = count, int(printed[-1]) if printed else count + 50
+        mask = stored(names(*range(count + 100)))
         assert mask[:count].all(), "a put that had returned is lost"
         count = int(mask.sum())
         assert count % 50 == 0 and mask[:count].all(), "a put is there in part"
@@ -66,7 +66,7 @@ def test_files_that_a_process_has_open_are_not_deleted(store: Path) -> None:
     assert [entry[0] for entry in row_cache_files.info()] == ["open"]
     child.kill()
     child.wait()
-    assert found([*keys, *names(10)], "open").all()
+    assert stored([*keys, *names(10)], "open").all()
     child = start_and_put("open", 11)
     child.kill()
     child.wait()

@@ -30,7 +30,7 @@ def texts(rows: int) -> tuple[list[Any], np.ndarray]:
     generator = np.random.default_rng(0)
     y = generator.integers(0, 2, rows)
     return [
-        " ".join([*generator.choice(WORDS, generator.integers(2, 12)), "love" if each else "hate"]) for each in y
+        " ".join([*generator.choice(WORDS, generator.integers(2, 12)), "love" if label else "hate"]) for label in y
     ], y
 
 
@@ -38,9 +38,9 @@ def pictures(rows: int) -> tuple[list[Any], np.ndarray]:
     generator = np.random.default_rng(0)
     y = generator.integers(0, 2, rows)
     out = []
-    for each in y:
+    for label in y:
         file = io.BytesIO()
-        values = generator.integers(0, 100, (32, 32, 3)) + 150 * np.eye(3, dtype=int)[each]
+        values = generator.integers(0, 100, (32, 32, 3)) + 150 * np.eye(3, dtype=int)[label]
         Image.fromarray(values.clip(0, 255).astype(np.uint8)).save(file, "PNG")
         out.append(file.getvalue())
     return out, y
@@ -70,8 +70,8 @@ def train(
 
     def validate() -> dict[str, float]:
         P = network.probabilities(held_out)
-        found = {"accuracy": (P.argmax(axis=1) == truth).mean(), "log_loss": -np.log(P[np.arange(20), truth]).mean()}
-        return {name: float(value) for name, value in found.items()} if validated else {}
+        measured = {"accuracy": (P.argmax(axis=1) == truth).mean(), "log_loss": -np.log(P[np.arange(20), truth]).mean()}
+        return {name: float(value) for name, value in measured.items()} if validated else {}
 
     device = RuntimeParams(device="cpu", **runtime)
     return loop.train(network, inputs, y, settings, device, from_random=False, validate=validate, run="a test")

@@ -13,14 +13,14 @@ from tests.finetuning.recipes import fresh, settings
 def test_batches_are_a_function_of_seed_and_epoch_and_hold_each_row_once() -> None:
     lengths = np.random.default_rng(0).integers(3, 60, 101)
     batches = Batches(lengths.tolist(), batch_size=8, seed=5)
-    first = [batches[place] for place in range(len(batches))]
+    first = [batches[index] for index in range(len(batches))]
     assert len(batches) == 13 and sorted(row for rows, _ in first for row in rows) == list(range(101))
     assert {len(rows) for rows, _ in first} == {7, 8}, "none is left with a single row"
     assert len({seed for _, seed in first}) == 13
     batches.set_epoch(1)
-    assert [batches[place] for place in range(13)] != first
+    assert [batches[index] for index in range(13)] != first
     batches.set_epoch(0)
-    assert [batches[place] for place in range(13)] == first
+    assert [batches[index] for index in range(13)] == first
     padding = sum(max(lengths[rows]) * len(rows) for rows, _ in first) / lengths.sum()
     assert padding < 1.2, "rows of similar length are together"
     assert {tuple(rows) for rows, _ in first} != {tuple(rows) for rows, _ in Batches(lengths, batch_size=8, seed=6)}

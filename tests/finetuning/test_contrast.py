@@ -18,9 +18,9 @@ def test_the_contrastive_loss_is_that_of_its_formula() -> None:
     memory.refresh(0)
     Z = generator.normal(size=(3, 4)).astype(np.float32)
     rows = [1, 3, 5]
-    found = memory.losses(torch.from_numpy(Z), torch.tensor(rows)).numpy()
+    losses = memory.losses(torch.from_numpy(Z), torch.tensor(rows)).numpy()
     unit = X / np.linalg.norm(X, axis=1, keepdims=True)
-    for row, z, loss in zip(rows, Z / np.linalg.norm(Z, axis=1, keepdims=True), found, strict=True):
+    for row, z, loss in zip(rows, Z / np.linalg.norm(Z, axis=1, keepdims=True), losses, strict=True):
         others = [other for other in range(6) if other != row]
         powers = {other: np.exp(z @ unit[other] / 0.5) for other in others}
         same = [other for other in others if y[other] == y[row]]

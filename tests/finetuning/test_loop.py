@@ -70,7 +70,7 @@ def test_every_method_starts_at_the_head_learns_and_comes_back_from_disk(
 
 
 @pytest.mark.parametrize("modality", ["text", "image"])
-def test_a_run_that_broke_off_goes_on_to_the_same_weights(
+def test_a_killed_run_resumes_to_the_same_weights(
     modality: Modality, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = settings(epochs=3)  # of five steps
@@ -95,7 +95,7 @@ def test_a_run_that_broke_off_goes_on_to_the_same_weights(
     assert all(tensor.equal(resumed.state_dict()[name]) for name, tensor in whole.state_dict().items())
 
 
-def test_what_is_no_better_on_validation_is_not_kept(tiny_encoder: Path) -> None:
+def test_an_epoch_that_is_no_better_on_validation_is_not_kept(tiny_encoder: Path) -> None:
     network = fresh("text", tiny_encoder, settings())
     before = state(network)
     accuracies = iter([0.9, 0.9, 0.8, 0.7])  # before the first epoch, and after each
@@ -136,7 +136,7 @@ def test_passes_and_recomputed_blocks_change_the_memory_and_not_the_weights(
         "passes": {"rows_per_pass": 3},
         "less": {"gradient_checkpointing": True},
     }
-    found = {}
+    weights = {}
     for name, runtime in ways.items():
         network = fresh(modality, tiny_encoder, chosen)
         for module in network.modules():
@@ -146,12 +146,12 @@ def test_passes_and_recomputed_blocks_change_the_memory_and_not_the_weights(
             if hasattr(module, "dropout_prob"):
                 module.dropout_prob = 0.0
         train(network, modality, chosen, validated=False, **runtime)
-        found[name] = torch.cat([tensor.flatten().float() for tensor in state(network).values()])
-    assert (found["plain"] - found["less"]).abs().max() < 1e-6
-    assert (found["plain"] - found["passes"]).abs().max() < 1e-3 < (found["plain"]).abs().max()
+        weights[name] = torch.cat([tensor.flatten().float() for tensor in state(network).values()])
+    assert (weights["plain"] - weights["less"]).abs().max() < 1e-6
+    assert (weights["plain"] - weights["passes"]).abs().max() < 1e-3 < (weights["plain"]).abs().max()
 
 
-def test_class_weights_smoothing_and_layer_decay_change_what_is_learned(tiny_encoder: Path) -> None:
+def test_class_weights_smoothing_and_layer_decay_change_the_weights(tiny_encoder: Path) -> None:
     losses = set()
     for changes in ({}, {"label_smoothing": 0.2}, {"class_weight": "balanced"}, {"layer_decay": 0.1}):
         chosen = settings(epochs=1, **changes)

@@ -11,7 +11,7 @@ def data(classes: int, rows: int = 120) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(0)
     y = np.arange(rows) % classes
     X = generator.normal(size=(rows, 10)) + 1.5 * np.eye(10)[y]
-    return X.astype(np.float32), np.array([f"class {each}" for each in y], dtype=object)
+    return X.astype(np.float32), np.array([f"class {k}" for k in y], dtype=object)
 
 
 def settings(kind: str, **changes: Any) -> TrainHeadParams:

@@ -61,9 +61,9 @@ def test_cross_validation_fits_on_a_bounded_number_of_rows(monkeypatch: pytest.M
     fit = estimators.fit
     monkeypatch.setattr(estimators, "fit", lambda X, *rest: (sizes.append(len(X)), fit(X, *rest))[1])
     monkeypatch.setattr(choosing, "MAX_FIT_ROWS", 60)
-    some = choosing.out_of_fold(X, labels, 1.0)
+    sampled = choosing.out_of_fold(X, labels, 1.0)
     assert len(sizes) == 2 and all(60 <= size <= 64 for size in sizes)
-    assert some.shape == whole.shape == (300, 4) and not np.array_equal(some, whole)
+    assert sampled.shape == whole.shape == (300, 4) and not np.array_equal(sampled, whole)
     truth = np.unique(labels.astype(str), return_inverse=True)[1]
-    right = [(P.argmax(axis=1) == truth).mean() for P in (some, whole)]
+    right = [(P.argmax(axis=1) == truth).mean() for P in (sampled, whole)]
     assert right[1] > right[0] > 0.55, "of the first 60 rows alone, whose class is one, it would be a third"

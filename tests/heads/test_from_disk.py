@@ -27,7 +27,7 @@ def table(folder: Path, X: np.ndarray | sparse.csr_matrix, labels: np.ndarray) -
         modality="text",
         max_side=None,
     )
-    ids = [f"{each:032x}" for each in np.random.default_rng(1).permutation(X.shape[0])]
+    ids = [f"{number:032x}" for number in np.random.default_rng(1).permutation(X.shape[0])]
     for split in ("train", "validation"):
         with features.Writer(folder / split, metadata) as writer:
             for start in range(0, X.shape[0], 700):
@@ -41,7 +41,7 @@ def rows(classes: int, count: int = 2_000) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(0)
     y = np.sort(np.arange(count) % classes)
     X = generator.normal(size=(count, 12)) + 1.5 * np.eye(12)[y]
-    return X.astype(np.float32), np.array([f"class {each}" for each in y], dtype=object)
+    return X.astype(np.float32), np.array([f"class {number}" for number in y], dtype=object)
 
 
 @pytest.mark.parametrize("classes", [2, 5])
@@ -99,7 +99,7 @@ def test_rows_within_the_budget_are_read_alone(tmp_path: Path) -> None:
     folder = table(tmp_path / "features", X, labels)
     read = features.read(folder, "train", params.BudgetParams(per_class=5))
     whole = features.read(folder, "train")
-    places = [whole.ids.tolist().index(each) for each in read.ids]
+    places = [whole.ids.tolist().index(number) for number in read.ids]
     assert len(places) == 20 and places == sorted(places)
     np.testing.assert_array_equal(read.X, X[places])
     assert read.labels.tolist() == labels[places].tolist()

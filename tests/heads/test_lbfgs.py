@@ -24,9 +24,9 @@ def test_the_minimum_is_that_of_scikit_learn(C: float, form: Any) -> None:
     other = lbfgs.fit([form(X)], y, C=C / 10, weights=weights, start=zeros)
     warm = lbfgs.fit([form(X)], y, C=C, weights=weights, start=other)
     in_blocks = lbfgs.fit([form(X[:7]), form(X[7:300]), form(X[300:])], y, C=C, weights=weights, start=other)
-    for found in (cold, warm, in_blocks):
-        np.testing.assert_allclose(found[:-1].T, wanted.coef_, atol=2e-3)
-        np.testing.assert_allclose(X @ found[:-1] + found[-1], wanted.decision_function(X), atol=1e-2)
+    for weight in (cold, warm, in_blocks):
+        np.testing.assert_allclose(weight[:-1].T, wanted.coef_, atol=2e-3)
+        np.testing.assert_allclose(X @ weight[:-1] + weight[-1], wanted.decision_function(X), atol=1e-2)
 
 
 @pytest.mark.parametrize("C", [0.1, 10])
@@ -35,6 +35,6 @@ def test_two_labels_can_have_one_column(C: float) -> None:
     y = rng.integers(0, 2, 500)
     X = (rng.normal(size=(500, 20)) + np.eye(2, 20)[y]).astype(np.float32)
     wanted = LogisticRegression(C=C, max_iter=10_000, tol=1e-9).fit(X.astype(np.float64), y)
-    found = lbfgs.fit([X[:100], X[100:]], y, C=C, weights=np.ones(500), start=np.zeros((21, 1)))
-    np.testing.assert_allclose(found[:-1].T, wanted.coef_, atol=2e-3)
-    np.testing.assert_allclose(found[-1], wanted.intercept_, atol=2e-3)
+    weight = lbfgs.fit([X[:100], X[100:]], y, C=C, weights=np.ones(500), start=np.zeros((21, 1)))
+    np.testing.assert_allclose(weight[:-1].T, wanted.coef_, atol=2e-3)
+    np.testing.assert_allclose(weight[-1], wanted.intercept_, atol=2e-3)

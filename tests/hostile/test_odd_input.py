@@ -26,17 +26,17 @@ def prepared(project: Path, lines: list[str]) -> dict[str, Any]:
     set_params(project, prepare__data="data/rows.csv")
     done = limited(project, "prepare")
     assert done.returncode == 0, done.stderr
-    return {**json.loads((project / "data/prepared/summary.json").read_text("utf-8")), "said": done.stdout}
+    return {**json.loads((project / "data/prepared/summary.json").read_text("utf-8")), "printed": done.stdout}
 
 
-def test_classes_that_look_like_one_are_said(project: Path) -> None:
+def test_classes_that_look_alike_are_reported(project: Path) -> None:
     names = ["caf\u00e9", "cafe\u0301", "bar", "Bar ", "bar  stool", "bar stool", "inn"]
     lines = [f"row {number},{names[number % 7]}" for number in range(210)]
-    found = prepared(project, lines)
-    assert sorted(map(sorted, found["similar_classes"])) == [
+    summary = prepared(project, lines)
+    assert sorted(map(sorted, summary["similar_classes"])) == [
         ["Bar", "bar"], ["bar  stool", "bar stool"], sorted(names[:2])
     ]  # fmt: skip
-    assert found["said"].count("look like one") == 3 and len(found["classes"]) == 7, "and nothing is changed"
+    assert summary["printed"].count("look like one") == 3 and len(summary["classes"]) == 7, "and nothing is changed"
     assert "similar_classes" not in prepared(project, [f"row {number},{'ab'[number % 2]}" for number in range(60)])
 
 
@@ -58,8 +58,8 @@ def test_names_with_line_breaks_leading_dashes_and_loops(project: Path) -> None:
     set_params(project, prepare__data=f"data/{folder.name}", backbone__family="pixels", backbone__name="rgb")
     done = limited(project, "prepare")
     assert done.returncode == 0, done.stderr
-    found = json.loads((project / "data/prepared/summary.json").read_text("utf-8"))
-    assert found["rows"] == 40 and not list(project.rglob("harmed"))
+    summary = json.loads((project / "data/prepared/summary.json").read_text("utf-8"))
+    assert summary["rows"] == 40 and not list(project.rglob("harmed"))
 
 
 def test_a_picture_that_is_something_else_too(project: Path) -> None:
@@ -77,5 +77,5 @@ def test_a_picture_that_is_something_else_too(project: Path) -> None:
     changes = {"backbone__family": "pixels", "backbone__name": "rgb", "prepare__max_rejected": 0.1}
     set_params(project, prepare__data="data/photos", **changes)
     assert limited(project, "prepare").returncode == 0
-    found = json.loads((project / "data/prepared/summary.json").read_text("utf-8"))
-    assert found["left_out"]["unreadable"] == 1 and sum(found["kept"].values()) == 40
+    summary = json.loads((project / "data/prepared/summary.json").read_text("utf-8"))
+    assert summary["left_out"]["unreadable"] == 1 and sum(summary["kept"].values()) == 40

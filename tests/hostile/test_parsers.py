@@ -37,7 +37,7 @@ def often(examples: int) -> Any:
 
 
 def fails_with_a_sentence(parse: Callable[[], object]) -> None:
-    """Call it; all that it may raise is what a user is told."""
+    """Call `parse`, which may raise nothing but an error of one sentence."""
     try:
         parse()
     except HeadstartError as error:
@@ -49,9 +49,9 @@ def changed(draw: Draw, content: bytes) -> bytes:
     """Bytes of a file that somebody cut, overwrote or repeated in places."""
     out = bytearray(content)
     for _ in range(draw(st.integers(1, 4))):
-        place = draw(st.integers(0, max(len(out) - 1, 0)))
-        end = place + draw(st.integers(0, 12))
-        out[place:end] = draw(st.binary(max_size=12) | st.just(bytes(out[place:end]) * 2))
+        start = draw(st.integers(0, max(len(out) - 1, 0)))
+        end = start + draw(st.integers(0, 12))
+        out[start:end] = draw(st.binary(max_size=12) | st.just(bytes(out[start:end]) * 2))
     return bytes(out)
 
 
@@ -79,7 +79,7 @@ def edited(draw: Draw, content: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
+def folder() -> Iterator[Path]:
     """A folder that all examples of a test write to."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
@@ -100,8 +100,8 @@ def tables() -> dict[str, bytes]:
 @pytest.mark.parametrize("suffix", tables())
 @pytest.mark.parametrize("modality", ["text", "image"])
 @EXAMPLES
-def test_tables(place: Path, suffix: str, modality: params.Modality, examples: int) -> None:
-    path = place / f"rows{suffix}"
+def test_tables(folder: Path, suffix: str, modality: params.Modality, examples: int) -> None:
+    path = folder / f"rows{suffix}"
 
     @often(examples)
     @given(st.binary(max_size=200) | changed(tables()[suffix]))
@@ -113,9 +113,9 @@ def test_tables(place: Path, suffix: str, modality: params.Modality, examples: i
 
 
 @EXAMPLES
-def test_settings(place: Path, examples: int) -> None:
+def test_settings(folder: Path, examples: int) -> None:
     written = (ROOT / "params.yaml").read_bytes()
-    path = place / "params.yaml"
+    path = folder / "params.yaml"
 
     @often(examples)
     @given(
@@ -131,7 +131,7 @@ def test_settings(place: Path, examples: int) -> None:
 
 
 @EXAMPLES
-def test_model_json(place: Path, reproduced: Path, examples: int) -> None:
+def test_model_json(folder: Path, reproduced: Path, examples: int) -> None:
     written = (reproduced / "data/head/model.json").read_bytes()
 
     @often(examples)
@@ -141,23 +141,23 @@ def test_model_json(place: Path, reproduced: Path, examples: int) -> None:
         | edited(json.loads(written)).map(lambda content: json.dumps(content).encode())
     )
     def parse(content: bytes) -> None:
-        (place / model_card.FILE).write_bytes(content)
-        fails_with_a_sentence(lambda: model_card.read(place))
+        (folder / model_card.FILE).write_bytes(content)
+        fails_with_a_sentence(lambda: model_card.read(folder))
 
     parse()
 
 
 @EXAMPLES
-def test_shards_and_feature_tables(place: Path, reproduced: Path, examples: int) -> None:
+def test_shards_and_feature_tables(folder: Path, reproduced: Path, examples: int) -> None:
     written = (reproduced / "data/features/test/part-00000.parquet").read_bytes()
-    (place / "test").mkdir(exist_ok=True)
+    (folder / "test").mkdir(exist_ok=True)
 
     @often(examples)
     @given(changed(written))
     def parse(content: bytes) -> None:
-        (place / "test/part-00000.parquet").write_bytes(content)
-        fails_with_a_sentence(lambda: list(shards.read(place / "test")))
-        fails_with_a_sentence(lambda: features.read(place, "test"))
+        (folder / "test/part-00000.parquet").write_bytes(content)
+        fails_with_a_sentence(lambda: list(shards.read(folder / "test")))
+        fails_with_a_sentence(lambda: features.read(folder, "test"))
 
     with np.errstate(all="ignore"):
         parse()
@@ -165,14 +165,14 @@ def test_shards_and_feature_tables(place: Path, reproduced: Path, examples: int)
 
 @pytest.mark.parametrize("name", ["metrics.json", "predictions.parquet"])
 @EXAMPLES
-def test_evaluations(place: Path, reproduced: Path, name: str, examples: int) -> None:
+def test_evaluations(folder: Path, reproduced: Path, name: str, examples: int) -> None:
     files = {path.name: path.read_bytes() for path in (reproduced / "data/evaluation").iterdir() if path.is_file()}
 
     @often(examples)
     @given(st.binary(max_size=200) | changed(files[name]))
     def parse(content: bytes) -> None:
-        for each in ("metrics.json", "predictions.parquet"):
-            (place / each).write_bytes(content if each == name else files[each])
-        fails_with_a_sentence(lambda: stored.from_folder(place, ROOT / "params.yaml"))
+        for file in ("metrics.json", "predictions.parquet"):
+            (folder / file).write_bytes(content if file == name else files[file])
+        fails_with_a_sentence(lambda: stored.from_folder(folder, ROOT / "params.yaml"))
 
     parse()

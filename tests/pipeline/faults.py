@@ -11,7 +11,9 @@ from tests import projects
 MEMORY = 3 * 2**30  # bytes of address space
 PATIENCE = 120  # seconds until something hangs, on the slowest machine
 
-run, start, stage = (partial(each, memory=MEMORY) for each in (projects.run, projects.start, projects.stage_process))
+run = partial(projects.run, memory=MEMORY)
+start = partial(projects.start, memory=MEMORY)
+stage = partial(projects.stage_process, memory=MEMORY)
 
 
 def stage_of(dvc: subprocess.Popen[str], name: str) -> psutil.Process:

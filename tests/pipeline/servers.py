@@ -88,10 +88,10 @@ def s3(folder: Path) -> Iterator[Remote]:
 
     def damage(key: str) -> None:
         listed = client.list_objects_v2(Bucket=BUCKET)["Contents"]
-        (found,) = [each["Key"] for each in listed if each["Key"].replace("/", "").endswith(key)]
-        content = bytearray(client.get_object(Bucket=BUCKET, Key=found)["Body"].read())
+        (name,) = [entry["Key"] for entry in listed if entry["Key"].replace("/", "").endswith(key)]
+        content = bytearray(client.get_object(Bucket=BUCKET, Key=name)["Body"].read())
         content[len(content) // 2] ^= 1
-        client.put_object(Bucket=BUCKET, Key=found, Body=bytes(content))
+        client.put_object(Bucket=BUCKET, Key=name, Body=bytes(content))
 
     try:
         yield Remote(url=f"s3://{BUCKET}/store", damage=damage, local={"endpointurl": endpoint}, environment=secrets)
@@ -100,8 +100,8 @@ def s3(folder: Path) -> Iterator[Remote]:
 
 
 def _object(folder: Path, key: str) -> Path:
-    (found,) = [path for path in folder.rglob("*") if path.is_file() and "".join(path.parts[-2:]).endswith(key)]
-    return found
+    (file,) = [path for path in folder.rglob("*") if path.is_file() and "".join(path.parts[-2:]).endswith(key)]
+    return file
 
 
 def _flip(path: Path) -> None:

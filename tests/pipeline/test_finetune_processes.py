@@ -16,7 +16,7 @@ from tests.projects import Verb, contents, run, set_params
 
 
 @pytest.mark.parametrize(("method", "contrastive"), [("full", 0.0), pytest.param("lora", 1.0, marks=pytest.mark.slow)])
-def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
+def test_a_killed_run_resumes_and_ends_with_the_same_weights(
     trained: Path, verb: Verb, method: str, contrastive: float
 ) -> None:
     set_params(

@@ -62,8 +62,8 @@ def test_step_0_equals_the_head_and_fine_tuning_is_repeatable(
         patch.chdir(digits)
         classifier = classifiers.pretrained(described, CPU)
         classifier.start_from(*layer)
-        found = classifier.probabilities(photos)
-    np.testing.assert_allclose(found, loading.load(head, described, test.X.shape[1])(test.X), atol=1e-3)
+        start = classifier.probabilities(photos)
+    np.testing.assert_allclose(start, loading.load(head, described, test.X.shape[1])(test.X), atol=1e-3)
 
     set_params(digits, finetune__method="full")
     verb("finetune")

@@ -42,7 +42,7 @@ def test_kills_at_any_moment_leave_the_next_run_the_same_dvc_lock(finished: Path
     assert "up to date" in run(finished, "dvc", "status").stdout
 
 
-def test_of_two_runs_at_once_one_is_told_so(finished: Path) -> None:
+def test_the_second_of_two_runs_at_once_is_refused(finished: Path) -> None:
     lock = (finished / "dvc.lock").read_bytes()
     first = start(finished, "dvc", "repro", "--force")
     stage_of(first, "prepare")
@@ -59,7 +59,7 @@ def test_of_two_runs_at_once_one_is_told_so(finished: Path) -> None:
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", STAGES)
-def test_sigterm_ends_a_stage_and_leaves_what_was(finished: Path, name: str, seed: int) -> None:
+def test_sigterm_ends_a_stage_and_leaves_earlier_outputs(finished: Path, name: str, seed: int) -> None:
     before = contents(finished / "data")
     process = start(finished, *stage_command(name))
     time.sleep(random.Random(f"{name} {seed}").uniform(0.1, 1.5))

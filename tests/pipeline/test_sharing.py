@@ -75,24 +75,24 @@ def team(request: pytest.FixtureRequest, reproduced: Path, tmp_path_factory: pyt
         first = Clone(folder / "first", remote)
         first.run("dvc", "remote", "add", "-d", "storage", remote.url)
         first.run("dvc", "remote", "modify", "storage", "verify", "true")
-        found = Team(origin, remote)
-        found.with_access(first.folder)
+        team = Team(origin, remote)
+        team.with_access(first.folder)
         first.run("git", "checkout", "-qb", "main")
         first.commit("reproduced")
         first.run("dvc", "push", "-q", "--run-cache")
         first.run("git", "remote", "add", "origin", str(origin))
         first.run("git", "push", "-q", "origin", "main")
-        yield found
+        yield team
 
 
 def hash_of(clone: Clone, stage: str, path: str) -> str:
     """The hash of an output, as dvc.lock has it."""
     lock = yaml.safe_load((clone.folder / "dvc.lock").read_text("utf-8"))
-    (found,) = [out["md5"] for out in lock["stages"][stage]["outs"] if out["path"] == path]
-    return str(found)
+    (md5,) = [out["md5"] for out in lock["stages"][stage]["outs"] if out["path"] == path]
+    return str(md5)
 
 
-def test_what_one_pushed_the_other_pulls_and_runs_nothing(team: Team, tmp_path: Path) -> None:
+def test_a_clone_that_pulls_runs_nothing(team: Team, tmp_path: Path) -> None:
     second = team.clone(tmp_path / "second")
     second.run("dvc", "pull", "-q")
     done = second.run("dvc", "repro")

@@ -46,7 +46,7 @@ def test_rights_are_the_least_and_a_fork_can_steal_nothing(name: str) -> None:
     for job in content["jobs"].values():
         uses = [step.get("uses", "") for step in job["steps"]]
         if "permissions" in job:
-            assert "secrets." not in str(job) and not any("checkout" in each for each in uses), "it may write"
+            assert "secrets." not in str(job) and not any("checkout" in action for action in uses), "it may write"
             assert "head.repo.fork" in job["if"]
         for step in job["steps"]:
             assert "${{" not in step.get("run", ""), "an expression in a shell line can be made to run anything"
@@ -129,7 +129,7 @@ def runner(tmp_path: Path) -> Iterator[tuple[Runner, str]]:
 
 def expressions(text: str, values: dict[str, str]) -> str:
     """`text` with GitHub's expressions replaced; each has to be known."""
-    return re.sub(r"\$\{\{ (.*?) \}\}", lambda found: values[found[1]], text)
+    return re.sub(r"\$\{\{ (.*?) \}\}", lambda match: values[match[1]], text)
 
 
 @pytest.mark.slow

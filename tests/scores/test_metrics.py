@@ -54,9 +54,9 @@ def test_classes_absent_from_the_test_break_nothing() -> None:
 
 
 def test_a_single_row_and_a_single_class() -> None:
-    found = metrics.headline(np.array([1]), np.array([[0.2, 0.8]]))
-    assert found["accuracy"] == 1 and "roc_auc" not in found
-    assert found["log_loss"] == pytest.approx(-np.log(0.8))
+    headline = metrics.headline(np.array([1]), np.array([[0.2, 0.8]]))
+    assert headline["accuracy"] == 1 and "roc_auc" not in headline
+    assert headline["log_loss"] == pytest.approx(-np.log(0.8))
     low, high = bootstrap(np.array([1]), np.array([[0.2, 0.8]]), 10, 0)["accuracy"]
     assert low == high == 1
 
@@ -117,7 +117,7 @@ def test_the_interval_of_a_difference_covers_the_truth_as_often_as_it_says() -> 
         truth = np.arange(200) % 2
         shared = generator.random(200) < 0.6
         right = [np.where(shared, True, generator.random(200) < 0.5) for _ in range(2)]
-        P, Q = (np.where((truth == each)[:, None], [0.1, 0.9], [0.9, 0.1]) for each in right)
+        P, Q = (np.where((truth == k)[:, None], [0.1, 0.9], [0.9, 0.1]) for k in right)
         values = metrics.bootstrap(truth, {"p": P, "q": Q}, resamples=300, seed=seed)
         low, high = metrics.intervals({"accuracy": values["p"]["accuracy"] - values["q"]["accuracy"]})["accuracy"]
         covered += low <= 0 <= high

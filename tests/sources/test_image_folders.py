@@ -40,10 +40,10 @@ def rows(folder: Path, split: str) -> list[dict[str, Any]]:
 def test_a_folder_with_one_sub_folder_per_class(tmp_path: Path) -> None:
     fill(tmp_path / "photos", 0, 40)
     prepare(tmp_path / "out", settings(tmp_path / "photos"))
-    found = [row for split in prepared.SPLITS for row in rows(tmp_path / "out", split)]
-    assert len(found) == 80 and {row["label"] for row in found} == {"ant", "bee"}
+    kept = [row for split in prepared.SPLITS for row in rows(tmp_path / "out", split)]
+    assert len(kept) == 80 and {row["label"] for row in kept} == {"ant", "bee"}
     assert all(rows(tmp_path / "out", split) for split in prepared.SPLITS)
-    for row in found:
+    for row in kept:
         content = (tmp_path / "photos" / row["source"]).read_bytes()
         assert row["image"] == content and row["id"] == prepared.content_id(content)
         assert row["source"].startswith(row["label"])
@@ -91,12 +91,12 @@ def test_tables_of_paths_and_of_bytes_give_the_rows_of_the_folder(tmp_path: Path
     for kind, values in columns.items():
         pq.write_table(pa.table({"picture": values, "label": labels}), folder / f"{kind}.parquet")
         prepare(tmp_path / kind, settings(folder / f"{kind}.parquet"))
-        found = {split: [row["id"] for row in rows(tmp_path / kind, split)] for split in prepared.SPLITS}
-        assert found == wanted
+        ids = {split: [row["id"] for row in rows(tmp_path / kind, split)] for split in prepared.SPLITS}
+        assert ids == wanted
         assert prepared.read_info(tmp_path / kind).input == "picture"
 
 
-def test_dvc_cannot_see_images_beside_a_table_and_that_is_said(
+def test_images_beside_a_table_which_dvc_cannot_see_are_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fill(tmp_path / "photos", 0, 20)
@@ -138,10 +138,10 @@ def test_bad_images_are_listed_and_too_many_fail_the_stage(tmp_path: Path, monke
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50_000)
     wanted |= {"lost.png": "is in no class folder", "bee/bomb.png": "more pixels than the 50,000"}
     prepare(tmp_path / "out", settings(tmp_path / "photos", max_rejected=0.2))
-    found = rejected(tmp_path / "out")
-    assert found.keys() == wanted.keys()
+    reasons = rejected(tmp_path / "out")
+    assert reasons.keys() == wanted.keys()
     for source, reason in wanted.items():
-        assert reason in found[source]
+        assert reason in reasons[source]
     summary = json.loads((tmp_path / "out/summary.json").read_text("utf-8"))
     assert summary["left_out"]["unreadable"] == 7 and sum(summary["kept"].values()) == 60
     with pytest.raises(HeadstartError, match=r"7 of 67 rows cannot be used .*max_rejected = 0\.05"):

@@ -20,15 +20,15 @@ def test_every_format_gives_the_same_rows(tmp_path: Path) -> None:
     (tmp_path / "rows.tsv").write_text((tmp_path / "rows.csv").read_text("utf-8").replace(",", "\t"), "utf-8")
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS), "utf-8")
     pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "rows.parquet")
-    found = []
+    tables = []
     for suffix in ("csv", "tsv", "jsonl", "parquet"):
         prepare(tmp_path / suffix, settings(tmp_path / f"rows.{suffix}"))
-        found.append(
+        tables.append(
             {split: prepared.read(tmp_path / suffix, split).drop_columns("source") for split in prepared.SPLITS}
         )
-    assert all(each == found[0] for each in found)
-    assert found[0]["train"].schema.field("text").type == pa.large_string()
-    row = found[0]["train"].to_pylist()[0]
+    assert all(table == tables[0] for table in tables)
+    assert tables[0]["train"].schema.field("text").type == pa.large_string()
+    row = tables[0]["train"].to_pylist()[0]
     assert row["id"] == hashlib.sha256(row["text"].encode()).digest()[:16].hex()
 
 

@@ -17,9 +17,9 @@ def noise(width: int = 40, height: int = 30) -> Image.Image:
 
 
 def pixel(content: bytes, at: tuple[int, int] = (0, 0)) -> tuple[int, ...]:
-    found = images.decode(content)
-    assert found.mode == "RGB"
-    value = found.getpixel(at)
+    image = images.decode(content)
+    assert image.mode == "RGB"
+    value = image.getpixel(at)
     assert isinstance(value, tuple)
     return value
 
@@ -39,8 +39,8 @@ def test_greyscale_and_sixteen_bit() -> None:
     assert pixel(encoded(Image.new("L", (4, 4), 77))) == (77, 77, 77)
     deep = Image.fromarray(np.array([[0, 257, 32_896, 65_535]], dtype=np.uint16))
     for kind in ("PNG", "TIFF"):
-        found = np.asarray(images.decode(encoded(deep, kind)))[0, :, 0]
-        assert found.tolist() == [0, 1, 128, 255]
+        values = np.asarray(images.decode(encoded(deep, kind)))[0, :, 0]
+        assert values.tolist() == [0, 1, 128, 255]
     with pytest.raises(UnreadableImageError, match="floating-point values; save it as 16-bit"):
         images.decode(encoded(Image.fromarray(np.ones((4, 4), dtype=np.float32)), "TIFF"))
 
@@ -71,8 +71,8 @@ def test_palettes_and_transparency_on_white() -> None:
 
 def test_cmyk() -> None:
     for kind in ("TIFF", "JPEG"):
-        found = pixel(encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), kind), (8, 8))
-        assert np.abs(np.array(found) - (255, 0, 0)).max() <= 3
+        colour = pixel(encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), kind), (8, 8))
+        assert np.abs(np.array(colour) - (255, 0, 0)).max() <= 3
 
 
 def test_the_orientation_of_the_camera_is_applied() -> None:
@@ -109,7 +109,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("content", "name", "message"), BAD)
-def test_what_cannot_be_used_is_told(content: bytes, name: str, message: str) -> None:
+def test_an_unusable_image_is_refused_with_its_reason(content: bytes, name: str, message: str) -> None:
     with pytest.raises(UnreadableImageError, match=message):
         images.decode(content, name=name)
 
