@@ -13,26 +13,32 @@ from tests.projects import STAGES, contents, run, set_params, stage_command
 POSIX_ONLY = {"fcntl", "resource", "pwd", "grp", "termios"}
 GUARDED = {ROOT / "stages/common/run_stats.py"}  # tries to import one of them, for macOS
 
-# Run first in each process, as a `sitecustomize`. Three libraries may do what they do on Linux, as they do the same
-# by other means elsewhere: filelock and DVC's zc.lockfile lock files, psutil looks at processes.
+# Run first in each process, as a `sitecustomize`. A few libraries look which system this is, and on others do the same
+# by other means: they may do here what they do on Linux.
 TAKEN_AWAY = f"""
-import sys
+import builtins, sys
 
-MAY = {{"filelock", "zc", "psutil"}}
-PASSED = {{"importlib", "_frozen_importlib", "_frozen_importlib_external", "pathlib", "io", "os"}}
+MAY_IMPORT = {{"dvc_objects", "filelock", "huggingface_hub", "psutil", "tty", "zc"}}
+MAY_READ = {{"psutil", "threadpoolctl"}}
+real_import = builtins.__import__
 
-def package():
-    frame = sys._getframe(2)
-    while frame and frame.f_globals.get("__name__", "").partition(".")[0] in PASSED:
-        frame = frame.f_back
-    return frame.f_globals.get("__name__", "").partition(".")[0] if frame else ""
+def import_(name, globals=None, *rest, **named):
+    if name in {sorted(POSIX_ONLY)} and package(globals or {{}}) not in MAY_IMPORT:
+        raise ModuleNotFoundError("No module named " + name, name=name)
+    return real_import(name, globals, *rest, **named)
 
 def hook(event, arguments):
-    if event == "import" and arguments[0] in {sorted(POSIX_ONLY)} and package() not in MAY:
-        raise ModuleNotFoundError("No module named " + arguments[0], name=arguments[0])
-    if event in ("open", "os.listdir", "os.scandir") and str(arguments[0]).startswith("/proc") and package() not in MAY:
-        raise FileNotFoundError(2, "taken away", str(arguments[0]))
+    if event in ("open", "os.listdir", "os.scandir") and str(arguments[0]).startswith("/proc"):
+        frame = sys._getframe(1)
+        while frame and package(frame.f_globals) in ("pathlib", "io", "os"):
+            frame = frame.f_back
+        if not frame or package(frame.f_globals) not in MAY_READ:
+            raise FileNotFoundError(2, "taken away", str(arguments[0]))
 
+def package(globals):
+    return globals.get("__name__", "").partition(".")[0]
+
+builtins.__import__ = import_
 sys.addaudithook(hook)
 """
 
@@ -43,6 +49,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site/sitecustomize.py").write_text(TAKEN_AWAY, "utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    monkeypatch.setenv("USERNAME", "someone")  # which Python asks `pwd` for where it is not set, as on Windows it is
 
 
 @pytest.mark.usefixtures("elsewhere")
