@@ -66,7 +66,9 @@ def gate(
         print(f"gate: {_row_counts(comparison, before, after)}")
     print(f"{outcome}{f': {reason}' if reason else ''}, in {run_stats.spent()}")
     if markdown:
-        markdown.write_text("\n".join(_markdown(comparison, before, after, outcome, reason)) + "\n", "utf-8")
+        markdown.write_text(
+            "\n".join(_markdown(comparison, before, after, outcome, reason)) + "\n", "utf-8", newline="\n"
+        )
     return code
 
 

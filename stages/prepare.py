@@ -92,7 +92,9 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
         counts = _second_pass(out, sources.rows(data, columns, modality), plan, info, settings)
         _check_classes(counts, settings)
         summary = _summary(plan, counts)
-        (out / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        (out / "summary.json").write_text(
+            json.dumps(summary, indent=2, ensure_ascii=False) + "\n", "utf-8", newline="\n"
+        )
     kept = ", ".join(f"{counts.rows(split):,} {split}" for split in prepared.SPLITS)
     print(
         f"prepare: {plan.rows:,} rows in {len(counts.labels())} classes -> {kept};"

@@ -98,6 +98,17 @@ def test_text_files_are_opened_with_an_encoding() -> None:
     assert not [place for _, place, node in nodes() if isinstance(node, ast.Call) and opens_text(node)]
 
 
+def test_text_files_of_outputs_have_the_same_bytes_on_every_system() -> None:
+    writes = [
+        (place, node)
+        for path, place, node in nodes()
+        if path.is_relative_to(ROOT / "stages") and isinstance(node, ast.Call)
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "write_text"
+    ]
+    assert writes
+    assert not [place for place, node in writes if "newline" not in {keyword.arg for keyword in node.keywords}]
+
+
 def test_commands_of_the_pipeline_need_no_shell() -> None:
     for stage in yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"].values():
         assert stage["cmd"].startswith("python -m stages.") and not set(stage["cmd"]) & set("\"'$;&|<>`()\n")

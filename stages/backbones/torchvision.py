@@ -68,7 +68,7 @@ class Preset:
 
     def save(self, folder: Path) -> None:
         """Write the values as JSON."""
-        (folder / PREPROCESSING_FILE).write_text(json.dumps(self.values, indent=2) + "\n", "utf-8")
+        (folder / PREPROCESSING_FILE).write_text(json.dumps(self.values, indent=2) + "\n", "utf-8", newline="\n")
 
     def __call__(self, picture: Image.Image) -> Tensor:
         """Resize, crop and normalise: (3, size, size) float32."""

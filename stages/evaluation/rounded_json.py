@@ -9,7 +9,7 @@ DECIMALS = 4
 
 def write_json(path: Path, content: object) -> None:
     """Write `content` with its numbers rounded and its keys in their order."""
-    path.write_text(json.dumps(rounded(content), indent=1, ensure_ascii=False) + "\n", "utf-8")
+    path.write_text(json.dumps(rounded(content), indent=1, ensure_ascii=False) + "\n", "utf-8", newline="\n")
 
 
 def rounded(value: Any) -> Any:

@@ -57,7 +57,7 @@ def write_progress(checkpoint: Path, progress: dict[str, Any], tensors: dict[str
     """Add what the trainer does not keep, and make the checkpoint whole."""
     safetensors.torch.save_file(tensors, checkpoint / TENSORS_FILE)
     temporary = checkpoint / f"{PROGRESS_FILE}.tmp"
-    temporary.write_text(json.dumps(progress), "utf-8")
+    temporary.write_text(json.dumps(progress), "utf-8", newline="\n")
     temporary.replace(checkpoint / PROGRESS_FILE)
 
 

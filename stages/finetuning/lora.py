@@ -58,7 +58,7 @@ def save(body: nn.Module, folder: Path) -> None:
     config.save_pretrained(folder)
     content = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
     content["target_modules"].sort()  # a set in peft, in another order every time
-    (folder / CONFIG_FILE).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+    (folder / CONFIG_FILE).write_text(json.dumps(content, indent=2) + "\n", "utf-8", newline="\n")
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in _trained(body)}
     (folder / WEIGHTS_FILE).write_bytes(safetensors.torch.save(state, metadata={"format": "pt"}))
 

@@ -40,7 +40,7 @@ class ModelCard(Section):
 def write(folder: Path, model: ModelCard | None) -> None:
     """Write model.json; None stands for no model, with `finetune.method: none`."""
     content = {"method": "none"} if model is None else model.model_dump()
-    (folder / FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    (folder / FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8", newline="\n")
 
 
 def read(folder: Path) -> ModelCard | None:

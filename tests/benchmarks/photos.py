@@ -55,7 +55,7 @@ def main() -> None:
         folder = Path(name)
         draw(folder / "photos", rows)
         size = sum(path.stat().st_size for path in folder.rglob("*.jpg")) / rows / 1000
-        (folder / "params.yaml").write_text(PARAMS.format(photos="photos", model=args.model))
+        (folder / "params.yaml").write_text(PARAMS.format(photos="photos", model=args.model), "utf-8")
         for command in (["stages.prepare", "prepared"], ["stages.extract", "prepared", "features"]):
             seconds, memory = measure(*command, cwd=folder)
             print(

@@ -52,7 +52,7 @@ def write(path: Path, prepared_folder: Path, results: Results) -> None:
         settings=results.settings,
         shown=len(rows),
     )
-    path.write_text(html, "utf-8")
+    path.write_text(html, "utf-8", newline="\n")
 
 
 def _rows_to_show(scored: ScoredRows) -> np.ndarray:
