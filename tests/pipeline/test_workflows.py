@@ -55,9 +55,16 @@ def test_rights_are_the_least_and_a_fork_can_steal_nothing(name: str) -> None:
 
 
 def test_the_projects_own_workflow_is_what_ci_runs() -> None:
-    (job,) = workflow("project")["jobs"].values()
+    job = workflow("project")["jobs"]["test"]
     assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
     assert os.access(ROOT / ".ci/run", os.X_OK)
+
+
+def test_the_project_is_tried_on_three_systems_by_tests_that_exist() -> None:
+    job = workflow("project")["jobs"]["portable"]
+    assert {name.partition("-")[0] for name in job["strategy"]["matrix"]["os"]} == {"ubuntu", "macos", "windows"}
+    tests = [word for step in job["steps"] for word in step.get("run", "").split() if word.startswith("tests/")]
+    assert tests and all(list(ROOT.glob(pattern)) for pattern in tests)
 
 
 class Runner:
