@@ -8,12 +8,10 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import psutil
 
 from stages.common import atomic
-
-if TYPE_CHECKING:
-    import psutil
 
 GRACE_SECONDS = 1.5  # that SIGTERM leaves to what is running
 POLL_SECONDS = 0.2
@@ -54,8 +52,6 @@ def _end_with_dvc() -> None:
     A stage that outlives a killed DVC would write beside the run that replaces it. The shell that DVC starts a command
     with lives on, and so would a launcher between the two: hence DVC itself is watched.
     """
-    import psutil
-
     with suppress(psutil.NoSuchProcess):
         dvc = _dvc()
         while dvc.is_running() and dvc.status() != psutil.STATUS_ZOMBIE:
@@ -66,14 +62,12 @@ def _end_with_dvc() -> None:
         os.kill(os.getpid(), signal.SIGTERM)  # wakes the main thread from what it waits for
 
 
-def _dvc() -> "psutil.Process":
+def _dvc() -> psutil.Process:
     """Find the nearest ancestor that runs the program `dvc`; the parent where a program of another name is DVC.
 
     Raises:
         psutil.NoSuchProcess: even the parent is gone.
     """
-    import psutil
-
     for process in psutil.Process().parents():
         with suppress(psutil.Error):
             if any(Path(part).stem == "dvc" for part in process.cmdline()):

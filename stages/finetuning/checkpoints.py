@@ -38,7 +38,7 @@ def folder(key: str) -> Iterator[Path]:
             yield run
             shutil.rmtree(run, ignore_errors=True)  # Windows keeps what is still mapped, which `_forget` deletes later
         else:
-            with tempfile.TemporaryDirectory(prefix="headstart-") as own:
+            with tempfile.TemporaryDirectory(prefix="headstart-", ignore_cleanup_errors=True) as own:
                 yield Path(own)
 
 
