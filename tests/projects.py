@@ -52,6 +52,9 @@ CLONED = (
     "params.yaml",
 )
 
+POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such files, or keeps them to administrators")
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes such names of files")
+
 Done = subprocess.CompletedProcess[str]
 Verb = Callable[..., Done]  # `stage` in a project
 

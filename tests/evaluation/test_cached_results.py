@@ -22,7 +22,9 @@ def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Features:
     return table(np.eye(3), ["a", "b", "a"])
 
 
-def test_a_result_is_computed_once_until_its_inputs_change(rows: Features, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_result_is_computed_once_until_its_inputs_change(
+    rows: Features, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     computed: list[int] = []
 
     def compute() -> cached_results.Arrays:
@@ -46,7 +48,8 @@ def test_a_result_is_computed_once_until_its_inputs_change(rows: Features, monke
     assert [ask(), ask()] == [1, 0], "damaged"
     monkeypatch.setattr("stages.heads.model_card.versions", lambda *_: {"numpy": "another"})
     assert [ask(), ask()] == [1, 0]
-    monkeypatch.setenv("HEADSTART_CACHE", "/proc/nothing")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "file"))
     assert [ask(), ask()] == [1, 1], "nowhere to keep it"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pytest
 
@@ -147,15 +148,11 @@ def fill(tmp_path: Path, tiny_encoder: Path, cluster: Any, monkeypatch: pytest.M
 
 def workers() -> list[int]:
     """Processes of workers that have an encoder."""
-    numbers = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if b"ray::MapWorker" in (entry / "cmdline").read_bytes():
-                    numbers.append(int(entry.name))
-            except OSError:
-                continue
-    return numbers
+    return [
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        if any("ray::MapWorker" in word for word in process.info["cmdline"] or ())
+    ]
 
 
 def test_a_worker_that_is_killed_is_replaced(fill: Fill) -> None:

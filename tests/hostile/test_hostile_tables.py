@@ -31,6 +31,10 @@ def classes(path: Path, count: int) -> None:
             file.write(f"text {number},label {number}\n")
 
 
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
 def wrong_types(path: Path) -> None:
     pq.write_table(pa.table({"text": pa.array([{"a": 1}] * 4), "label": [[1], [2], [3], [4]]}), path)
 
@@ -73,17 +77,18 @@ REFUSED: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "Parquet whose footer claims 2 GB": ("rows.parquet", hostile_sizes, "is not readable Parquet"),
     "Parquet of texts of a hundred million characters": ("rows.parquet", compressed_bomb, "is not readable Parquet"),
     "a text file that is no table": ("rows.csv", lambda path: path.write_bytes(b"\xff\xfe" * 5000), "is not UTF-8"),
-    "a FIFO in place of a table": ("rows.csv", os.mkfifo, "is no file"),
+    "a FIFO in place of a table": ("rows.csv", fifo, "is no file"),
     "a device in place of a table": ("rows.csv", lambda path: path.symlink_to("/dev/zero"), "is no file"),
     "a table that is a link to itself": ("rows.csv", lambda path: path.symlink_to(path), "does not exist"),
 }
 
 
 SLOW = ["a table of a million classes", "Parquet of texts of a hundred million characters"]
+POSIX_ONLY = ["a FIFO in place of a table", "a table that is a link to itself"]
 LARGE = [name for name in REFUSED if re.search("gigabyte|never closed|hundred thousand classes|2 GB|device", name)]
 
 
-@pytest.mark.parametrize(("case", "way"), ways(REFUSED, large=LARGE, slow=SLOW))
+@pytest.mark.parametrize(("case", "way"), ways(REFUSED, large=LARGE, slow=SLOW, posix=POSIX_ONLY))
 def test_tables_that_are_refused(project: Path, case: str, way: Way) -> None:
     name, make, words = REFUSED[case]
     make(project / "data" / name)

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from tests.hostile.verbs import limited
-from tests.projects import set_params
+from tests.projects import POSIX, set_params
 
 
 def many_columns(path: Path) -> None:
@@ -48,6 +48,7 @@ def test_nul_bytes_and_a_hundred_thousand_columns(project: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@POSIX
 def test_names_with_line_breaks_leading_dashes_and_loops(project: Path) -> None:
     folder = project / "data/-photos\n of * things"
     for label, shade in {"-rf": 50, "$(touch harmed)": 200}.items():

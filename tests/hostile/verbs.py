@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.projects import Done, stage, stage_process
+from tests.projects import POSIX, Done, stage, stage_process
 
 MEMORY = 3 * 2**30  # bytes of address space; a limit on what a hostile input can make a verb take
 TORCH_MEMORY = 8 * 2**30  # of which importing torch takes the most
@@ -26,18 +26,21 @@ def limited(project: Path, name: str, *arguments: str) -> Done:
     return stage_process(project, name, *arguments, check=False, memory=memory)
 
 
-def ways(cases: Iterable[str], *, large: Collection[str] = (), slow: Collection[str] = ()) -> list[Any]:
+def ways(
+    cases: Iterable[str], *, large: Collection[str] = (), slow: Collection[str] = (), posix: Collection[str] = ()
+) -> list[Any]:
     """Parameters (case, way to run a verb) of a test: in this process, and slowly with limited memory.
 
     Args:
         large: cases that could fill the memory, and so are tried with limited memory only, and quickly.
         slow: such cases that take long.
+        posix: cases of files that Windows does not have.
     """
     parameters = []
     for case in cases:
         if case not in [*large, *slow]:
-            parameters.append(pytest.param(case, here, id=case))
-        marks = [] if case in large else pytest.mark.slow
+            parameters.append(pytest.param(case, here, id=case, marks=[POSIX] if case in posix else []))
+        marks = [] if case in large else [pytest.mark.slow]
         parameters.append(pytest.param(case, limited, id=f"{case}, in little memory", marks=marks))
     return parameters
 

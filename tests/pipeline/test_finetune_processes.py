@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -42,7 +41,7 @@ def test_a_killed_run_resumes_and_ends_with_the_same_weights(
             if last and int(last.name.rpartition("-")[2]) >= least:
                 process.kill()
             time.sleep(0.003)
-        assert process.wait() == -signal.SIGKILL
+        assert process.wait() != 0
     assert not (trained / "data/finetuned").exists()
     done = verb("finetune")
     assert "goes on from step" in done.stderr

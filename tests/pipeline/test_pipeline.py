@@ -62,6 +62,8 @@ def test_a_head_change_takes_a_fraction_of_a_run_and_nothing_to_do_a_fraction_of
     start = processor_seconds()
     assert ran(run(restored, "dvc", "repro")) == ["train_head", "finetune", "evaluate"]
     head = processor_seconds() - start
+    if not nothing:
+        pytest.skip("Windows does not count the seconds of processes that ended")
     whole = float((restored.parent / "seconds").read_text("utf-8"))
     assert nothing < head / 2 and head < whole / 2
 

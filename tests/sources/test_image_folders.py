@@ -15,6 +15,7 @@ from stages.common.params import PrepareParams
 from stages.prepare import prepare
 from stages.tables import images, prepared
 from tests.pictures import png
+from tests.projects import LINUX, POSIX
 
 
 def fill(folder: Path, start: int, count: int) -> None:
@@ -127,6 +128,7 @@ def damage(folder: Path) -> dict[str, str]:
     return {f"ant/{name}": reason for name, (_, reason) in bad.items()}
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_bad_images_are_listed_and_too_many_fail_the_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path / "photos", 0, 30)
     wanted = damage(tmp_path / "photos")
@@ -148,28 +150,49 @@ def test_bad_images_are_listed_and_too_many_fail_the_stage(tmp_path: Path, monke
         prepare(tmp_path / "out", settings(tmp_path / "photos", max_rejected=0.05))
 
 
-def test_a_path_that_leaves_the_folder_of_the_table_is_refused(tmp_path: Path) -> None:
-    folder = tmp_path / "photos"
-    fill(folder, 0, 10)
-    (tmp_path / "secret.png").write_bytes(png(5))
-    (folder / "link.png").symlink_to(tmp_path / "secret.png")
-    (folder / "inside.png").symlink_to(folder / "ant/000.png")
+def listed(folder: Path, path: str) -> PrepareParams:
+    """Settings for a table in `folder` of twenty pictures and, in line 22, `path`."""
     good = [f"ant/{number:03d}.png,ant\nbee/{number:03d}.png,bee" for number in range(10)]
+    (folder / "t.csv").write_text("\n".join(["picture,label", *good, f"{path},ant"]) + "\n", "utf-8")
+    return settings(folder / "t.csv", max_rejected=1.0)
 
-    def table(path: str) -> PrepareParams:
-        (folder / "t.csv").write_text("\n".join(["picture,label", *good, f"{path},ant"]) + "\n", "utf-8")
-        return settings(folder / "t.csv", max_rejected=1.0)
 
-    for path in ("../secret.png", str(tmp_path / "secret.png"), "ant/../../secret.png", "link.png"):
-        with pytest.raises(HeadstartError, match=r"t\.csv:22: picture is .* which leaves the table's folder"):
-            prepare(tmp_path / "out", table(path))
-    prepare(tmp_path / "out", table("inside.png"))
+@pytest.mark.parametrize(
+    "path", ["../secret.png", "{}/secret.png", "ant/../../secret.png", pytest.param("link.png", marks=POSIX)]
+)
+def test_a_path_that_leaves_the_folder_of_the_table_is_refused(tmp_path: Path, path: str) -> None:
+    fill(tmp_path / "photos", 0, 10)
+    (tmp_path / "secret.png").write_bytes(png(5))
+    if path == "link.png":
+        (tmp_path / "photos/link.png").symlink_to(tmp_path / "secret.png")
+    with pytest.raises(HeadstartError, match=r"t\.csv:22: picture is .* which leaves the table's folder"):
+        prepare(tmp_path / "out", listed(tmp_path / "photos", path.format(tmp_path)))
+
+
+@POSIX
+def test_a_link_within_the_folder_of_the_table_is_the_file_that_it_leads_to(tmp_path: Path) -> None:
+    fill(tmp_path / "photos", 0, 10)
+    (tmp_path / "photos/inside.png").symlink_to(tmp_path / "photos/ant/000.png")
+    prepare(tmp_path / "out", listed(tmp_path / "photos", "inside.png"))
     assert rejected(tmp_path / "out") == {"t.csv:22": "duplicate of t.csv:2"}
-    (folder / "circle.png").symlink_to(folder / "circle.png")
-    os.mkfifo(folder / "pipe.png")
-    for path, reason in (("gone.png", "does not exist"), ("circle.png", "circle.png"), ("pipe.png", "does not exist")):
-        prepare(tmp_path / "out", table(path))
-        assert reason in rejected(tmp_path / "out")["t.csv:22"]
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("gone.png", "does not exist"),
+        pytest.param("circle.png", "circle.png", marks=POSIX),
+        pytest.param("pipe.png", "does not exist", marks=POSIX),
+    ],
+)
+def test_a_path_without_a_file_is_rejected(tmp_path: Path, path: str, reason: str) -> None:
+    fill(tmp_path / "photos", 0, 10)
+    if path == "circle.png":
+        (tmp_path / "photos/circle.png").symlink_to(tmp_path / "photos/circle.png")
+    elif path == "pipe.png":
+        os.mkfifo(tmp_path / "photos/pipe.png")
+    prepare(tmp_path / "out", listed(tmp_path / "photos", path))
+    assert reason in rejected(tmp_path / "out")["t.csv:22"]
 
 
 def test_large_images_are_shrunk_once_and_keep_their_split(tmp_path: Path) -> None:
@@ -187,6 +210,7 @@ def test_large_images_are_shrunk_once_and_keep_their_split(tmp_path: Path) -> No
         assert all(max(images.decode(row["image"]).size) == 120 for row in large)
 
 
+@LINUX
 def test_names_that_are_not_utf_8_are_shown_as_well_as_can_be(tmp_path: Path) -> None:
     fill(tmp_path / "photos", 0, 20)
     odd = os.fsencode(tmp_path / "photos/ant") + b"/\xff.png"

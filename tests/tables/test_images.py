@@ -114,6 +114,7 @@ def test_an_unusable_image_is_refused_with_its_reason(content: bytes, name: str,
         images.decode(content, name=name)
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_decompression_bomb_is_an_error_before_it_explodes(monkeypatch: pytest.MonkeyPatch) -> None:
     content = encoded(noise())  # 1,200 pixels
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000)  # Pillow itself only warns up to twice its limit
