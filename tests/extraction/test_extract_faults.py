@@ -100,7 +100,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
     assert table(project) == whole
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.slow)])
 def test_a_killed_extraction_resumes_where_it_stopped(
     project: Path, verb: Verb, reviews: list[list[str]], tmp_path: Path, kills: int
 ) -> None:
