@@ -52,8 +52,8 @@ def _delete(paths: list[Path]) -> list[int]:
     sizes = []
     for path in paths:
         with locks.held(path) as is_ours, suppress(OSError):  # Windows keeps what a process has open
-            size = cache_folder.size(path)
             if is_ours:
+                size = cache_folder.size(path)
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
                 sizes.append(size)
     return sizes

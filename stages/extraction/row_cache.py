@@ -225,7 +225,7 @@ class RowCache:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._resources.enter_context(row_cache_files.lock(self._path).read_lock())
         timeout = row_cache_files.LOCK_TIMEOUT_SECONDS
-        connection = sqlite3.connect(self._path, timeout, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(self._path, timeout=timeout, isolation_level=None, check_same_thread=False)
         self._resources.enter_context(closing(connection))
         connection.text_factory = bytes  # a blob that damage turned into text need not be UTF-8
         vectors = f"vectors (row INTEGER PRIMARY KEY, record BLOB NOT NULL /* checksum, {self._dim} {self._dtype} */)"

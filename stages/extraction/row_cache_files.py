@@ -34,7 +34,7 @@ def info() -> list[Usage]:
         rows = 0
         with suppress(sqlite3.Error, OSError), ExitStack() as stack:
             stack.enter_context(lock(path).read_lock())
-            connection = stack.enter_context(closing(sqlite3.connect(path, LOCK_TIMEOUT_SECONDS)))
+            connection = stack.enter_context(closing(sqlite3.connect(path, timeout=LOCK_TIMEOUT_SECONDS)))
             rows = connection.execute("SELECT coalesce(sum(length(keys)), 0) / 16 FROM batches").fetchone()[0]
         usages.append(Usage(path.stem, rows, size, used))
     return usages
