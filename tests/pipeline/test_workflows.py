@@ -1,12 +1,15 @@
 """The workflows that users copy: valid, careful with secrets, and every line of their shell runs."""
 
+import json
 import os
 import re
+import shlex
 import shutil
-import stat
+import string
 import subprocess
 import sys
 import sysconfig
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.pipeline import code_host
 from tests.projects import NO_HUB, QUICK, ROOT, git, make_project, set_params
 
 GITHUB = ROOT / ".github/workflows"
@@ -54,6 +58,46 @@ def test_rights_are_the_least_and_a_fork_can_steal_nothing(name: str) -> None:
                 assert step["with"]["persist-credentials"] is False
 
 
+def steps(name: str) -> Iterator[dict[str, Any]]:
+    """The steps of all jobs of a workflow."""
+    for job in workflow(name)["jobs"].values():
+        yield from job["steps"]
+
+
+def test_actions_are_pinned_by_commit() -> None:
+    pins: dict[str, set[str]] = defaultdict(set)
+    for path in sorted(GITHUB.glob("*.yml")):
+        for line in re.findall(r"uses: .*", path.read_text("utf-8")):
+            pinned = re.fullmatch(r"uses: ([\w-]+/[\w-]+)@([0-9a-f]{40} # v\d+\.\d+\.\d+)", line)
+            assert pinned, f"{path.name}: {line}"
+            pins[pinned[1]].add(pinned[2])
+    assert pins and all(len(commits) == 1 for commits in pins.values()), pins
+
+
+def test_a_fork_can_read_no_data_in_a_cache_of_main() -> None:
+    for name in ("headstart", "project"):
+        for step in steps(name):
+            assert "actions/cache" not in step.get("uses", ""), "forks read the caches of main"
+            assert step.get("with", {}).get("cache", "pip") == "pip"
+    cache = yaml.safe_load(GITLAB.read_text("utf-8"))["reproduce"]["cache"]
+    assert cache["paths"] == [".pip"]
+    assert "$CI_COMMIT_REF_PROTECTED" in cache["key"] and "$CI_COMMIT_REF_SLUG" in cache["key"]
+
+
+def test_the_report_is_kept_only_for_those_who_may_read_the_data() -> None:
+    for step in steps("headstart"):
+        if "data/" in step.get("with", {}).get("path", ""):
+            assert "github.event.repository.private" in step["if"]
+    assert yaml.safe_load(GITLAB.read_text("utf-8"))["reproduce"]["artifacts"]["access"] == "developer"
+
+
+def test_what_the_remote_holds_comes_checked_and_without_the_run_cache() -> None:
+    for path in (GITHUB / "headstart.yml", GITLAB):
+        text = path.read_text("utf-8")
+        assert "python -m stages.pull" in text
+        assert not re.search(r"dvc pull|--pull|--run-cache|dvc fetch", text)
+
+
 def test_the_projects_own_workflow_is_what_ci_runs() -> None:
     job = workflow("project")["jobs"]["test"]
     assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
@@ -67,17 +111,27 @@ def test_the_project_is_tried_on_three_systems_by_tests_that_exist() -> None:
     assert tests and all(list(ROOT.glob(pattern)) for pattern in tests)
 
 
+# Of a person who imitates ours, and of other workflows, which have the same user.
+OTHERS = [
+    code_host.comment(1, code_host.PERSON, f"{code_host.MARK}\nmine"),
+    code_host.comment(2, code_host.BOT, f"coverage 81 %\n{code_host.MARK}"),
+    code_host.comment(3, code_host.BOT, "coverage 82 %"),
+]
+
+
 class Runner:
     """Runs the shell lines of steps in a clone, as the platforms do."""
 
     def __init__(self, folder: Path, clone: Path) -> None:
         self.clone = clone
-        self.calls = folder / "calls"
+        self.state = folder / "comments.json"
+        self.state.write_text(json.dumps(OTHERS), "utf-8")
         programs = folder / "bin"
         programs.mkdir()
         for name in ("gh", "curl"):
-            (programs / name).write_text(f'#!/bin/sh\necho "{name} $*" >> {self.calls}\n', "utf-8")
-            (programs / name).chmod(0o755 | stat.S_IXUSR)
+            command = shlex.join([sys.executable, "-I", code_host.__file__, str(self.state), name])
+            (programs / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n', "utf-8")
+            (programs / name).chmod(0o755)
         environment = folder / "venv"
         subprocess.run([sys.executable, "-m", "venv", environment], check=True)
         # What this environment has installed is there already, so that installing downloads nothing.
@@ -96,10 +150,18 @@ class Runner:
         }
         self.output = ""
 
-    def run(self, lines: str, environment: dict[str, str]) -> None:
+    def comments(self) -> list[str]:
+        """What our workflow wrote; nothing of others is changed."""
+        comments = json.loads(self.state.read_text("utf-8"))
+        assert comments[: len(OTHERS)] == OTHERS
+        assert all(comment["user"] == code_host.BOT for comment in comments[len(OTHERS) :])
+        return [comment["body"] for comment in comments[len(OTHERS) :]]
+
+    def run(self, lines: str, environment: dict[str, str], folder: Path | None = None) -> None:
+        """Run the lines in the clone, or in another folder."""
         done = subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", lines],
-            cwd=self.clone,
+            cwd=folder or self.clone,
             env={**self.environment, **environment},
             capture_output=True,
             text=True,
@@ -124,7 +186,7 @@ def runner(tmp_path: Path) -> Iterator[tuple[Runner, str]]:
 
     call(*dvc, "remote", "add", "-d", "storage", str(tmp_path / "store"))
     call(*dvc, "repro", "-q")
-    call(*dvc, "push", "-q", "--run-cache")
+    call(*dvc, "push", "-q")
     git(project, "add", "-A")
     git(project, "commit", "-qm", "base")
     base = git(project, "rev-parse", "HEAD").strip()
@@ -139,18 +201,24 @@ def expressions(text: str, values: dict[str, str]) -> str:
     return re.sub(r"\$\{\{ (.*?) \}\}", lambda match: values[match[1]], text)
 
 
-@pytest.mark.slow
-def test_every_step_of_the_github_workflow_runs(runner: tuple[Runner, str], tmp_path: Path) -> None:
-    steps, base = runner
-    values = {
+def github_values(base: str) -> dict[str, str]:
+    """What GitHub's expressions give."""
+    return {
         "secrets.AWS_ACCESS_KEY_ID": SECRET,
         "secrets.AWS_SECRET_ACCESS_KEY": SECRET,
-        "github.workspace": str(steps.clone),
         "github.event.pull_request.base.sha || github.event.before": base,
         "github.token": SECRET,
         "github.repository": "owner/name",
         "github.event.pull_request.number": "7",
+        "github.server_url": "https://github.example.org",
+        "github.run_id": "9",
     }
+
+
+@pytest.mark.slow
+def test_every_step_of_the_github_workflow_runs(runner: tuple[Runner, str], tmp_path: Path) -> None:
+    steps, base = runner
+    values = github_values(base)
     for job in workflow("headstart")["jobs"].values():
         for step in job["steps"]:
             if "run" in step:
@@ -159,17 +227,33 @@ def test_every_step_of_the_github_workflow_runs(runner: tuple[Runner, str], tmp_
             elif "upload-artifact" in step["uses"]:
                 for path in step["with"]["path"].split():
                     assert (steps.clone / path).exists(), path
+    verdict = (steps.clone / "gate.md").read_text("utf-8")
     assert "gate: passed against" in (tmp_path / "summary.md").read_text("utf-8")
-    assert "| `train_head.C` |" in (steps.clone / "gate.md").read_text("utf-8")
+    assert "| `train_head.C` |" in verdict
+    assert "pull: 9 of 9 outputs are in place" in steps.output
     assert "Stage 'extract' didn't change" in steps.output and "Running stage 'train_head'" in steps.output
-    assert steps.calls.read_text("utf-8") == "gh pr comment 7 --body-file gate.md --edit-last --create-if-none\n"
-    assert SECRET not in steps.output and SECRET not in (steps.clone / "gate.md").read_text("utf-8")
+    assert steps.comments() == [f"{code_host.MARK}\n{verdict}"]
+    assert SECRET not in steps.output and SECRET not in verdict
 
 
 @pytest.mark.slow
 def test_every_line_of_the_gitlab_pipeline_runs(runner: tuple[Runner, str]) -> None:
     steps, base = runner
     content = yaml.safe_load(GITLAB.read_text("utf-8"))
+    for name in content["stages"]:
+        job = content[name]
+        variables = gitlab_values(steps, base, job["variables"])
+        for line in job["script"]:
+            steps.run(line, variables)
+        for path in job.get("artifacts", {}).get("paths", []):
+            assert (steps.clone / path.replace("$VERDICT", variables["VERDICT"])).exists(), path
+    (comment,) = steps.comments()
+    assert comment.startswith(f"{code_host.MARK}\n") and "| `train_head.C` |" in comment
+    assert SECRET not in steps.output
+
+
+def gitlab_values(steps: Runner, base: str, variables: dict[str, object]) -> dict[str, str]:
+    """The variables of GitLab, of the pipeline and of a job."""
     values = {
         "CI_PROJECT_DIR": str(steps.clone),
         "CI_MERGE_REQUEST_DIFF_BASE_SHA": base,
@@ -177,19 +261,46 @@ def test_every_line_of_the_gitlab_pipeline_runs(runner: tuple[Runner, str]) -> N
         "CI_API_V4_URL": "https://gitlab.example.org/api/v4",
         "CI_PROJECT_ID": "3",
         "CI_MERGE_REQUEST_IID": "7",
+        "CI_PIPELINE_ID": "11",
+        "CI_PIPELINE_URL": "https://gitlab.example.org/pipelines/11",
     }
-    for name in content["stages"]:
-        job = content[name]
-        variables = {
-            key: str(value).replace("$CI_PROJECT_DIR", str(steps.clone)) for key, value in job["variables"].items()
-        }
-        for line in job["script"]:
-            steps.run(line, {**values, **variables})
-        for path in job.get("artifacts", {}).get("paths", []):
-            assert (steps.clone / path).exists(), path
-    called = steps.calls.read_text("utf-8")
-    assert "body=<gate.md https://gitlab.example.org/api/v4/projects/3/merge_requests/7/notes" in called
-    assert SECRET not in steps.output
+    for name, value in {**yaml.safe_load(GITLAB.read_text("utf-8"))["variables"], **variables}.items():
+        values[name] = string.Template(str(value)).substitute(values)
+    return values
+
+
+@pytest.mark.parametrize("platform", ["github", "gitlab"])
+def test_the_comment_is_edited_and_survives_a_job_without_a_verdict(tmp_path: Path, platform: str) -> None:
+    """As after a first run, a second one, and one that ended before the gate; json.py is nothing to import."""
+    if not shutil.which("jq"):
+        pytest.skip("jq, which gh has built in, is not installed (Debian: apt-get install jq)")
+    steps = Runner(tmp_path, tmp_path)
+    if platform == "github":
+        (step,) = [step for step in workflow("headstart")["jobs"]["comment"]["steps"] if "run" in step]
+        values = github_values("")
+        lines, verdict = step["run"], "gate.md"
+        environment = {name: expressions(value, values) for name, value in step["env"].items()}
+    else:
+        job = yaml.safe_load(GITLAB.read_text("utf-8"))["comment"]
+        environment = gitlab_values(steps, "", job["variables"])
+        (lines,) = job["script"]
+        verdict = environment["VERDICT"]
+    for number, content in enumerate(("first", "second", None)):
+        folder = tmp_path / f"artifact{number}"
+        folder.mkdir()
+        (folder / "json.py").write_text("raise SystemExit('evil ran')", "utf-8")
+        if content:
+            (folder / verdict).write_text(content, "utf-8")
+        steps.run(lines, environment, folder)
+        (comment,) = steps.comments()
+        assert comment.startswith(f"{code_host.MARK}\n{content or 'headstart: no verdict, see https://'}")
+
+
+def test_a_job_without_a_verdict_has_no_artifact_to_download() -> None:
+    downloads = [
+        step for step in workflow("headstart")["jobs"]["comment"]["steps"] if "download" in step.get("uses", "")
+    ]
+    assert [step["continue-on-error"] for step in downloads] == [True]
 
 
 @pytest.mark.slow
