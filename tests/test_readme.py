@@ -131,6 +131,13 @@ def test_every_readme_is_linked_from_the_first() -> None:
 
 
 @pytest.mark.parametrize("readme", READMES)
+def test_recipes_take_nothing_unchecked_from_a_remote(readme: str) -> None:
+    shell = "".join(blocks(readme, "sh"))
+    assert not re.search(r"dvc pull|dvc fetch|--pull|--run-cache", shell)
+    assert all("--no-cache" in line for line in shell.splitlines() if "dvc exp pull" in line)
+
+
+@pytest.mark.parametrize("readme", READMES)
 def test_commands_of_dvc_are_understood_by_dvc(readme: str) -> None:
     parser = get_main_parser()
     for arguments in dvc_commands(readme):
