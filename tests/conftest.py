@@ -136,4 +136,4 @@ def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
     yield mount
     for folder in mounted:
-        subprocess.run([*as_root, "umount", str(folder)], check=True)
+        subprocess.run([*as_root, "umount", "--lazy", str(folder)], check=True)  # a failed writer may hold a file

@@ -1,6 +1,5 @@
 """Fine-tuning as a process: kills, two processes, and full disks."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -16,8 +15,9 @@ from tests.projects import Verb, contents, run, set_params
 
 @pytest.mark.parametrize(("method", "contrastive"), [("full", 0.0), pytest.param("lora", 1.0, marks=pytest.mark.slow)])
 def test_a_killed_run_resumes_and_ends_with_the_same_weights(
-    trained: Path, verb: Verb, method: str, contrastive: float
+    trained: Path, verb: Verb, monkeypatch: pytest.MonkeyPatch, method: str, contrastive: float
 ) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", str(trained.parent / "cache"))
     set_params(
         trained,
         finetune__method=method,
@@ -29,7 +29,7 @@ def test_a_killed_run_resumes_and_ends_with_the_same_weights(
     )
     verb("finetune")
     whole = contents(trained / "data/finetuned")
-    runs = Path(os.environ["HEADSTART_CACHE"]) / "checkpoints"
+    runs = trained.parent / "cache/checkpoints"
     assert not list(runs.iterdir()), "a run that ended leaves no checkpoints"
     shutil.rmtree(trained / "data/finetuned")
     for least in (1, 60):  # steps of 160
