@@ -15,8 +15,9 @@ def closure(verb: str) -> set[str]:
         if path is None or path in files:
             continue
         files.add(path)
-        if path.endswith("__init__.py"):  # what a package holds beside its modules, such as a template
-            beside = [file for file in (ROOT / path).parent.iterdir() if file.is_file() and file.suffix != ".py"]
+        if path.endswith("__init__.py"):  # files of a package beside its modules, such as a template, but no README
+            files_beside = (file for file in (ROOT / path).parent.iterdir() if file.is_file())
+            beside = [file for file in files_beside if file.suffix not in (".py", ".md")]
             files |= {str(file.relative_to(ROOT)) for file in beside}
         for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))):
             if isinstance(node, ast.Import):
@@ -26,11 +27,6 @@ def closure(verb: str) -> set[str]:
         # Importing a module runs the packages above it.
         waiting += [".".join(Path(path).parts[:depth]) for depth in range(1, len(Path(path).parts))]
     return files
-
-
-def rooms(files: set[str]) -> set[str]:
-    """The rooms that these files lie in: `stages/heads` of `stages/heads/choosing.py`."""
-    return {"/".join(Path(file).parts[:2]) for file in files if len(Path(file).parts) > 2}
 
 
 def _path(module: str) -> str | None:
