@@ -14,7 +14,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from stages.backbones import fingerprint
-from stages.common.errors import HeadstartError, damaged
+from stages.common.errors import HeadstartError, damaged, not_utf8
 from stages.common.params import BackboneParams, ExtractParams
 
 # By scikit-learn's analyzers: single words, or 2 to 5 characters within words.
@@ -107,5 +107,5 @@ def _documents(path: Path) -> list[str]:
         raise HeadstartError(
             f"backbone.weights is {str(path)!r}, but must be pretrained or a text file with one document per line"
         ) from None
-    except UnicodeDecodeError:
-        raise HeadstartError(f"{path} is not UTF-8; save it as UTF-8") from None
+    except UnicodeDecodeError as error:
+        raise not_utf8(path, f"at byte {error.start}") from None

@@ -20,6 +20,11 @@ def damaged(path: Path, error: BaseException) -> HeadstartError:
     )
 
 
+def not_utf8(path: Path, position: str) -> HeadstartError:
+    """Return the error for a text file that is not UTF-8 at `position`, such as `in line 7`."""
+    return HeadstartError(f"{path} is not UTF-8 {position}; save it as UTF-8")
+
+
 def one_line(error: BaseException) -> str:
     """Return a library's error message as one line of at most 300 characters; without a message, the error's type."""
     return " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import BeforeValidator, Field, model_validator
 
-from stages.common.errors import HeadstartError, one_line
+from stages.common.errors import HeadstartError, not_utf8, one_line
 from stages.common.section import Section, validate
 
 
@@ -205,7 +205,7 @@ def load(path: Path) -> Params:
             f"{path} does not exist; run from the project's root, or name the file with --params"
         ) from None
     except UnicodeDecodeError as error:
-        raise HeadstartError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from None
+        raise not_utf8(path, f"at byte {error.start}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark else ""

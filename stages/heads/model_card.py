@@ -61,6 +61,18 @@ def read(folder: Path) -> ModelCard | None:
     return validate(ModelCard, content, file=str(path))
 
 
+def read_head(folder: Path) -> ModelCard:
+    """Read the model.json of a head.
+
+    Raises:
+        HeadstartError: the file is missing or damaged, or describes no head.
+    """
+    card = read(folder)
+    if card is None:
+        raise HeadstartError(f"{folder / FILE} describes no head; run `dvc repro train_head`")
+    return card
+
+
 def check_backbone(card: ModelCard, fingerprint: str) -> None:
     """Raise a HeadstartError unless the backbone on this machine is the one that the model was trained on."""
     if fingerprint != card.fingerprint:

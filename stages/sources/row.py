@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.common.errors import HeadstartError
+from stages.tables.prepared import SPLITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,4 +62,4 @@ def by_split(splits_and_paths: Iterable[tuple[str, Path]], *, no_train_error: st
         paths[split] = path
     if "train" not in paths:
         raise HeadstartError(no_train_error)
-    return {paths[split]: split for split in ("train", "validation", "test") if split in paths}
+    return {paths[split]: split for split in SPLITS if split in paths}

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.common.errors import HeadstartError, did_you_mean, listed, one_line
+from stages.common.errors import HeadstartError, did_you_mean, listed, not_utf8, one_line
 from stages.sources.row import SPLIT_NAMES, Columns, Row, by_split
 from stages.tables import images
 
@@ -49,10 +49,9 @@ def tables(data: Path) -> dict[Path, str | None]:
     """
     if data.is_dir():
         return _split_tables(data)
-    if not data.exists():
-        raise HeadstartError(f"{data} does not exist; set prepare.data to a {ANY_FORMAT} file or a folder of them")
     if not data.is_file():
-        raise HeadstartError(f"{data} is no file; set prepare.data to a {ANY_FORMAT} file or a folder of them")
+        problem = "is no file" if data.exists() else "does not exist"
+        raise HeadstartError(f"{data} {problem}; set prepare.data to a {ANY_FORMAT} file or a folder of them")
     if data.suffix.lower() not in FORMATS:
         raise HeadstartError(f"{data} ends in {data.suffix or 'nothing'}, but must end in {ANY_FORMAT}")
     return {data: None}
@@ -178,7 +177,7 @@ def _records(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]
             case suffix:
                 yield from _delimited(path, columns, "," if suffix == ".csv" else "\t")
     except UnicodeDecodeError:
-        raise HeadstartError(f"{path} is not UTF-8 in line {_first_bad_line(path)}; save it as UTF-8") from None
+        raise not_utf8(path, f"in line {_first_bad_line(path)}") from None
 
 
 def _delimited(path: Path, columns: Columns, delimiter: str) -> Iterator[tuple[int, dict[str, Any]]]:
