@@ -1,12 +1,12 @@
-"""Cache: list what is kept between runs outside of the outputs of DVC, or delete it.
+"""Cache: list the files that are kept between runs and that DVC does not track, or delete them.
 
     python -m stages.cache [--clear]
 
 The cache folder is $HEADSTART_CACHE, else $XDG_CACHE_HOME/headstart, else ~/.cache/headstart. It holds the vectors that
 extract computed, checkpoints of killed fine-tuning runs, results of evaluate that no head changes, and a log of all
-runs. Deleting them costs time only: whatever is needed again is computed again.
+runs. Deleting them costs only time: results that are needed again are recomputed.
 
---clear deletes all but the log, and what another process uses.
+--clear deletes everything but the log and the files that another process uses.
 """
 
 import shutil
@@ -22,7 +22,7 @@ UNITS: dict[Part, str] = {"checkpoints": "runs", "evaluations": "results"}
 
 
 def show() -> None:
-    """Print what the cache folder holds."""
+    """Print the contents of the cache folder."""
     for fingerprint, rows, size, used in row_cache_files.info():
         day = time.strftime("%Y-%m-%d %H:%M", time.localtime(used))
         print(_line(fingerprint[:16], rows, "rows", size), f" last used {day}")
@@ -36,7 +36,7 @@ def show() -> None:
 
 
 def clear() -> None:
-    """Delete what no process uses, and print how much that was."""
+    """Delete the files that no process uses, and print their number and size."""
     backbones, freed = row_cache_files.clear()
     runs, results = (_delete(cache_folder.entries(part)) for part in UNITS)
     locks.clear()
@@ -51,7 +51,7 @@ def _delete(paths: list[Path]) -> list[int]:
     """Delete files and folders that no process has locked; give the bytes of those that are gone."""
     sizes = []
     for path in paths:
-        with locks.held(path) as is_ours, suppress(OSError):  # Windows keeps what a process has open
+        with locks.held(path) as is_ours, suppress(OSError):  # Windows keeps files that a process has open
             if is_ours:
                 size = cache_folder.size(path)
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -71,7 +71,7 @@ def main() -> None:
     args = cli.arguments(
         __doc__,
         with_params=False,
-        options={"--clear": {"action": "store_true", "help": "delete what no process uses"}},
+        options={"--clear": {"action": "store_true", "help": "delete the files that no process uses"}},
     )
     if args.clear:
         clear()

@@ -90,9 +90,7 @@ def evaluate(
 
 def _read_cards(features_folder: Path, head_folder: Path, finetuned_folder: Path) -> dict[str, ModelCard]:
     """Read and check the model cards of `head` and, where fine-tuning was asked for, of `finetuned`."""
-    head_card, finetuned_card = model_card.read(head_folder), model_card.read(finetuned_folder)
-    if head_card is None:
-        raise HeadstartError(f"{head_folder / model_card.FILE} describes no head; run `dvc repro train_head`")
+    head_card, finetuned_card = model_card.read_head(head_folder), model_card.read(finetuned_folder)
     if head_card.fingerprint != features.read_metadata(features_folder / "test").fingerprint:
         raise HeadstartError(
             f"{head_folder} was trained on features of another backbone than {features_folder} holds;"
@@ -124,7 +122,7 @@ def _read_features(
 def _curves_and_suspects(
     prepared_folder: Path, train: Features, test: Features, settings: EvaluateParams
 ) -> "tuple[dict[str, Curve], pd.DataFrame]":
-    """Learning curves and likely label errors in training rows; no head changes them, so they are cached."""
+    """Compute learning curves and likely label errors in training rows; cached, since no head changes them."""
 
     def compute() -> cached_results.Arrays:
         curves = learning_curve.both_curves(prepared_folder, train, test, settings)

@@ -98,7 +98,7 @@ def _row_cache(
 def _encode(
     backbone: Backbone, cache: RowCache | None, inputs: Sequence[Any], advance: Callable[[int], object]
 ) -> tuple[Matrix, int]:
-    """Get the vectors of some rows, (rows, dim), and how many of them the cache had; report progress to `advance`."""
+    """Get the vectors of `inputs`, (inputs, dim), and how many of them the cache had; report progress to `advance`."""
     if cache:
         return encode.encode_window(cast("Encoder", backbone), cache, inputs, advance)
     X = backbone.encode(inputs)

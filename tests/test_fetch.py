@@ -54,8 +54,8 @@ def test_a_source_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: py
         over.wait(600)
         return 200, {}, b""
 
-    monkeypatch.setattr("stages.datasets.hub.TIMEOUT_SECONDS", 0.2)
-    monkeypatch.setattr("stages.datasets.torchvision.TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr("stages.datasets.hub.FETCH_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr("stages.datasets.torchvision.FETCH_TIMEOUT_SECONDS", 0.2)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with server(silent) as address:

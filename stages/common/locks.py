@@ -23,7 +23,7 @@ def held(target: Path) -> Iterator[bool]:
     is_ours = True
     with ExitStack() as stack:
         try:
-            path = file(target)
+            path = lock_file(target)
             path.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(FileLock(path, timeout=0))
         except Timeout:
@@ -37,7 +37,7 @@ def held(target: Path) -> Iterator[bool]:
         yield is_ours
 
 
-def file(target: Path) -> Path:
+def lock_file(target: Path) -> Path:
     """Give the lock file of `target`, which is named by a hash of the absolute path."""
     absolute = os.path.normcase(target.parent.resolve() / target.name)
     return cache_folder.folder("locks") / f"{hashlib.sha256(os.fsencode(absolute)).hexdigest()[:32]}.lock"

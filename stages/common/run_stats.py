@@ -1,7 +1,7 @@
-"""What a run of a verb costs: seconds and peak memory, for its summary line and for a log of all runs.
+"""Measure the seconds and the peak memory of a verb, for its summary line and for the log of all runs.
 
-The log is `runs.jsonl` in the cache folder, outside of what DVC tracks: a time inside an output would change dvc.lock
-on every run.
+The log is `runs.jsonl` in the cache folder, which DVC does not track: seconds in an output would change dvc.lock on
+every run.
 """
 
 import json
@@ -21,12 +21,12 @@ _IMPORTED_AT, _IMPORTED = time.time(), time.perf_counter()
 
 
 def spent() -> str:
-    """Seconds since the verb was started, and the most memory that it held: `4.2 s, 0.31 GB`."""
+    """Return the seconds since this process was started, and its peak memory: `4.2 s, 0.31 GB`."""
     return f"{seconds():.1f} s, {peak_memory() / 1e9:.2f} GB"
 
 
 def seconds() -> float:
-    """Seconds since the verb was started: since the process was, and not only since this module was imported."""
+    """Return the seconds since this process was started, which was before this module was imported."""
     with suppress(OSError):  # Linux, where psutil is off by up to a second
         ticks = int(Path("/proc/self/stat").read_text("utf-8").rpartition(")")[2].split()[19])
         return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
@@ -35,9 +35,9 @@ def seconds() -> float:
 
 
 def peak_memory() -> int:
-    """The most memory that this process held at a time, in bytes; where no system call tells, what it holds now."""
+    """Return the peak memory of this process in bytes; its present memory where no system call tells the peak."""
     with suppress(OSError):
-        # Linux: of this program alone. getrusage counts what the process was before it became this one: DVC.
+        # Linux. getrusage counts memory from before exec too, when this process was a copy of DVC.
         for line in Path("/proc/self/status").read_text("utf-8").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
@@ -48,12 +48,12 @@ def peak_memory() -> int:
         import resource
     except ImportError:
         return int(memory.rss)
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def log(verb: str, code: int) -> None:
-    """Append a line on this run, which ends with exit code `code`, to the log. A log that cannot be written is none."""
+    """Append this run, which ends with exit code `code`, to the log. Failure to write the log is ignored."""
     line = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "folder": str(Path.cwd()),

@@ -13,12 +13,12 @@ import psutil
 
 from stages.common import atomic
 
-GRACE_SECONDS = 1.5  # that SIGTERM leaves to what is running
+GRACE_SECONDS = 1.5  # from SIGTERM until the process is ended by force
 POLL_SECONDS = 0.2
 
 
 def heed() -> None:
-    """End this process on SIGTERM, and as a stage of `dvc repro` with DVC."""
+    """End this process on SIGTERM and, in a stage that DVC runs, when DVC is gone."""
     _heed_sigterm()
     if "DVC_STAGE" in os.environ:
         threading.Thread(target=_end_with_dvc, daemon=True).start()
@@ -27,8 +27,9 @@ def heed() -> None:
 def _heed_sigterm() -> None:
     """Let SIGTERM unwind like an exception, so that half-written outputs are removed on the way out.
 
-    Python does so when the main thread comes back from what it calls, and threads of a pool are waited for: a head of
-    many rows would hold both up. So a thread, which hears of the signal at once, ends what has not ended in time.
+    Python unwinds only when the main thread returns from the library that it calls, and then waits for the threads of
+    a pool. Fitting a head on many rows delays both. So a thread, which learns of the signal at once, ends the process
+    after `GRACE_SECONDS`.
     """
     reading, writing = socket.socketpair()  # as a pipe cannot be made non-blocking on Windows
     writing.setblocking(False)
@@ -49,8 +50,8 @@ def _heed_sigterm() -> None:
 def _end_with_dvc() -> None:
     """End this process when DVC is gone.
 
-    A stage that outlives a killed DVC would write beside the run that replaces it. The shell that DVC starts a command
-    with lives on, and so would a launcher between the two: hence DVC itself is watched.
+    A stage that outlives a killed DVC would write beside the run that replaces it. The parent may be a shell or a
+    launcher, which outlives DVC too, so DVC itself is watched.
     """
     with suppress(psutil.NoSuchProcess):
         dvc = _dvc()
@@ -59,11 +60,11 @@ def _end_with_dvc() -> None:
     if os.name == "nt":
         signal.raise_signal(signal.SIGTERM)  # os.kill would leave no time to unwind
     else:
-        os.kill(os.getpid(), signal.SIGTERM)  # wakes the main thread from what it waits for
+        os.kill(os.getpid(), signal.SIGTERM)  # wakes the main thread if it waits
 
 
 def _dvc() -> psutil.Process:
-    """Find the nearest ancestor that runs the program `dvc`; the parent where a program of another name is DVC.
+    """Find the DVC that runs this stage: the nearest ancestor whose program is named `dvc`, or else the parent.
 
     Raises:
         psutil.NoSuchProcess: even the parent is gone.

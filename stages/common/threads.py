@@ -1,4 +1,4 @@
-"""Work spread over threads, with results in order and only a few of them waiting: memory does not grow with the rows.
+"""Spread work over threads. Results come in order, and only a few wait, so memory does not grow with the rows.
 
 Threads suffice: Pillow decodes, scales and encodes without holding Python's lock, and torch computes without it.
 """
@@ -25,7 +25,7 @@ def ordered(
     """Yield `function(item)` for each item in order, working `ahead` (at least twice `workers`) items ahead.
 
     Args:
-        prepare_worker: called first in each thread.
+        prepare_worker: called once at the start of every thread.
     """
     waiting: deque[Future[Result]] = deque()
     rest = iter(items)
@@ -38,5 +38,5 @@ def ordered(
 
 
 def cores() -> int:
-    """CPU cores that this process may use."""
+    """Count the CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

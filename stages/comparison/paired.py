@@ -59,7 +59,7 @@ class Comparison:
 
     @property
     def passed(self) -> bool:
-        """Whether no metric is worse beyond its tolerance, or worse than its floor."""
+        """Tell whether no metric is worse beyond its tolerance, or worse than its floor."""
         return not any(difference.verdict == "worse" or difference.under_floor for difference in self.differences)
 
 

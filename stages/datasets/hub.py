@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from stages.common.errors import HeadstartError, listed, one_line
-from stages.datasets import CHECK_NETWORK, TIMEOUT_SECONDS
+from stages.datasets import CHECK_NETWORK, FETCH_TIMEOUT_SECONDS
 from stages.sources.row import SPLIT_NAMES
+from stages.tables.prepared import SPLITS
 
 CONVERTED = "refs/convert/parquet"  # the revision with the Parquet copy
 PARTIAL = "partial-"  # prefix of a split of which the hub converted the first 5 GB only
@@ -72,7 +73,7 @@ def _list_files(name: str) -> tuple[str, list[str]]:
     api = HfApi()
     with _hub_errors(name):
         # The first question has a short timeout: without a network it fails at once; the others retry for minutes.
-        commit = api.dataset_info(name, revision=CONVERTED, timeout=TIMEOUT_SECONDS).sha
+        commit = api.dataset_info(name, revision=CONVERTED, timeout=FETCH_TIMEOUT_SECONDS).sha
         return str(commit), api.list_repo_files(name, revision=commit, repo_type="dataset")
 
 
@@ -129,7 +130,7 @@ def _choose_splits(hub_splits: Iterable[str]) -> dict[str, str]:
     for hub_split in sorted(hub_splits, key=lambda name: (name not in SPLIT_NAMES.values(), name)):
         if split := SPLIT_NAMES.get(hub_split.removeprefix(PARTIAL).lower()):
             chosen.setdefault(split, hub_split)
-    return {split: chosen[split] for split in ("train", "validation", "test") if split in chosen}
+    return {split: chosen[split] for split in SPLITS if split in chosen}
 
 
 def _join(shards: Iterable[Path], target: Path, *, title: str) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from stages.common.errors import HeadstartError, did_you_mean, one_line
-from stages.datasets import CHECK_NETWORK, TIMEOUT_SECONDS
+from stages.datasets import CHECK_NETWORK, FETCH_TIMEOUT_SECONDS
 
 # Those that torchvision can still download by itself.
 NAMES = (
@@ -18,8 +18,8 @@ NAMES = (
     *("FashionMNIST", "Flowers102", "Food101", "GTSRB", "Imagenette", "KMNIST", "MNIST", "OxfordIIITPet", "PCAM"),
     *("QMNIST", "RenderedSST2", "SEMEION", "STL10", "SUN397", "SVHN", "USPS"),
 )
-# torchvision's names for each split; trainval contains train, so it is used only where there is no train.
-SPLITS = {"train": ("train", "trainval"), "validation": ("val", "valid"), "test": ("test",)}
+# torchvision's names of the splits; trainval contains train, so it is used only where there is no train.
+TORCHVISION_SPLITS = {"train": ("train", "trainval"), "validation": ("val", "valid"), "test": ("test",)}
 
 
 def write(name: str, *, target: Path, downloads: Path) -> str:
@@ -61,7 +61,7 @@ def _splits(dataset_class: Any, downloads: Path) -> Iterator[tuple[str, Any]]:
         yield "train", _download(dataset_class, downloads, train=True)
         yield "test", _download(dataset_class, downloads, train=False)
     elif "split" in parameters:
-        for split, names in SPLITS.items():
+        for split, names in TORCHVISION_SPLITS.items():
             candidates = (_download(dataset_class, downloads, split=name) for name in names)
             if dataset := next(filter(None, candidates), None):
                 yield split, dataset
@@ -72,7 +72,7 @@ def _splits(dataset_class: Any, downloads: Path) -> Iterator[tuple[str, Any]]:
 def _download(dataset_class: Any, downloads: Path, **split: Any) -> Any:
     """Return the data set, or None if it has no such split."""
     timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(TIMEOUT_SECONDS)  # without it, torchvision waits for ever
+    socket.setdefaulttimeout(FETCH_TIMEOUT_SECONDS)  # without it, torchvision waits for ever
     try:
         return dataset_class(str(downloads), download=True, **split)
     except Exception as error:  # data sets raise errors of their own for network, archive and missing packages

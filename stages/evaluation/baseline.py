@@ -35,11 +35,11 @@ def load(prepared_folder: Path, modality: Modality, train: Sequence[str], test: 
         pixels = backbones.load(
             BackboneParams(family="pixels", name="rgb"), ExtractParams(), RuntimeParams(), modality="image"
         )
-        X, T = (
+        X, X_test = (
             np.stack(prepared.map_by_id(prepared_folder, split, modality, splits[split], pixels.encode))
             for split in splits
         )
-        return lambda rows: (X[rows], T)
+        return lambda rows: (X[rows], X_test)
     texts = {split: prepared.map_by_id(prepared_folder, split, modality, splits[split], list) for split in splits}
     vectorizer = CountVectorizer(dtype=np.float32)
     try:

@@ -19,7 +19,7 @@ from stages.common import atomic, cache_folder
 from stages.heads import model_card
 from stages.tables.features import Features
 
-KEEP_DAYS = 30  # since a result was last used
+KEEP_RESULTS_DAYS = 30  # since a result was last used
 PACKAGES = ("cleanlab", "numpy", "scikit-learn", "scipy")
 
 Arrays = dict[str, np.ndarray]
@@ -46,7 +46,7 @@ def result(train: Features, test: Features, settings: Mapping[str, Any], compute
         with atomic.file(path) as out, out.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
         for other in path.parent.iterdir():
-            if time.time() - other.stat().st_mtime > KEEP_DAYS * 86_400:
+            if time.time() - other.stat().st_mtime > KEEP_RESULTS_DAYS * 86_400:
                 other.unlink(missing_ok=True)
     return arrays
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from stages.evaluation.learning_curve import Curve
 
 
-def labels_saved(curves: Mapping[str, "Curve"]) -> dict[str, Any]:
+def from_curves(curves: Mapping[str, "Curve"]) -> dict[str, Any]:
     """Compute the labels per class that the baseline needs for the backbone's accuracy at its smallest point.
 
     Returns:
@@ -25,7 +25,7 @@ def labels_saved(curves: Mapping[str, "Curve"]) -> dict[str, Any]:
 
 
 def sentence(saved: Mapping[str, Any]) -> str:
-    """Put the result of `labels_saved` into words; empty where there is no baseline."""
+    """Put the result of `from_curves` into words; empty where there is no baseline."""
     if "baseline" not in saved:
         return ""
     needed = saved["baseline"] if isinstance(saved["baseline"], str) else f"{saved['baseline']:.0f}"

@@ -37,7 +37,7 @@ class Point:
 
     @property
     def accuracy(self) -> float:
-        """Their mean."""
+        """Return the mean of the accuracies."""
         return fmean(self.accuracies)
 
 

@@ -41,7 +41,7 @@ def content(
     out = _models(scored, cards, settings)
     if "finetuned" in cards:
         out["finetuned_kept_epoch"] = cards["finetuned"].training["kept_epoch"]  # 0: no epoch was better than the head
-    out["labels_saved"] = labels_saved.labels_saved(curves)
+    out["labels_saved"] = labels_saved.from_curves(curves)
     out["near_duplicates"] = _without_near_duplicates(scored, pairs)
     out["label_errors"] = {split: len(part) for split, part in suspects.items()}
     return out

@@ -28,7 +28,7 @@ def folder() -> Path:
 
 
 def info() -> list[Usage]:
-    """List what the files hold, the least recently used first; a damaged one counts as 0 rows."""
+    """List the contents of the files, the least recently used first; a damaged one counts as 0 rows."""
     usages = []
     for used, size, path in by_last_use():
         rows = 0

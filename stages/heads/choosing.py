@@ -22,7 +22,7 @@ from stages.heads.head import Head
 from stages.scores import calibration
 from stages.tables.features import Matrix
 
-MAX_FIT_ROWS = 200_000  # rows in memory that one fit gets
+MAX_FIT_ROWS = 200_000  # rows of one fit in memory
 DEFAULT_C = 10.0  # where a class has too few rows for a cross-validation
 KINDS_TO_CALIBRATE = ("linear_svm", "ridge")
 
@@ -116,10 +116,10 @@ def _choose(X: Matrix, y: np.ndarray, names: np.ndarray, settings: TrainHeadPara
             f" train_head.{parameter} from {list(candidates)} for kind {settings.kind} needs 2 or more;"
             f" label more rows, raise budget.per_class, or use kind logistic with a single value"
         )
-    out_of_fold = _cross_validate(X, y, folds, candidates, settings)  # (candidates, rows, labels)
-    temperatures = [calibration.fit_temperature(scores, y) if calibrate else 1.0 for scores in out_of_fold]
-    losses = [calibration.log_loss(scores / t, y) for scores, t in zip(out_of_fold, temperatures, strict=True)]
-    accuracies = [float((scores.argmax(axis=1) == y).mean()) for scores in out_of_fold]
+    by_candidate = _cross_validate(X, y, folds, candidates, settings)  # (candidates, rows, labels)
+    temperatures = [calibration.fit_temperature(scores, y) if calibrate else 1.0 for scores in by_candidate]
+    losses = [calibration.log_loss(scores / t, y) for scores, t in zip(by_candidate, temperatures, strict=True)]
+    accuracies = [float((scores.argmax(axis=1) == y).mean()) for scores in by_candidate]
     best = int(np.argmin(losses))
     chosen = Chosen(parameter, candidates[best], candidates, folds, tuple(losses), tuple(accuracies))
     return chosen, temperatures[best]

@@ -18,8 +18,8 @@ from stages.tables.features import Matrix
 Probabilities = Callable[[Matrix], np.ndarray]  # (rows, dim) to (rows, labels) float64, rows sum to 1
 
 
-def load(folder: Path, head: ModelCard, dim: int) -> Probabilities:
-    """Load the head that train_head wrote to `folder`; `head` is its model.json.
+def load(folder: Path, card: ModelCard, dim: int) -> Probabilities:
+    """Load the head that train_head wrote to `folder`; `card` is its model.json.
 
     Args:
         dim: dimensions of the features that it will get.
@@ -29,21 +29,21 @@ def load(folder: Path, head: ModelCard, dim: int) -> Probabilities:
     """
     layer = linear_layer.read(folder)
     if layer is None:
-        return _load_estimator(folder, head, dim)
+        return _load_estimator(folder, card, dim)
     weight, bias = layer
-    if weight.shape != (len(head.labels), dim) or bias.shape != (len(head.labels),):
+    if weight.shape != (len(card.labels), dim) or bias.shape != (len(card.labels),):
         raise HeadstartError(
             f"{folder / linear_layer.FILE} is a layer of {weight.shape}, but labels and features are"
-            f" {(len(head.labels), dim)}; run `dvc repro train_head`"
+            f" {(len(card.labels), dim)}; run `dvc repro train_head`"
         )
     return lambda X: np.asarray(softmax((np.asarray(X @ weight.T) + bias).astype(np.float64), axis=1))
 
 
-def _load_estimator(folder: Path, head: ModelCard, dim: int) -> Probabilities:
+def _load_estimator(folder: Path, card: ModelCard, dim: int) -> Probabilities:
     from stages.heads import persistence
 
     path = folder / persistence.FILE
-    loaded = persistence.load(path, head.labels, head.temperature)
+    loaded = persistence.load(path, card.labels, card.temperature)
     if loaded.estimator.n_features_in_ != dim:
         raise HeadstartError(
             f"{path} is a head of {loaded.estimator.n_features_in_} features, but there are {dim};"

@@ -22,11 +22,11 @@ def fit_temperature(scores: np.ndarray, y: np.ndarray) -> float:
 
 
 def log_loss(scores: np.ndarray, y: np.ndarray) -> float:
-    """Mean of -log softmax(scores)[true label]. `scores`: (rows, labels), `y`: (rows,) label indices."""
+    """Compute the mean of -log softmax(scores)[true label]. `scores`: (rows, labels), `y`: (rows,) label indices."""
     return float(-log_softmax(scores, axis=1)[np.arange(len(y)), y].mean())
 
 
 def logits(P: np.ndarray) -> np.ndarray:
-    """Scores whose softmax is `P`: log P, finite for probabilities of 0 too. Both (rows, labels) float64."""
+    """Compute scores whose softmax is `P`: log P, finite for probabilities of 0 too. Both (rows, labels) float64."""
     scores: np.ndarray = np.log(np.maximum(P, np.finfo(np.float64).tiny))
     return scores

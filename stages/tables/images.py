@@ -25,7 +25,7 @@ SUFFIXES = {
     ".tif": "TIFF",
     ".tiff": "TIFF",
 }
-FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
+PILLOW_FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
 # Phones write JPEGs with a second picture inside and name them .jpg; Pillow calls these MPO.
 ALIASES = {"MPO": "JPEG", "DIB": "BMP"}
 LOSSY = ("JPEG", "WEBP")
@@ -107,9 +107,9 @@ def _open(content: bytes, name: str | None) -> Image.Image:
     if not content:
         raise UnreadableImageError("is empty (0 bytes)")
     try:
-        image = Image.open(io.BytesIO(content), formats=FORMATS)
+        image = Image.open(io.BytesIO(content), formats=PILLOW_FORMATS)
     except UnidentifiedImageError:
-        raise UnreadableImageError(f"is no image in one of the formats {', '.join(FORMATS)}") from None
+        raise UnreadableImageError(f"is no image in one of the formats {', '.join(PILLOW_FORMATS)}") from None
     except Image.DecompressionBombError:
         raise _bomb() from None
     except Exception as error:

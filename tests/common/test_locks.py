@@ -57,7 +57,7 @@ def test_a_killed_process_holds_nothing_and_what_it_left_is_removed(tmp_path: Pa
 
 def test_a_target_has_one_lock_by_whatever_path_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert locks.file(Path("target")) == locks.file(tmp_path / "target") != locks.file(Path("other"))
+    assert locks.lock_file(Path("target")) == locks.lock_file(tmp_path / "target") != locks.lock_file(Path("other"))
 
 
 def test_without_a_cache_folder_nothing_is_locked_and_one_sentence_says_so(

@@ -61,8 +61,8 @@ def test_labels_needed_are_read_off_between_the_points() -> None:
     assert labels_saved.labels_needed(baseline, 0.9) == pytest.approx(128)
     assert labels_saved.labels_needed(baseline, 0.91) is None
     backbone = curve((2, 0.5), (8, 0.95))
-    saved = labels_saved.labels_saved({"backbone": backbone, "baseline": baseline})
+    saved = labels_saved.from_curves({"backbone": backbone, "baseline": baseline})
     assert saved == {"accuracy": 0.5, "backbone": 2, "baseline": pytest.approx(8)}
-    saved = labels_saved.labels_saved({"backbone": backbone, "baseline": curve((2, 0.1), (128, 0.4))})
+    saved = labels_saved.from_curves({"backbone": backbone, "baseline": curve((2, 0.1), (128, 0.4))})
     assert saved["baseline"] == "more than 128"
-    assert "baseline" not in labels_saved.labels_saved({"backbone": backbone})
+    assert "baseline" not in labels_saved.from_curves({"backbone": backbone})

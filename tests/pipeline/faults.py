@@ -9,7 +9,7 @@ import psutil
 from tests import projects
 
 MEMORY = 3 * 2**30  # bytes of address space
-PATIENCE = 120  # seconds until something hangs, on the slowest machine
+HANG_SECONDS = 120  # seconds until something hangs, on the slowest machine
 
 run = partial(projects.run, memory=MEMORY)
 start = partial(projects.start, memory=MEMORY)
@@ -18,7 +18,7 @@ stage = partial(projects.stage_process, memory=MEMORY)
 
 def stage_of(dvc: subprocess.Popen[str], name: str) -> psutil.Process:
     """The process of a stage that DVC runs; waits until there is one."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + HANG_SECONDS
     while time.monotonic() < deadline and dvc.poll() is None:
         for child in psutil.Process(dvc.pid).children(recursive=True):
             try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.pipeline.faults import PATIENCE, run, stage, stage_of, start
+from tests.pipeline.faults import HANG_SECONDS, run, stage, stage_of, start
 from tests.projects import STAGES, contents, stage_command
 
 KILLS = 20
@@ -33,7 +33,7 @@ def test_kills_at_any_moment_leave_the_next_run_the_same_dvc_lock(finished: Path
             continue  # had ended by itself
         finally:
             out = "".join(dvc.communicate())
-        child.wait(PATIENCE)
+        child.wait(HANG_SECONDS)
         killed += dvc.returncode != 0
         after = run(finished, "dvc", "repro", "--no-run-cache")
         assert (finished / "dvc.lock").read_bytes() == lock, f"{name}: {out}{after.stdout}"
@@ -66,7 +66,7 @@ def test_sigterm_ends_a_stage_and_leaves_earlier_outputs(finished: Path, name: s
     process = start(finished, *stage_command(name))
     time.sleep(random.Random(f"{name} {seed}").uniform(0.1, 1.5))
     process.terminate()
-    out = "".join(process.communicate(timeout=PATIENCE))
+    out = "".join(process.communicate(timeout=HANG_SECONDS))
     assert process.returncode in (0, 143, -signal.SIGTERM), out
     assert "Traceback" not in out
     assert not list((finished / "data").glob(".*"))
