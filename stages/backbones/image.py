@@ -145,10 +145,10 @@ class ImageEncoder(Encoder):
         return affordable(self.device, bytes_per_item=bytes_per_image, limit=IMAGES_PER_BATCH_ACCELERATOR)
 
     def _pixels(self, content: bytes) -> Tensor:
-        return self.preprocessing(_decoded(content))
+        return self.preprocessing(images.decode_prepared(content))
 
     def _training_pixels(self, content: bytes) -> Tensor:
-        picture = _decoded(content)
+        picture = images.decode_prepared(content)
         if self._augmented is None:
             return self.preprocessing(picture)
         picture = self._augmented(picture)
@@ -172,10 +172,3 @@ class ImageEncoder(Encoder):
                 f"{self.name} cannot encode images of {size} x {size} pixels ({one_line(error)});"
                 " set extract.image_size to null, or to a size that it takes"
             ) from None
-
-
-def _decoded(content: bytes) -> Image.Image:
-    try:
-        return images.decode(content)
-    except images.UnreadableImageError as error:
-        raise HeadstartError(f"a prepared image {error}; run `dvc repro prepare`") from None

@@ -38,7 +38,7 @@ class Pixels:
         """Write nothing: the settings suffice."""
 
     def _values(self, content: bytes) -> np.ndarray:
-        picture = images.decode(content).resize((self._size, self._size), Image.Resampling.BILINEAR)
+        picture = images.decode_prepared(content).resize((self._size, self._size), Image.Resampling.BILINEAR)
         return np.asarray(picture, dtype=np.float32).ravel() / 255
 
 

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from stages.common.errors import one_line
+from stages.common.errors import HeadstartError, one_line
 
 SUFFIXES = {
     ".jpg": "JPEG",
@@ -64,6 +64,18 @@ def decode(content: bytes, *, name: str | None = None, side: int | None = None) 
         raise UnreadableImageError(f"cannot be decoded ({one_line(error)})") from None
 
 
+def decode_prepared(content: bytes, *, side: int | None = None) -> Image.Image:
+    """Decode an image that prepare or `sources.ready` accepted; see `decode`.
+
+    Raises:
+        HeadstartError: it cannot be decoded after all.
+    """
+    try:
+        return decode(content, side=side)
+    except UnreadableImageError as error:
+        raise HeadstartError(f"a prepared image {error}; run `dvc repro prepare`") from None
+
+
 def pack(content: bytes, max_side: int | None) -> bytes:
     """Return the bytes unchanged, or re-encoded at `max_side` pixels if a side is longer.
 
@@ -109,7 +121,7 @@ def _open(content: bytes, name: str | None) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(content), formats=PILLOW_FORMATS)
     except UnidentifiedImageError:
-        raise UnreadableImageError(f"is no image in one of the formats {', '.join(PILLOW_FORMATS)}") from None
+        raise UnreadableImageError(f"is not an image in one of the formats {', '.join(PILLOW_FORMATS)}") from None
     except Image.DecompressionBombError:
         raise _bomb() from None
     except Exception as error:

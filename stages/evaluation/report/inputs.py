@@ -46,7 +46,7 @@ class _Thumbnails:
     def _thumbnail(self, content: bytes) -> str | None:
         if self._bytes_left <= 0:
             return None
-        picture = images.decode(content, side=THUMBNAIL_SIDE)
+        picture = images.decode_prepared(content, side=THUMBNAIL_SIDE)
         picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR)
         jpeg = io.BytesIO()
         picture.save(jpeg, "JPEG", quality=75)
