@@ -13,8 +13,9 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
 from stages import backbones
 from stages.common.params import BackboneParams, ExtractParams, Modality, RuntimeParams
+from stages.evaluation.learning_curve import Vectors
 from stages.tables import prepared
-from stages.tables.features import Matrix, Vectors
+from stages.tables.features import Matrix
 
 
 def load(prepared_folder: Path, modality: Modality, train: Sequence[str], test: Sequence[str]) -> Vectors | None:

@@ -5,19 +5,23 @@ baseline. The regularisation of a curve is chosen once, on the rows of its last 
 take ten times as long and change little.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import TypeAlias
 
 import numpy as np
 
 from stages.common.params import BudgetParams, EvaluateParams, Modality
 from stages.tables import prepared
-from stages.tables.features import Features, Vectors
+from stages.tables.features import Features, Matrix
 
 BASELINES: dict[Modality, str] = {"text": "TF-IDF of words", "image": "32 x 32 pixels"}
 MAX_CURVE_ROWS = 20_000  # training rows of a draw
+
+# Maps indices of training rows to the vectors of these rows and of all test rows.
+Vectors: TypeAlias = Callable[[np.ndarray], tuple[Matrix, Matrix]]
 
 
 @dataclass(frozen=True)

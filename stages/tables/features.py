@@ -4,7 +4,7 @@ Dense backbones write `feature: fixed_size_list<float16 or float32>[dim]`, spars
 `values: list<float32>`. The metadata names the backbone and the settings that made the vectors.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -21,8 +21,6 @@ from stages.tables import prepared, shards
 BACKBONE_FOLDER = "backbone"  # beside the training shards: files to restore a fitted backbone from
 
 Matrix: TypeAlias = "np.ndarray | sparse.csr_matrix"
-# Maps indices of training rows to the vectors of these rows and of all test rows.
-Vectors: TypeAlias = Callable[[np.ndarray], tuple["Matrix", "Matrix"]]
 
 
 class Metadata(Section):
