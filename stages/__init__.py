@@ -3,5 +3,5 @@
 import sys
 
 # `python -m` looks for libraries in the current folder first: there, a file json.py would be run in place of Python's.
-if sys.argv[0] == "-m" and not sys.flags.safe_path:  # as it is until Python has found the verb
+if sys.argv[0] == "-m" and not sys.flags.safe_path:  # sys.argv[0] is -m until Python has found the verb
     del sys.path[0]

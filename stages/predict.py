@@ -37,7 +37,7 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
     """Classify the rows of the table or image folder `new` with the model in `folder`, and write Parquet to `target`.
 
     Raises:
-        HeadstartError: `folder` holds no model, `new` is no readable table with the model's input column, or the
+        HeadstartError: `folder` holds no model, `new` is not a readable table with the model's input column, or the
             model needs another version of its backbone.
     """
     card = model_card.read(folder)

@@ -31,7 +31,7 @@ def pull(repo: "Repo", names: list[str]) -> None:
     """Get outputs into the workspace, and print how many are there.
 
     Raises:
-        HeadstartError: a name is no output; or, once all others are there, an output cannot be pulled.
+        HeadstartError: a name is not an output; or, once all others are there, an output cannot be pulled.
     """
     from dvc.exceptions import DvcException
 
@@ -93,7 +93,7 @@ def _get(repo: "Repo", out: "Output", hashes: list[str]) -> int:
         [source.oid_to_path(name) for name in lacking],
         source.fs,
         lacking,
-        verify=True,  # what has another hash is deleted
+        verify=True,  # files with another hash are deleted
         on_error=errors.__setitem__,
         batch_size=source.fs.jobs,
     )

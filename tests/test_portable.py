@@ -85,28 +85,28 @@ def test_dvc_and_the_gate_against_a_revision_work(finished: Path) -> None:
 
 
 def test_modules_of_posix_alone_are_imported_behind_a_guard_only() -> None:
-    places = [
-        place
-        for path, place, node in nodes()
+    lines = [
+        line
+        for path, line, node in nodes()
         if path.is_relative_to(ROOT / "stages") and path not in GUARDED
         if not POSIX_ONLY.isdisjoint(imported(node))
     ]
-    assert not places
+    assert not lines
 
 
 def test_text_files_are_opened_with_an_encoding() -> None:
-    assert not [place for _, place, node in nodes() if isinstance(node, ast.Call) and opens_text(node)]
+    assert not [line for _, line, node in nodes() if isinstance(node, ast.Call) and opens_text(node)]
 
 
 def test_text_files_of_outputs_have_the_same_bytes_on_every_system() -> None:
     writes = [
-        (place, node)
-        for path, place, node in nodes()
+        (line, node)
+        for path, line, node in nodes()
         if path.is_relative_to(ROOT / "stages") and isinstance(node, ast.Call)
         if isinstance(node.func, ast.Attribute) and node.func.attr == "write_text"
     ]
     assert writes
-    assert not [place for place, node in writes if "newline" not in {keyword.arg for keyword in node.keywords}]
+    assert not [line for line, node in writes if "newline" not in {keyword.arg for keyword in node.keywords}]
 
 
 def test_commands_of_the_pipeline_need_no_shell() -> None:
@@ -115,7 +115,7 @@ def test_commands_of_the_pipeline_need_no_shell() -> None:
 
 
 def nodes() -> Iterator[tuple[Path, str, ast.AST]]:
-    """The syntax of every source file, with the file and the place in it."""
+    """The syntax of every source file, with its file, and as FILE:LINE."""
     for folder in ("stages", "tests"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):

@@ -187,7 +187,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Read a safetensors state dict.
 
     Raises:
-        HeadstartError: the file is missing or is no safetensors file.
+        HeadstartError: the file is missing or is not a safetensors file.
     """
     if path.suffix != ".safetensors" or not path.is_file():
         raise HeadstartError(

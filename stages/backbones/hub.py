@@ -81,7 +81,8 @@ def _cached(name: str, revision: str | None) -> tuple[Path, str] | None:
         return None
     except HFValidationError:
         raise HeadstartError(
-            f"backbone.name is {name!r}, which is no folder here and cannot be a hub's name; use owner/model or a path"
+            f"backbone.name is {name!r}, which is not a folder here and cannot be a name on the hub; use owner/model or"
+            " a path"
         ) from None
     # An interrupted download leaves a snapshot without its weights.
     return (folder, folder.name) if (folder / "config.json").exists() and any(folder.glob("*.safetensors")) else None

@@ -145,7 +145,7 @@ def _weights(name: str) -> Any:
     names = torchvision.models.list_models(module=torchvision.models)
     if name not in names:
         hint = did_you_mean(name, names) or "; resnet18 and vgg16 are two of them"
-        raise HeadstartError(f"backbone.name is {name!r}, which is no classification model of torchvision{hint}")
+        raise HeadstartError(f"backbone.name is {name!r}, which is not a classification model of torchvision{hint}")
     return torchvision.models.get_model_weights(name).DEFAULT
 
 

@@ -13,7 +13,7 @@ def root() -> Path:
     """Return $HEADSTART_CACHE, else $XDG_CACHE_HOME/headstart, else ~/.cache/headstart, whether or not it exists.
 
     Raises:
-        HeadstartError: there is none of the three.
+        HeadstartError: none of the three is known.
     """
     if own := os.environ.get("HEADSTART_CACHE"):
         return Path(own).expanduser()

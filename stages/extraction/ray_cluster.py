@@ -188,7 +188,7 @@ def _workers() -> tuple[int, dict[str, Any]]:
         return gpus, {"num_gpus": 1, "num_cpus": 1}
     cpus = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
     if not cpus:
-        raise HeadstartError("the Ray cluster has neither CPUs nor GPUs; add a node that has some")
+        raise HeadstartError("the Ray cluster has neither CPUs nor GPUs; add a node with CPUs")
     return sum(count // min(cpus) for count in cpus), {"num_cpus": min(cpus)}
 
 

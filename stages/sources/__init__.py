@@ -20,7 +20,7 @@ __all__ = ["Columns", "Row", "is_image_folder", "modality", "ready", "rows"]
 
 
 def modality(data: Path, columns: Columns, setting: Literal["auto", "text", "image"]) -> Modality:
-    """Return the value of `prepare.modality`, or for `auto` what `data` holds.
+    """Return the value of `prepare.modality`, or for `auto` the modality of `data`.
 
     Raises:
         HeadstartError: `data` is missing, or is a folder of images although the setting is `text`.
@@ -33,7 +33,7 @@ def modality(data: Path, columns: Columns, setting: Literal["auto", "text", "ima
         return "image"
     if setting == "auto":
         return "image" if table_files.holds_images(data, columns.input) else "text"
-    table_files.tables(data)  # raises if `data` is no table
+    table_files.tables(data)  # raises if `data` is not a table
     return setting
 
 

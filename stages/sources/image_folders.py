@@ -29,7 +29,8 @@ def is_image_folder(data: Path, *, labelled: bool = True) -> bool:
 def rows(folder: Path, *, labelled: bool) -> Iterator[Row]:
     """Yield one row per file: splits in order, then classes and files by name.
 
-    Inside a class folder, a file that is no image becomes a row with a problem; outside of them it is ignored.
+    A file in a class folder that is not an image, and an image outside of the class folders, become rows with a
+    problem. Other files outside of the class folders are ignored.
 
     Raises:
         HeadstartError: there are split folders but none for train, or two for one split.
@@ -72,7 +73,10 @@ def _row(folder: Path, path: Path, *, label: str | None, split: str | None) -> R
     if images.is_image_name(path.name):
         content, problem = images.read(path)
     else:
-        content, problem = b"", f"ends in {_text(path.suffix) or 'nothing'}, which is no image that can be read"
+        content, problem = (
+            b"",
+            f"ends in {_text(path.suffix) or 'nothing'}, which is not a suffix of an image that can be read",
+        )
     return Row(origin, content, origin, label, split=split, problem=problem)
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.common.errors import HeadstartError, did_you_mean, listed, not_utf8, one_line
+from stages.common.params import Modality
 from stages.sources.row import SPLIT_NAMES, Columns, Row, by_split
 from stages.tables import images
 
@@ -23,7 +24,7 @@ MAX_PEEK_ROWS = 100  # read to tell paths of images from texts
 MAX_LINE = 2**26  # characters of a line or a field: far more than any text to classify, but safe for the memory
 
 
-def rows(data: Path, columns: Columns, modality: str) -> Iterator[Row]:
+def rows(data: Path, columns: Columns, modality: Modality) -> Iterator[Row]:
     """Yield every row of a table, or of a folder of tables named train, validation and test, in order."""
     for path, split in tables(data).items():
         folder = path.parent.resolve()
@@ -45,12 +46,12 @@ def tables(data: Path) -> dict[Path, str | None]:
     """Map the table files in `data` to the splits that their names tell, training rows first.
 
     Raises:
-        HeadstartError: `data` does not exist, is no table and no folder of tables, or holds no training rows.
+        HeadstartError: `data` does not exist, is neither a table nor a folder of tables, or holds no training rows.
     """
     if data.is_dir():
         return _split_tables(data)
     if not data.is_file():
-        problem = "is no file" if data.exists() else "does not exist"
+        problem = "is not a file" if data.exists() else "does not exist"
         raise HeadstartError(f"{data} {problem}; set prepare.data to a {ANY_FORMAT} file or a folder of them")
     if data.suffix.lower() not in FORMATS:
         raise HeadstartError(f"{data} ends in {data.suffix or 'nothing'}, but must end in {ANY_FORMAT}")
@@ -141,7 +142,7 @@ def _image(value: Any, column: str, origin: str, folder: Path) -> tuple[bytes, s
     if not isinstance(value, str):
         return b"", None, f"{column} is {type(value).__name__}, not a path or the bytes of an image"
     if "\0" in value or not _encodes(value):
-        return b"", None, f"{column} is {value!r}, which is no path"
+        return b"", None, f"{column} is {value!r}, which is not a path"
     path = folder / value
     try:
         # The check follows links: a downloaded table must not reach other files of this machine.

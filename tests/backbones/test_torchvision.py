@@ -116,8 +116,8 @@ def refuse(*_: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"name": "resnet19"}, "no classification model of torchvision; did you mean resnet18"),
-        ({"name": "fasterrcnn_resnet50_fpn"}, "no classification model of torchvision"),
+        ({"name": "resnet19"}, "not a classification model of torchvision; did you mean resnet18"),
+        ({"name": "fasterrcnn_resnet50_fpn"}, "not a classification model of torchvision"),
         ({"weights": "absent.pth"}, r"must be pretrained, random or a \.safetensors file"),
         ({"family": "tfidf", "name": "word"}, "tfidf does not encode image.*use transformers or torchvision or pixels"),
         ({"family": "pixels", "name": "grey"}, "must be rgb, the only one of family pixels"),

@@ -1,4 +1,4 @@
-"""Compare what was fetched."""
+"""Compare data sets that were fetched."""
 
 import re
 from pathlib import Path
@@ -17,5 +17,5 @@ def pixels(path: Path) -> np.ndarray:
 
 
 def lines_printed(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """What was printed, less what it took."""
+    """The printed lines, without seconds and memory."""
     return re.sub(r", in [0-9.]+ s, [0-9.]+ GB$", "", capsys.readouterr().out, flags=re.MULTILINE).splitlines()

@@ -77,8 +77,8 @@ REFUSED: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "Parquet whose footer claims 2 GB": ("rows.parquet", hostile_sizes, "is not readable Parquet"),
     "Parquet of texts of a hundred million characters": ("rows.parquet", compressed_bomb, "is not readable Parquet"),
     "a text file that is no table": ("rows.csv", lambda path: path.write_bytes(b"\xff\xfe" * 5000), "is not UTF-8"),
-    "a FIFO in place of a table": ("rows.csv", fifo, "is no file"),
-    "a device in place of a table": ("rows.csv", lambda path: path.symlink_to("/dev/zero"), "is no file"),
+    "a FIFO in place of a table": ("rows.csv", fifo, "is not a file"),
+    "a device in place of a table": ("rows.csv", lambda path: path.symlink_to("/dev/zero"), "is not a file"),
     "a table that is a link to itself": ("rows.csv", lambda path: path.symlink_to(path), "does not exist"),
 }
 

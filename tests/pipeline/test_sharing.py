@@ -55,7 +55,7 @@ class Team:
         return self.with_access(folder)
 
     def with_access(self, folder: Path) -> Clone:
-        """What each member sets once: a name, and the way to the remote's server."""
+        """Set up a member: a name for Git, and the way to the server of the remote."""
         member = Clone(folder, self.remote)
         member.run("git", "config", "user.name", "t")
         member.run("git", "config", "user.email", "t@example.org")

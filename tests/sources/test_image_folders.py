@@ -119,7 +119,7 @@ def damage(folder: Path) -> dict[str, str]:
     bad: dict[str, tuple[bytes, str]] = {
         "empty.png": (b"", "is empty (0 bytes)"),
         "half.png": (whole[: len(whole) // 2], "cannot be decoded"),
-        "text.jpg": (b"not an image", "is no image in one of the formats"),
+        "text.jpg": (b"not an image", "is not an image in one of the formats"),
         "renamed.jpg": (whole, "is PNG inside but named .jpg"),
         "notes.txt": (b"notes", "ends in .txt"),
     }

@@ -98,13 +98,13 @@ def test_the_first_frame_of_an_animation() -> None:
 WHOLE = encoded(noise())
 BAD = [
     (b"", "a.png", r"is empty \(0 bytes\)"),
-    (b"no image", "a.png", "is no image in one of the formats JPEG, PNG"),
+    (b"no image", "a.png", "is not an image in one of the formats JPEG, PNG"),
     (WHOLE[: len(WHOLE) // 2], "a.png", "cannot be decoded"),
     (encoded(noise(), "JPEG")[:-300], "a.jpg", "cannot be decoded"),
-    (WHOLE[:20], "a.png", "cannot be|is no image"),
+    (WHOLE[:20], "a.png", "cannot be|is not an image"),
     (WHOLE, "a.jpg", "is PNG inside but named .jpg; rename it"),
     (WHOLE, "photo", "is PNG inside but named no suffix"),
-    (encoded(noise(), "ICO", sizes=[(16, 16)]), "a.ico", "is no image in one of the formats"),
+    (encoded(noise(), "ICO", sizes=[(16, 16)]), "a.ico", "is not an image in one of the formats"),
 ]
 
 
