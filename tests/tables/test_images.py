@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stages.common.errors import HeadstartError
 from stages.tables import images
 from stages.tables.images import UnreadableImageError
 from tests.pictures import encoded
@@ -112,6 +113,11 @@ BAD = [
 def test_an_unusable_image_is_refused_with_its_reason(content: bytes, name: str, message: str) -> None:
     with pytest.raises(UnreadableImageError, match=message):
         images.decode(content, name=name)
+
+
+def test_a_prepared_image_that_cannot_be_decoded_is_a_sentence() -> None:
+    with pytest.raises(HeadstartError, match=r"a prepared image cannot be decoded .*; run `dvc repro prepare`"):
+        images.decode_prepared(WHOLE[: len(WHOLE) // 2])
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
