@@ -100,6 +100,7 @@ class Encoder(nn.Module):
         return self._stream_on_cpu(inputs) if self.device.type == "cpu" else self._stream_on_accelerator(inputs)
 
     def _stream_on_cpu(self, inputs: Sequence[Any]) -> Iterator[tuple[list[int], np.ndarray]]:
+        """Compute one batch on all cores, or with `batch_per_core` a batch on every core."""
         body = self._optimized_body()
 
         def vectors(numbered: tuple[list[int], Any]) -> tuple[list[int], np.ndarray]:

@@ -54,6 +54,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _packaged(name: str, revision: str | None) -> Path | None:
+    """Return the model folder of an installed package, after a check of its weights; None where there is none."""
     if (name, revision or "") not in PACKAGED:
         return None
     module, subfolder, digest = PACKAGED[name, revision or ""]
@@ -72,6 +73,7 @@ def _packaged(name: str, revision: str | None) -> Path | None:
 
 
 def _cached(name: str, revision: str | None) -> tuple[Path, str] | None:
+    """Return folder and commit of a complete copy in the hub's cache; None where there is none."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -89,6 +91,7 @@ def _cached(name: str, revision: str | None) -> tuple[Path, str] | None:
 
 
 def _downloaded(name: str, revision: str | None) -> tuple[Path, str]:
+    """Download the model into the hub's cache; return folder and commit."""
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 

@@ -54,7 +54,8 @@ class ImageEncoder(Encoder):
         fingerprint: str = "",
         name: str = "",
     ) -> None:
-        """
+        """Wrap a network without its classifier, and check that it takes this image size.
+
         Args:
             run: calls a body and pools its output: from (rows, 3, size, size) to (rows, dim).
             config: of a transformers model; `export` writes it beside the weights.

@@ -28,7 +28,8 @@ class Tfidf:
     is_sparse = True
 
     def __init__(self, spec: BackboneParams, settings: ExtractParams, terms: Sequence[str], idf: np.ndarray) -> None:
-        """
+        """Restore the vectorizer from its vocabulary.
+
         Args:
             terms: (dim,) vocabulary, in the order of the vector's elements.
             idf: (dim,) inverse document frequencies.

@@ -230,6 +230,7 @@ class _Worker:
         self._backbone, self._attempts = backbone, attempts
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        """Compute the vectors of a batch; refuse one that has killed its worker `MAX_ATTEMPTS` times."""
         ids = batch["id"].to_pylist()
         name = f"{ids[0]} {ids[-1]}"
         if _ray().get(self._attempts.begin.remote(name)) > MAX_ATTEMPTS:

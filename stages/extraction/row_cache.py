@@ -221,6 +221,11 @@ class RowCache:
         self._warn("is damaged or locked, and another process has it open; this run does not use it")
 
     def _connect(self) -> sqlite3.Connection:
+        """Open the file with a shared lock, create its tables if it is new, and read its keys.
+
+        Raises:
+            sqlite3.DatabaseError: it is damaged, or holds vectors of another shape.
+        """
         self._index, self._next = np.array([[-(2**63)], [0], [NO_ROW]]), 1
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._resources.enter_context(row_cache_files.lock(self._path).read_lock())

@@ -59,6 +59,7 @@ def tables(data: Path) -> dict[Path, str | None]:
 
 
 def _split_tables(folder: Path) -> dict[Path, str | None]:
+    """Map the tables in a folder to the splits of their names; files of other formats are ignored."""
     splits_and_paths = []
     for path in sorted(folder.iterdir(), key=lambda path: path.name):
         if path.suffix.lower() not in FORMATS:
@@ -220,6 +221,7 @@ def _lines(path: Path, file: TextIO) -> Iterator[str]:
 
 
 def _jsonl(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Read one JSON object a line; the first must have all columns, a later one without a column has None there."""
     empty = True
     with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(_lines(path, file), start=1):

@@ -27,7 +27,8 @@ class Writer:
     def __init__(
         self, folder: Path, schema: pa.Schema, metadata: dict[str, Any], *, group_rows: int | None = None
     ) -> None:
-        """
+        """Prepare to write a table.
+
         Args:
             folder: for the shards; created if missing.
             schema: columns of the table.
@@ -73,6 +74,7 @@ class Writer:
         self._write_group(pending.slice(0, rows).combine_chunks())
 
     def _write_group(self, group: pa.Table) -> None:
+        """Write a row group, in halves if it is too large for a shard; begin another shard where this one is full."""
         if group.nbytes > SHARD_BYTES and group.num_rows > 1:
             half = group.num_rows // 2
             self._write_group(group.slice(0, half).combine_chunks())
