@@ -6,7 +6,6 @@ Reads `prepare` from params.yaml. Writes train/, validation/ and test/ as Parque
 rejected.parquet (source and reason of each row left out) and summary.json (counts per split and class).
 """
 
-import json
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from stages import sources
-from stages.common import atomic, cli, params, run_stats, threads
+from stages.common import atomic, cli, json_file, params, run_stats, threads
 from stages.common.errors import HeadstartError, listed
 from stages.common.params import PrepareParams
 from stages.sources import Row
@@ -92,9 +91,7 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
         counts = _second_pass(out, sources.rows(data, columns, modality), plan, info, settings)
         _check_classes(counts, settings)
         summary = _summary(plan, counts)
-        (out / "summary.json").write_text(
-            json.dumps(summary, indent=2, ensure_ascii=False) + "\n", "utf-8", newline="\n"
-        )
+        json_file.write(out / "summary.json", summary)
     kept = ", ".join(f"{counts.rows(split):,} {split}" for split in prepared.SPLITS)
     print(
         f"prepare: {plan.rows:,} rows in {len(counts.labels())} classes -> {kept};"

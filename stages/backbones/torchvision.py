@@ -21,6 +21,7 @@ from torchvision.transforms._presets import ImageClassification
 from stages.backbones import fingerprint
 from stages.backbones.encoder import WEIGHTS_FILE, choose_device, read_weights
 from stages.backbones.image import ImageEncoder
+from stages.common import json_file
 from stages.common.errors import HeadstartError, damaged, did_you_mean, listed, one_line
 from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
 
@@ -68,7 +69,7 @@ class Preset:
 
     def save(self, folder: Path) -> None:
         """Write the values as JSON."""
-        (folder / PREPROCESSING_FILE).write_text(json.dumps(self.values, indent=2) + "\n", "utf-8", newline="\n")
+        json_file.write(folder / PREPROCESSING_FILE, self.values)
 
     def __call__(self, picture: Image.Image) -> Tensor:
         """Resize, crop and normalise: (3, size, size) float32."""

@@ -1,15 +1,16 @@
 """JSON with rounded numbers: four decimals are far below the noise of any test set."""
 
-import json
 from pathlib import Path
 from typing import Any
+
+from stages.common import json_file
 
 DECIMALS = 4
 
 
 def write_json(path: Path, content: object) -> None:
     """Write `content` with its numbers rounded and its keys in their order."""
-    path.write_text(json.dumps(rounded(content), indent=1, ensure_ascii=False) + "\n", "utf-8", newline="\n")
+    json_file.write(path, rounded(content), indent=1)
 
 
 def rounded(value: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from stages.common import json_file
 from stages.common.errors import HeadstartError, damaged
 from stages.common.params import BackboneParams, ExtractParams, Modality
 from stages.common.section import Section, validate
@@ -40,7 +41,7 @@ class ModelCard(Section):
 def write(folder: Path, model: ModelCard | None) -> None:
     """Write model.json; None stands for no model, with `finetune.method: none`."""
     content = {"method": "none"} if model is None else model.model_dump()
-    (folder / FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8", newline="\n")
+    json_file.write(folder / FILE, content)
 
 
 def read(folder: Path) -> ModelCard | None:

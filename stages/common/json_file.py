@@ -1,0 +1,9 @@
+"""Write JSON files of outputs: readable, and the same bytes on every system."""
+
+import json
+from pathlib import Path
+
+
+def write(path: Path, content: object, *, indent: int = 2) -> None:
+    """Write `content` as UTF-8 with its keys in their order and a line break at the end."""
+    path.write_text(json.dumps(content, indent=indent, ensure_ascii=False) + "\n", "utf-8", newline="\n")
