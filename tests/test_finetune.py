@@ -1,6 +1,7 @@
 """Fine-tuning as a stage, on a tiny encoder."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from stages.common.params import RuntimeParams
 from stages.finetuning import classifier as classifiers
 from stages.heads import loading, model_card
 from stages.tables import features
-from tests.projects import Verb, contents, set_params
+from tests.conftest import Once, copy
+from tests.projects import Verb, contents, make_trained, run_stages, set_params, stage
 
 CPU = RuntimeParams(device="cpu")
 
@@ -38,44 +40,63 @@ def test_step_0_of_fine_tuning_equals_the_head(trained: Path, verb: Verb, kind: 
         np.testing.assert_allclose(start, wanted, atol=1e-3)
 
 
-def test_fine_tuning_learns_is_repeatable_and_is_evaluated_and_predicted(trained: Path, verb: Verb) -> None:
+def test_without_a_method_only_the_card_is_written(trained: Path, verb: Verb) -> None:
     assert verb("finetune").stdout.startswith("finetune: method none, nothing to train, in ")
+    assert contents(trained / "data/finetuned").keys() == {"model.json"}
     assert json.loads((trained / "data/finetuned/model.json").read_text("utf-8")) == {"method": "none"}
-    assert [path.name for path in (trained / "data/finetuned").iterdir()] == ["model.json"]
     verb("evaluate")
-    report = json.loads((trained / "data/evaluation/metrics.json").read_text("utf-8"))
-    assert "head" in report and "finetuned" not in report
+    metrics = json.loads((trained / "data/evaluation/metrics.json").read_text("utf-8"))
+    assert "head" in metrics and "finetuned" not in metrics
 
-    set_params(trained, finetune__method="full")
-    verb("finetune")
-    files = contents(trained / "data/finetuned")
-    assert {"model.safetensors", "config.json", "tokenizer.json", "model.json"} <= files.keys()
-    assert str(trained).encode() not in b"".join(files.values()), "no path of this machine in an artifact"
-    training = json.loads(files["model.json"])["training"]
+
+@pytest.fixture(scope="module")
+def tuned(once: Once, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project on the tiny encoder with all weights fine-tuned, evaluated."""
+    trained = once("trained", partial(make_trained, encoder=tiny_encoder))
+    project = copy(trained, tmp_path_factory.mktemp("tuned") / "project")
+    set_params(project, finetune__method="full")
+    return run_stages(project, "finetune", "evaluate")
+
+
+def test_fine_tuning_learns(tuned: Path) -> None:
+    training = json.loads((tuned / "data/finetuned/model.json").read_text("utf-8"))["training"]
     best = training["epochs"][training["kept_epoch"] - 1]
     assert training["kept_epoch"] and best["log_loss"] < training["start"]["log_loss"]
-    verb("finetune")
-    assert files == contents(trained / "data/finetuned")
 
-    verb("evaluate")
-    report = json.loads((trained / "data/evaluation/metrics.json").read_text("utf-8"))
-    assert report["finetuned"]["accuracy"] > 0.9 and report["finetuned_ci95"]["roc_auc"]["low"] > 0.5
-    table = pq.read_table(trained / "data/evaluation/predictions.parquet").to_pylist()
+
+def test_a_fine_tuned_model_is_in_the_files_of_transformers_and_names_no_path_of_this_machine(tuned: Path) -> None:
+    files = contents(tuned / "data/finetuned")
+    assert {"model.safetensors", "config.json", "tokenizer.json", "model.json"} <= files.keys()
+    assert str(tuned).encode() not in b"".join(files.values())
+
+
+def test_fine_tuning_again_gives_the_same_bytes(tuned: Path) -> None:
+    stage(tuned, "finetune", "data/prepared", "data/features", "data/head", "data/again")
+    assert contents(tuned / "data/again") == contents(tuned / "data/finetuned")
+
+
+def test_a_fine_tuned_model_is_evaluated_beside_head_and_baseline(tuned: Path) -> None:
+    metrics = json.loads((tuned / "data/evaluation/metrics.json").read_text("utf-8"))
+    assert metrics["finetuned"]["accuracy"] > 0.9 and metrics["finetuned_ci95"]["roc_auc"]["low"] > 0.5
+    table = pq.read_table(tuned / "data/evaluation/predictions.parquet").to_pylist()
     assert {row["model"] for row in table} == {"head", "finetuned", "baseline"}
-    assert len(table) == 3 * report["test_rows"]
-    tuned = {row["id"]: row["p_good"] for row in table if row["model"] == "finetuned"}
+    assert len(table) == 3 * metrics["test_rows"]
 
-    (trained / "params.yaml").unlink()
-    rows = pq.read_table(trained / "data/prepared/test").to_pylist()
-    text = "text\n" + "".join(f"{row['text']}\n" for row in rows) + '""\n'
-    (trained / "new.csv").write_text(text, "utf-8")
-    verb("predict", "data/finetuned", "new.csv", "out.parquet")
-    out = pq.read_table(trained / "out.parquet").to_pylist()
-    assert len(out) == len(rows) + 1
-    for row, given in zip(out, rows, strict=False):
-        assert row["p_good"] == pytest.approx(tuned[given["id"]], abs=1e-6)
-        assert row["predicted"] == ("good" if row["p_good"] > 0.5 else "bad") and row["rejected"] is None
-    assert out[-1]["predicted"] is None and out[-1]["rejected"] == "text is empty"
+
+def test_predict_gives_the_probabilities_of_evaluate_without_params_yaml(tuned: Path, tmp_path: Path) -> None:
+    project = copy(tuned, tmp_path / "project")
+    (project / "params.yaml").unlink()
+    table = pq.read_table(project / "data/evaluation/predictions.parquet").to_pylist()
+    wanted = {row["id"]: row["p_good"] for row in table if row["model"] == "finetuned"}
+    rows = pq.read_table(project / "data/prepared/test").to_pylist()
+    (project / "new.csv").write_text("text\n" + "".join(f"{row['text']}\n" for row in rows) + '""\n', "utf-8")
+    stage(project, "predict", "data/finetuned", "new.csv", "out.parquet")
+    *out, last = pq.read_table(project / "out.parquet").to_pylist()
+    for predicted, row in zip(out, rows, strict=True):
+        assert predicted["p_good"] == pytest.approx(wanted[row["id"]], abs=1e-6)
+        assert predicted["predicted"] == ("good" if predicted["p_good"] > 0.5 else "bad")
+        assert predicted["rejected"] is None
+    assert last["predicted"] is None and last["rejected"] == "text is empty"
 
 
 def test_names_of_labels_are_texts_to_learn_from(trained: Path, verb: Verb) -> None:

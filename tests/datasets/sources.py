@@ -8,10 +8,6 @@ import pytest
 from PIL import Image
 
 
-def content(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def pixels(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path))
 

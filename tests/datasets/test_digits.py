@@ -7,12 +7,13 @@ import pytest
 from sklearn.datasets import load_digits
 
 from stages.fetch import fetch
-from tests.datasets.sources import content, lines_printed, pixels
+from tests.datasets.sources import lines_printed, pixels
+from tests.projects import contents
 
 
 def test_digits_are_those_of_scikit_learn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fetch("digits", tmp_path / "digits")
-    files = content(tmp_path / "digits")
+    files = contents(tmp_path / "digits")
     assert len(files) == 1_797 and {name.split("/")[0] for name in files} == set("0123456789")
     # The first digit's first row is 0 0 5 13 9 1 0 0 of 16.
     assert pixels(tmp_path / "digits/0/0000.png").dtype == np.uint8
@@ -29,5 +30,5 @@ def test_digits_are_those_of_scikit_learn(tmp_path: Path, capsys: pytest.Capture
         f"next: in params.yaml set prepare.data: {target}",
     ]
     fetch("digits", tmp_path / "again")
-    assert content(tmp_path / "again") == files
+    assert contents(tmp_path / "again") == files
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "digits"]

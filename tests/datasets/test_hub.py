@@ -16,9 +16,9 @@ from stages.datasets import CHECK_NETWORK
 from stages.datasets import hub as datasets_hub
 from stages.fetch import fetch
 from tests.datasets.fake_hub import COMMIT, REVIEWS, hub
-from tests.datasets.sources import content, lines_printed
+from tests.datasets.sources import lines_printed
 from tests.http_servers import server
-from tests.projects import NO_HUB, ROOT
+from tests.projects import NO_HUB, ROOT, contents
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_a_data_set_of_the_hub_becomes_tables_with_class_names(
 ) -> None:
     target = tmp_path / "reviews"
     fetch("hf:me/reviews:en", target)
-    assert sorted(content(target)) == ["test.parquet", "train.parquet", "validation.parquet"]
+    assert sorted(contents(target)) == ["test.parquet", "train.parquet", "validation.parquet"]
     train = pq.read_table(target / "train.parquet")
     assert train.column_names == ["id", "text", "label", "tags"]
     assert train["text"].to_pylist() == ["a", "b", "c", "d"], "shards in order"
@@ -115,7 +115,7 @@ def test_shards_are_joined_in_the_types_of_the_first_and_removed(tmp_path: Path)
 @pytest.mark.usefixtures("fake_hub")
 def test_a_split_without_labels_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fetch("hf:me/benchmark", tmp_path / "benchmark")
-    assert sorted(content(tmp_path / "benchmark")) == ["train.parquet"]
+    assert sorted(contents(tmp_path / "benchmark")) == ["train.parquet"]
     assert (
         "1 train rows of configuration only, commit ddddddd; test (without labels) left out" in capsys.readouterr().out
     )
@@ -124,7 +124,7 @@ def test_a_split_without_labels_is_left_out(tmp_path: Path, capsys: pytest.Captu
 @pytest.mark.usefixtures("fake_hub")
 def test_a_label_that_cannot_be_guessed_is_left_to_the_user(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fetch("hf:me/nolabel", tmp_path / "target")
-    assert sorted(content(tmp_path / "target")) == ["test.parquet", "train.parquet"]
+    assert sorted(contents(tmp_path / "target")) == ["test.parquet", "train.parquet"]
     assert "prepare.input: img, prepare.label: COLUMN (one of name, img, rating)\n" in capsys.readouterr().out
 
 

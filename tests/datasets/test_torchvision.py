@@ -14,9 +14,9 @@ from PIL import Image
 from stages.common.errors import HeadstartError
 from stages.datasets.torchvision import NAMES
 from stages.fetch import fetch
-from tests.datasets.sources import content, lines_printed, pixels
+from tests.datasets.sources import lines_printed, pixels
 from tests.http_servers import server
-from tests.projects import NO_HUB
+from tests.projects import NO_HUB, contents
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -56,7 +56,7 @@ def test_images_of_torchvision_are_sorted_into_split_and_class(
         "test/Sandal/00000.png": fashion["t10k-images-idx3-ubyte"][0],
         "test/T-shirt_top/00001.png": fashion["t10k-images-idx3-ubyte"][1],
     }
-    assert set(content(target)) == set(wanted)
+    assert set(contents(target)) == set(wanted)
     for name, image in wanted.items():
         np.testing.assert_array_equal(pixels(target / name), image)
     assert list(tmp_path.iterdir()) == [target], "and the downloads are gone"
@@ -105,7 +105,7 @@ def test_splits_are_tried_by_their_names_and_classes_made_safe(tmp_path: Path, m
     wanted = {
         f"{split}/{name}/{row:05d}.png" for split in ("train", "validation", "test") for row, name in enumerate(folders)
     }
-    assert set(content(tmp_path / "pets")) == wanted
+    assert set(contents(tmp_path / "pets")) == wanted
     assert pixels(tmp_path / "pets/train/tench/00000.png")[0, 0].tolist() == [255, 0, 0], "CMYK becomes RGB"
 
 
@@ -122,7 +122,7 @@ def test_a_data_set_without_splits_and_names_gets_numbers(tmp_path: Path, monkey
 
     monkeypatch.setattr(torchvision.datasets, "SEMEION", Plain)
     fetch("torchvision:SEMEION", tmp_path / "plain")
-    assert set(content(tmp_path / "plain")) == {"10/00000.png", "9/00001.png"}
+    assert set(contents(tmp_path / "plain")) == {"10/00000.png", "9/00001.png"}
 
 
 @pytest.mark.parametrize(

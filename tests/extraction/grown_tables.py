@@ -2,13 +2,13 @@
 
 import csv
 import re
-import subprocess
 from pathlib import Path
 
-from tests.projects import MINILM, REVISION, Verb, set_params
+from tests.projects import MINILM, REVISION, Done, Verb, contents, set_params
 
 
 def use_rows(project: Path, verb: Verb, rows: list[list[str]], backbone: str) -> None:
+    """Prepare these rows of the demo data, for a backbone with this name."""
     with (project / "data/rows.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([["text", "category", "sentiment"], *rows])
     revision = REVISION if backbone == MINILM else None
@@ -24,12 +24,11 @@ def use_rows(project: Path, verb: Verb, rows: list[list[str]], backbone: str) ->
 
 
 def table(project: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(project)): path.read_bytes() for path in (project / "data/features").rglob("*.parquet")
-    }
+    """The files of the feature table."""
+    return contents(project / "data/features")
 
 
-def from_cache(done: subprocess.CompletedProcess[str]) -> tuple[int, int]:
+def from_cache(done: Done) -> tuple[int, int]:
     """Rows of the table, and those of them that were not computed."""
     line = re.search(r"extract: ([\d,]+) rows(?: \(([\d,]+) from the cache\))?", done.stdout)
     assert line, done.stdout

@@ -13,7 +13,7 @@ import pytest
 
 from stages.extraction import row_cache_files
 from tests.extraction.grown_tables import from_cache, table, use_rows
-from tests.projects import MINILM, ROOT, Verb, set_params
+from tests.projects import MINILM, ROOT, Verb, contents, set_params
 
 # Runs extract with windows of 16 rows, and writes down how many rows were computed, as they are.
 OBSERVED = """
@@ -70,10 +70,7 @@ def test_parallel_runs_compute_nothing_twice(
         computed += total - cached
     assert computed == 800
     assert sum(rows for _, rows, _, _ in row_cache_files.info()) == 800
-    tables = [
-        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.parquet")}
-        for folder in (project / f"data/run{number}" for number in range(count))
-    ]
+    tables = [contents(project / f"data/run{number}") for number in range(count)]
     assert all(files == tables[0] for files in tables) and len(tables[0]) == 3
 
 
