@@ -1,24 +1,24 @@
-"""Finetune: train the backbone on from its pretrained weights, starting from the trained head. Optional.
+"""Finetune: train the pretrained backbone further, starting from the trained head. Optional.
 
     python -m stages.finetune data/prepared data/features data/head data/finetuned
 
-Several GPUs: `accelerate launch -m stages.finetune data/prepared …`, with as many batches at a time as processes.
+Several GPUs: `accelerate launch -m stages.finetune data/prepared …`; each step takes one batch per GPU.
 
-Reads `budget`, `finetune` and `runtime` from params.yaml. With `method: none` it writes model.json saying so, in under
-a second; otherwise model.safetensors (with lora its adapter), linear.safetensors (the classifier layer), preprocessing,
-training/ (the curves, by dvclive) and model.json. A fine-tuned model.safetensors is a valid `backbone.weights` for the
-next task.
+Reads `budget`, `finetune` and `runtime` from params.yaml. With `method: none` it only writes a model.json that says so,
+in under a second. Otherwise it writes model.safetensors (with lora the adapter), linear.safetensors (the classifier
+layer), the tokenizer or preprocessing, training/ (dvclive curves) and model.json. A fine-tuned model.safetensors is a
+valid `backbone.weights` for the next task.
 """
 
 import hashlib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stages import backbones
 from stages.common import atomic, cli, params, run_stats
 from stages.common.errors import HeadstartError
-from stages.common.params import BudgetParams, FinetuneParams, RuntimeParams
+from stages.common.params import BudgetParams, FinetuneParams, Params
 from stages.heads import linear_layer, model_card
 from stages.heads.model_card import ModelCard
 
@@ -29,128 +29,100 @@ if TYPE_CHECKING:
     from stages.finetuning.progress import Progress
 
 
+class Rows(NamedTuple):
+    """Rows of a split: texts or encoded images, (rows,) label indices, and a hash of ids and labels."""
+
+    inputs: "list[Any]"
+    y: "np.ndarray"
+    digest: str
+
+
 def finetune(
-    *,
-    prepared_folder: Path,
-    features_folder: Path,
-    head: Path,
-    target: Path,
-    budget: BudgetParams,
-    settings: FinetuneParams,
-    runtime: RuntimeParams,
+    *, prepared_folder: Path, features_folder: Path, head_folder: Path, target: Path, settings: Params
 ) -> None:
-    """Fine-tune the backbone of `head` on the training rows of `prepared_folder`, and write it to `target`.
+    """Fine-tune the backbone of a head on the training rows, and write it to `target`.
 
     Raises:
         HeadstartError: an input is missing or damaged, the backbone has no weights to train, or training diverged.
     """
-    if settings.method == "none":
-        with atomic.directory(target) as out:
-            model_card.write(out, None)
-        print(f"finetune: method none, nothing to train, in {run_stats.spent()}")
+    method, budget = settings.finetune.method, settings.budget
+    if method == "none":
+        _write_none(target)
         return
-    trained = model_card.read(head)
-    if trained is None:
-        raise HeadstartError(f"{head / model_card.FILE} describes no head; run `dvc repro train_head`")
-    if trained.backbone.family not in backbones.TRAINABLE:
-        raise HeadstartError(
-            f"finetune.method is {settings.method}, but backbone.family {trained.backbone.family} has no weights to"
-            f" train; set finetune.method to none, or backbone.family to {' or '.join(backbones.TRAINABLE)}"
-        )
-    # Imported here: without fine-tuning this stage takes a third of a second.
-    from stages.finetuning import checkpoints, curves, loop
-    from stages.finetuning import classifier as classifiers
-    from stages.scores import calibration
+    card = _head_card(head_folder, method)
+    train = _rows(prepared_folder, "train", card, budget)
+    validation = _rows(prepared_folder, "validation", card, budget)
 
-    inputs, y, rows = _rows(prepared_folder, "train", trained, budget)
-    if settings.label_names:
-        inputs, y = _with_names(inputs, y, trained)
-    held_out, truth, held_out_rows = _rows(prepared_folder, "validation", trained, budget)
-    versions = model_card.versions("accelerate", "peft", "torch", "transformers")
-    head_hash = hashlib.sha256((head / model_card.FILE).read_bytes()).hexdigest()
-    classifier = classifiers.pretrained(trained, runtime)
-    classifier.start_from(*_linear_layer(features_folder, head, budget))
-    classifier.adapt(settings)
-    progress = loop.train(
-        classifier,
+    from stages.finetuning import checkpoints, loop  # not at the top: they import torch
+
+    classifier = _starting_classifier(features_folder, head_folder, card, settings)
+    inputs, y = _with_label_names(train, card) if settings.finetune.label_names else (train.inputs, train.y)
+    task = loop.Task(
         inputs,
         y,
-        settings,
-        runtime,
-        from_random=trained.backbone.weights == "random",
-        validate=lambda: _validate(classifier, held_out, truth),
-        run=f"{rows} {held_out_rows} {head_hash} {versions}",
+        settings.finetune,
+        settings.runtime,
+        from_random=card.backbone.weights == "random",
+        identity=f"{train.digest} {validation.digest} {_file_hash(head_folder / model_card.FILE)} {_versions()}",
     )
+    progress = loop.train(classifier, task, lambda: _validate(classifier, validation))
     if not checkpoints.is_main():
         return
-    if len(truth) >= calibration.MIN_CALIBRATION_ROWS:
-        classifier.temperature = calibration.fit_temperature(classifier.scores(held_out), truth)
-    with atomic.directory(target) as out:
-        classifier.save(out, method=settings.method)
-        described = trained.model_copy(
-            update={
-                "method": settings.method,
-                "temperature": classifier.temperature,
-                "validation_temperature": classifier.temperature,
-                "chosen": settings.model_dump(),
-                "training": {
-                    "rows": len(inputs) - len(trained.labels) * settings.label_names,
-                    "validation_rows": len(truth),
-                    "steps": progress.step,
-                    "start": progress.start,
-                    "epochs": progress.history,
-                    "kept_epoch": progress.kept,
-                },
-                "versions": versions,
-            }
-        )
-        model_card.write(out, described)
-        curves.write(out / curves.FOLDER, progress.history)
+    _calibrate(classifier, validation)
+    training = _training_record(progress, train, validation)
+    _write(target, classifier, _tuned_card(card, settings.finetune, classifier.temperature, training), progress)
     print(
-        f"finetune: {settings.method}, {len(inputs):,} rows, {progress.step:,} steps"
-        f" in {run_stats.spent()}, {_outcome(progress)}"
+        f"finetune: {method}, {len(train.inputs):,} rows, {progress.step:,} steps in {run_stats.spent()},"
+        f" {_outcome(progress)}"
     )
 
 
-def _with_names(inputs: "list[Any]", y: "np.ndarray", trained: ModelCard) -> "tuple[list[Any], np.ndarray]":
-    """The rows, and each label's name as a text of that label."""
-    import numpy as np
-
-    if trained.modality != "text":
-        raise HeadstartError("finetune.label_names is true, but names are no images; set it to false")
-    names = [re.sub(r"[_\W]+", " ", label).strip() or label for label in trained.labels]
-    return inputs + names, np.concatenate([y, np.arange(len(names))])
+def _write_none(target: Path) -> None:
+    with atomic.directory(target) as folder:
+        model_card.write(folder, None)
+    print(f"finetune: method none, nothing to train, in {run_stats.spent()}")
 
 
-def _outcome(progress: "Progress") -> str:
-    epochs = f"{len(progress.history)} epochs"
-    if not progress.start:
-        return f"{epochs}, no validation rows"
-    before = f"validation accuracy {progress.start['accuracy']:.3f}"
-    if not progress.kept:
-        return f"{before} was not surpassed in {epochs}: the head and the pretrained weights are kept"
-    return f"{before} -> {progress.history[progress.kept - 1]['accuracy']:.3f} in epoch {progress.kept} of {epochs}"
+def _head_card(head_folder: Path, method: str) -> ModelCard:
+    """Read the head's model.json, and check that its backbone can be trained."""
+    card = model_card.read(head_folder)
+    if card is None:
+        raise HeadstartError(f"{head_folder / model_card.FILE} describes no head; run `dvc repro train_head`")
+    if card.backbone.family not in backbones.TRAINABLE:
+        raise HeadstartError(
+            f"finetune.method is {method}, but backbone.family {card.backbone.family} has no weights to train; set"
+            f" finetune.method to none, or backbone.family to {' or '.join(backbones.TRAINABLE)}"
+        )
+    return card
 
 
-def _rows(
-    prepared_folder: Path, split: str, trained: ModelCard, budget: BudgetParams
-) -> "tuple[list[Any], np.ndarray, str]":
-    """Inputs and label indices of the rows of a split that can be used, and a hash of both."""
+def _rows(prepared_folder: Path, split: str, card: ModelCard, budget: BudgetParams) -> Rows:
+    """Read the rows of a split that the budget allows."""
     from stages.tables import prepared
 
     rows = prepared.read(prepared_folder, split)
-    mask, y = prepared.usable_rows(rows["id"].to_pylist(), rows["label"].to_pylist(), budget, trained.labels)
+    mask, y = prepared.usable_rows(rows["id"].to_pylist(), rows["label"].to_pylist(), budget, card.labels)
     rows = rows.filter(mask)
     digest = hashlib.sha256("".join([*rows["id"].to_pylist(), *map(str, y)]).encode()).hexdigest()
-    return rows[trained.modality].to_pylist(), y, digest
+    return Rows(rows[card.modality].to_pylist(), y, digest)
 
 
-def _linear_layer(features_folder: Path, head: Path, budget: BudgetParams) -> "tuple[np.ndarray, np.ndarray]":
-    """The head as a linear layer; a head that is not linear is stood in for by a logistic one on the same features."""
+def _starting_classifier(features_folder: Path, head_folder: Path, card: ModelCard, settings: Params) -> "Classifier":
+    """Load the pretrained backbone with the head as its classifier layer, ready to train."""
+    from stages.finetuning import classifier as classifiers
+
+    classifier = classifiers.pretrained(card, settings.runtime)
+    classifier.start_from(*_linear_layer(features_folder, head_folder, settings.budget))
+    classifier.adapt(settings.finetune)
+    return classifier
+
+
+def _linear_layer(features_folder: Path, head_folder: Path, budget: BudgetParams) -> "tuple[np.ndarray, np.ndarray]":
+    """Return the head as a linear layer. If it is not linear, fit a logistic head on the same features instead."""
     from stages.heads import choosing
     from stages.tables import features
 
-    if layer := linear_layer.read(head):
+    if layer := linear_layer.read(head_folder):
         return layer
     train = features.read(features_folder, "train", budget)
     logistic, _ = choosing.logistic_head(train.X, train.labels)
@@ -159,13 +131,84 @@ def _linear_layer(features_folder: Path, head: Path, budget: BudgetParams) -> "t
     return layer
 
 
-def _validate(classifier: "Classifier", inputs: "list[Any]", truth: "np.ndarray") -> dict[str, float]:
-    """Headline metrics on the validation rows; empty where there are none."""
+def _file_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    return model_card.versions("accelerate", "peft", "torch", "transformers")
+
+
+def _with_label_names(rows: Rows, card: ModelCard) -> "tuple[list[Any], np.ndarray]":
+    """Return the inputs and label indices of rows, and of the name of each label as one more text of that label."""
+    import numpy as np
+
+    if card.modality != "text":
+        raise HeadstartError("finetune.label_names is true, but the inputs are images, not texts; set it to false")
+    names = [re.sub(r"[_\W]+", " ", label).strip() or label for label in card.labels]
+    return rows.inputs + names, np.concatenate([rows.y, np.arange(len(names))])
+
+
+def _validate(classifier: "Classifier", rows: Rows) -> dict[str, float]:
+    """Return the headline metrics on the validation rows; none if there are no rows."""
     from scipy.special import softmax
 
     from stages.scores import metrics
 
-    return metrics.headline(truth, softmax(classifier.scores(inputs), axis=1)) if inputs else {}
+    return metrics.headline(rows.y, softmax(classifier.scores(rows.inputs), axis=1)) if rows.inputs else {}
+
+
+def _calibrate(classifier: "Classifier", validation: Rows) -> None:
+    """Fit the temperature on the validation rows, if they are enough."""
+    from stages.scores import calibration
+
+    if len(validation.y) >= calibration.MIN_CALIBRATION_ROWS:
+        classifier.temperature = calibration.fit_temperature(classifier.scores(validation.inputs), validation.y)
+
+
+def _training_record(progress: "Progress", train: Rows, validation: Rows) -> dict[str, Any]:
+    return {
+        "rows": len(train.inputs),
+        "validation_rows": len(validation.inputs),
+        "steps": progress.step,
+        "start": progress.start,
+        "epochs": progress.history,
+        "kept_epoch": progress.kept,
+    }
+
+
+def _tuned_card(card: ModelCard, settings: FinetuneParams, temperature: float, training: dict[str, Any]) -> ModelCard:
+    """Return the model.json of the fine-tuned model, from that of the head."""
+    return card.model_copy(
+        update={
+            "method": settings.method,
+            "temperature": temperature,
+            "validation_temperature": temperature,
+            "chosen": settings.model_dump(),
+            "training": training,
+            "versions": _versions(),
+        }
+    )
+
+
+def _write(target: Path, classifier: "Classifier", card: ModelCard, progress: "Progress") -> None:
+    from stages.finetuning import curves
+
+    with atomic.directory(target) as folder:
+        classifier.save(folder, method=card.method)
+        model_card.write(folder, card)
+        curves.write(folder / curves.FOLDER, progress.history)
+
+
+def _outcome(progress: "Progress") -> str:
+    """Say how validation accuracy changed, and which epoch is kept."""
+    epochs = f"{len(progress.history)} epochs"
+    if not progress.start:
+        return f"{epochs}, no validation rows"
+    before = f"validation accuracy {progress.start['accuracy']:.3f}"
+    if not progress.kept:
+        return f"{before} was not surpassed in {epochs}: the head and the pretrained weights are kept"
+    return f"{before} -> {progress.kept_metrics['accuracy']:.3f} in epoch {progress.kept} of {epochs}"
 
 
 def main() -> None:
@@ -176,15 +219,12 @@ def main() -> None:
         head="folder that train_head wrote",
         finetuned="folder to write",
     )
-    settings = params.load(args.params)
     finetune(
         prepared_folder=args.prepared,
         features_folder=args.features,
-        head=args.head,
+        head_folder=args.head,
         target=args.finetuned,
-        budget=settings.budget,
-        settings=settings.finetune,
-        runtime=settings.runtime,
+        settings=params.load(args.params),
     )
 
 

@@ -198,7 +198,7 @@ def make_trained(folder: Path, encoder: Path) -> Path:
         extract__max_length=32,
         runtime__device="cpu",
         finetune__epochs=3,
-        finetune__learning_rate=1e-3,
+        finetune__learning_rate=3e-4,
     )
     return run_stages(project, *UP_TO_HEAD)
 

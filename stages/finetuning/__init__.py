@@ -1,1 +1,1 @@
-"""Train a backbone on from its pretrained weights."""
+"""Train a pretrained backbone further."""

@@ -69,6 +69,16 @@ class Classifier(nn.Module):
                 lora.add(body, settings, name=self.encoder.name)
         onednn.make_trainable(body)
 
+    def trained_state(self) -> dict[str, Tensor]:
+        """Return a copy, on the CPU, of all that training changes: trained parameters and running statistics."""
+        changing = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+        changing |= {name for name, _ in self.named_buffers()}
+        return {
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, tensor in self.state_dict().items()
+            if name in changing
+        }
+
     def save(self, folder: Path, *, method: str) -> None:
         """Write the encoder (with lora only its adapter) and the classifier layer, in the format of a linear head."""
         if method == "lora":

@@ -1,9 +1,9 @@
-"""Supervised contrastive learning against all training rows, for few labels.
+"""Supervised contrastive learning against all training rows, for few labels per class.
 
-Each row is drawn to the other rows of its class and away from all the rest (Khosla et al. 2020, Supervised Contrastive
-Learning, equation 2). The rest is not the batch but a memory of every training row's vector, made anew before each
-epoch and kept up with the steps, so that the batches may be small and of rows of equal length. A row never helps to
-classify itself: what is learned is not the rows by heart, as a classifier of few rows soon does.
+Each row is drawn to the other rows of its class and away from the rest (Khosla et al. 2020, Supervised Contrastive
+Learning, equation 2). It is compared not with its batch but with a memory of every training row's vector, which is
+computed before each epoch and updated by the steps, so batches may be small and of rows of equal length. A row is never
+compared with itself, so the network cannot simply memorise the rows.
 """
 
 from collections.abc import Callable
@@ -15,45 +15,56 @@ from torch import Tensor, nn
 from stages.finetuning.classifier import Classifier
 from stages.heads import choosing, linear_layer
 
-FAR = -1e9  # a similarity that counts for nothing
-C = 10.0  # of the head in the end: cross-validation on rows that the features were fitted to would take too large a one
+EXCLUDED = -1e9  # a similarity that adds nothing to a sum of exponentials
+# Inverse regularisation of the refitted head. Cross-validation on rows that the features were trained on would choose
+# too large a value.
+C = 10.0
 
 
 class Memory:
-    """The vectors of all training rows."""
+    """The vectors of all training rows, (rows, dim), each of length 1."""
 
     def __init__(self, encode: Callable[[], np.ndarray], y: Tensor, temperature: float) -> None:
         """
         Args:
-            encode: gives the vectors of all rows by the network as it is: (rows, dim).
+            encode: computes the vectors of all rows with the current network: (rows, dim).
             y: (rows,) label indices.
         """
         self._encode, self._y, self._temperature = encode, y, temperature
-        self.epoch, self.vectors = -1, torch.empty(0)
+        self._epoch, self.vectors = -1, torch.empty(0)
 
     def refresh(self, epoch: int) -> None:
-        """Make the vectors for `epoch`; nothing where they are there, as in a run that goes on within it."""
-        if self.epoch != epoch:
+        """Compute the vectors for `epoch`; do nothing if they are those of this epoch."""
+        if self._epoch != epoch:
             vectors = torch.from_numpy(self._encode()).to(self._y.device)
-            self.epoch, self.vectors = epoch, nn.functional.normalize(vectors, dim=1)
+            self._epoch, self.vectors = epoch, nn.functional.normalize(vectors, dim=1)
+
+    def restore(self, epoch: int, vectors: Tensor) -> None:
+        """Set the vectors to those that a checkpoint of `epoch` holds."""
+        self._epoch, self.vectors = epoch, vectors.to(self._y.device)
 
     def losses(self, vectors: Tensor, rows: Tensor) -> Tensor:
-        """The loss of each of some rows, (batch,), whose vectors in training are `vectors`, (batch, dim)."""
+        """Return the loss of each row of a batch, (batch,), and put its vector into the memory.
+
+        Args:
+            vectors: (batch, dim), from the network in training.
+            rows: (batch,) indices of the training rows.
+        """
         z = nn.functional.normalize(vectors.float(), dim=1)
         similarity = z @ self.vectors.T / self._temperature  # (batch, rows)
         itself = rows[:, None] == torch.arange(len(self._y), device=rows.device)
         same = (self._y[rows][:, None] == self._y) & ~itself
-        log_share = similarity - similarity.masked_fill(itself, FAR).logsumexp(dim=1, keepdim=True)
-        self.vectors = self.vectors.index_copy(0, rows, z.detach())  # a copy: the gradient needs those before
-        # A class of a single row has nothing to draw it to.
+        log_share = similarity - similarity.masked_fill(itself, EXCLUDED).logsumexp(dim=1, keepdim=True)
+        self.vectors = self.vectors.index_copy(0, rows, z.detach())  # a copy: the gradient needs the old ones
+        # The only row of a class has no row to be drawn to, and a loss of 0.
         return -(log_share * same).sum(dim=1) / same.sum(dim=1).clamp(min=1)
 
 
 def refit(classifier: Classifier, vectors: np.ndarray, y: np.ndarray) -> None:
-    """Set the classifier layer to a logistic head on the vectors, (rows, dim), of the rows with label indices `y`."""
-    order = np.array(classifier.labels)
-    head, _ = choosing.logistic_head(vectors, order[y], C)
+    """Set the classifier layer to a logistic head fitted on `vectors`, (rows, dim), and label indices `y`, (rows,)."""
+    labels = np.array(classifier.labels)
+    head, _ = choosing.logistic_head(vectors, labels[y], C)
     layer = linear_layer.from_head(head)
     assert layer is not None
-    place = [head.labels.index(label) for label in classifier.labels]
-    classifier.start_from(layer[0][place], layer[1][place])
+    order = [head.labels.index(label) for label in classifier.labels]
+    classifier.start_from(layer[0][order], layer[1][order])

@@ -1,192 +1,229 @@
-"""The fine-tuning recipe: train a pretrained encoder and its classifier layer on, through transformers' Trainer.
+"""The fine-tuning recipe as one plain training loop, on accelerate.
 
-The classifier layer starts from the trained head, so that training starts where the head ended instead of destroying
-the pretrained features first (Kumar et al. 2022, Fine-Tuning can Distort Pretrained Features: LP-FT).
+The classifier layer starts from the trained head, so training starts where the head ended and does not first destroy
+the pretrained features (Kumar et al. 2022, Fine-Tuning can Distort Pretrained Features: LP-FT).
 """
 
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import transformers
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, set_seed
+from torch import Tensor
+from tqdm import tqdm
 
 from stages.common.params import FinetuneParams, RuntimeParams
-from stages.finetuning import checkpoints, optimizer
-from stages.finetuning.batches import Batches
+from stages.finetuning import checkpoints, contrast, optimizer
+from stages.finetuning.batches import Batch, Batches
+from stages.finetuning.checkpoints import Checkpoint
 from stages.finetuning.classifier import Classifier
-from stages.finetuning.contrast import Memory, refit
-from stages.finetuning.progress import Progress, diverged
+from stages.finetuning.loss import Loss, class_weights
+from stages.finetuning.progress import Metrics, Progress, diverged
 
 
-def train(
-    classifier: Classifier,
-    inputs: Sequence[Any],
-    y: np.ndarray,
-    settings: FinetuneParams,
-    runtime: RuntimeParams,
-    *,
-    from_random: bool,
-    validate: Callable[[], dict[str, float]],
-    run: str,
-) -> Progress:
-    """Train `classifier` in place on `inputs` and their label indices `y`, both (rows,).
+@dataclass(frozen=True)
+class Task:
+    """Rows to train on, and how.
 
-    With validation rows it ends with the weights of the best epoch, which may be those that it started from.
+    Attributes:
+        inputs: (rows,) texts or encoded images.
+        y: (rows,) label indices.
+        from_random: whether the backbone starts from random weights.
+        identity: names everything else that decides the result; an identical run resumes from its checkpoints.
+    """
+
+    inputs: Sequence[Any]
+    y: np.ndarray
+    settings: FinetuneParams
+    runtime: RuntimeParams
+    from_random: bool
+    identity: str
+
+
+def train(classifier: Classifier, task: Task, validate: Callable[[], Metrics]) -> Progress:
+    """Train `classifier` in place. It ends with the weights of the best epoch, which may be those it started from.
 
     Args:
-        from_random: the weights that training starts from are not pretrained.
-        validate: gives `accuracy` and `log_loss` of the classifier on the validation rows; empty where there are none.
-        run: names what decides the result beside the settings; the checkpoints of an equal run are gone on with.
+        validate: returns `accuracy` and `log_loss` of the classifier on the validation rows; empty if there are none,
+            and then the weights of the last epoch are kept.
 
     Raises:
-        HeadstartError: the method does not fit the backbone, or the loss is no longer a number.
+        HeadstartError: the loss is no longer a number.
     """
-    encoder = classifier.encoder
-    encoder.prepare_training(settings, from_random=from_random)
-    if runtime.gradient_checkpointing:
-        encoder.recompute_blocks()
-    rows = encoder.training_rows(inputs)
-    lengths = [encoder.length(row) for row in rows]
-    labels = torch.from_numpy(y).to(encoder.device)
-    weights = _class_weights(y, len(classifier.labels), settings).to(encoder.device)
-    memory: Memory | None = None
-    if settings.contrastive:
-        memory = Memory(lambda: encoder.encode(inputs), labels, settings.contrastive_temperature)
+    training = _Training(classifier, task, validate)
+    with checkpoints.folder(training.key()) as folder:
+        training.start(folder)
+        training.run(folder)
+        training.accelerator.end_training()  # a process that exits with open connections may abort
+    training.progress.finish(task.settings.learning_rate)
+    return training.progress
 
-    def losses(scores: Tensor, vectors: Tensor, picked: Tensor) -> Tensor:
-        """The loss of each row of a pass: (rows,)."""
-        truth = labels[picked]
-        smoothing = settings.label_smoothing
-        each = nn.functional.cross_entropy(scores.float(), truth, reduction="none", label_smoothing=smoothing)
-        if memory:
-            each = each + settings.contrastive * memory.losses(vectors, picked)
-        return each * weights[truth]
 
-    def collate(batch: list[tuple[list[int], int]]) -> Any:
-        """A batch in as many passes as fit into memory: inputs, their rows, and the passes' shares of them."""
-        ((picked, seed),) = batch
-        most = runtime.rows_per_pass or encoder.rows_per_pass(max(lengths[row] for row in picked))
-        passes = np.array_split(picked, -(-len(picked) // most))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)  # augmentation by chance of its own: batches are made ahead of the steps
-            return [
-                (
-                    encoder.training_batch([rows[row] for row in part]),
-                    torch.from_numpy(part).to(encoder.device),
-                    len(part) / len(picked),
-                )
-                for part in passes
-            ]
+class _Training:
+    """All parts of a run, and the loop over its steps."""
 
-    key = hashlib.sha256(json.dumps([run, settings.model_dump(), str(runtime.device)]).encode()).hexdigest()[:32]
-    with checkpoints.folder(key) as folder:
-        progress = Progress(
-            classifier,
-            validate,
-            patience=settings.patience,
-            memory=memory,
-            refit=lambda: refit(classifier, encoder.encode(inputs), y) if memory else None,
+    def __init__(self, classifier: Classifier, task: Task, validate: Callable[[], Metrics]) -> None:
+        self.classifier, self.task, self.encoder = classifier, task, classifier.encoder
+        settings, device = task.settings, self.encoder.device
+        self.encoder.prepare_training(settings, from_random=task.from_random)
+        if task.runtime.gradient_checkpointing:
+            self.encoder.recompute_blocks()
+        self.rows = self.encoder.training_rows(task.inputs)
+        self.lengths = [self.encoder.length(row) for row in self.rows]
+        y = torch.from_numpy(task.y).to(device)
+        self.memory: contrast.Memory | None = None
+        if settings.contrastive:
+            self.memory = contrast.Memory(self._encode, y, settings.contrastive_temperature)
+        self.loss = Loss(y, class_weights(task.y, len(classifier.labels), settings), settings, self.memory)
+
+        self.accelerator = _accelerator(device)
+        self.batches = Batches(
+            self.lengths,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            process=self.accelerator.process_index,
+            processes=self.accelerator.num_processes,
         )
-        trainer = _Trainer(
-            progress,
-            losses,
-            model=classifier,
-            args=_arguments(folder, settings, runtime, encoder.device),
-            train_dataset=Batches(lengths, batch_size=settings.batch_size, seed=settings.seed),
-            data_collator=collate,
-            optimizers=(optimizer.build(classifier, settings), None),
-            callbacks=[progress],
+        self.steps = settings.epochs * self.batches.steps_per_epoch
+        # As `encode` does: a layout changes the last bits, and a resumed run trains before it encodes.
+        classifier.to(memory_format=torch.channels_last)
+        adamw = optimizer.build(classifier, settings)
+        self.schedule = optimizer.schedule(adamw, settings, self.steps)
+        self.model, self.optimizer = self.accelerator.prepare(classifier, adamw)
+        # All processes follow the metrics of the first, so that they stop at the same epoch.
+        self.progress = Progress(
+            classifier, lambda: broadcast_object_list([validate()])[0], self._refit, settings.patience
         )
-        trainer.remove_callback(transformers.PrinterCallback)
-        checkpoint = checkpoints.latest(folder)
-        if checkpoint:
-            progress.resume(*checkpoints.read_progress(checkpoint))
-            print(f"finetune: goes on from step {progress.step:,} of a run that was killed", file=sys.stderr)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        trainer.accelerator.end_training()  # a process that ends with its connections open may abort
-    progress.finish(settings.learning_rate)
-    return progress
+
+    def key(self) -> str:
+        """Return a hash of all that decides the result of the run."""
+        task = self.task
+        parts = [task.identity, task.settings.model_dump(), task.runtime.device, self.accelerator.num_processes]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+    def start(self, folder: Path) -> None:
+        """Start at the newest checkpoint in `folder`, or at the first step."""
+        if checkpoint := checkpoints.read_newest(folder):
+            self._restore(checkpoint)
+            if checkpoints.is_main():
+                print(f"finetune: resuming the killed run at step {self.progress.step:,}", file=sys.stderr)
+        else:
+            self.progress.begin()
+
+    def run(self, folder: Path) -> None:
+        """Run the steps that are left, with a checkpoint in `folder` every `runtime.checkpoint_steps`."""
+        progress, every = self.progress, self.task.runtime.checkpoint_steps
+        hidden = None if checkpoints.is_main() else True  # None: hidden unless on a terminal
+        steps = range(progress.step, self.steps)
+        with tqdm(total=self.steps, initial=progress.step, desc="finetune", unit=" steps", disable=hidden) as bar:
+            for step in steps:
+                epoch, position = divmod(step, self.batches.steps_per_epoch)
+                if self.memory:
+                    self.memory.refresh(epoch)
+                progress.end_step(self._step(self.batches.at(step)))
+                if position + 1 == self.batches.steps_per_epoch:
+                    progress.end_epoch(self.schedule.get_last_lr()[-1])
+                    if progress.is_out_of_patience:
+                        return
+                if every and progress.step % every == 0 and checkpoints.is_main():
+                    checkpoints.write(folder, progress.step, self._checkpoint(epoch))
+                bar.update()
+
+    def _step(self, batch: Batch) -> float:
+        """Train on a batch, and return its loss.
+
+        Raises:
+            HeadstartError: the loss is no longer a number.
+        """
+        set_seed(batch.seed)
+        self.model.train()
+        loss = 0.0
+        passes = self._passes(batch)
+        for index, (inputs, rows) in enumerate(passes):
+            # Gradients of all passes add up; processes exchange them once, in the last.
+            is_last = index == len(passes) - 1
+            with nullcontext() if is_last else self.accelerator.no_sync(self.model):
+                logits, vectors = self.model(inputs)
+                share = self.loss(logits, vectors, rows) * (len(rows) / len(batch.rows))
+                self.accelerator.backward(share)
+            loss += float(share.detach())
+        if not math.isfinite(loss):
+            raise diverged(self.progress.step + 1, self.optimizer.param_groups[-1]["lr"])
+        self.accelerator.clip_grad_norm_(self.classifier.parameters(), self.task.settings.max_grad_norm)
+        self.optimizer.step()
+        if not self.accelerator.optimizer_step_was_skipped:  # float16: the gradients overflowed
+            self.schedule.step()
+        self.optimizer.zero_grad()
+        return loss
+
+    def _passes(self, batch: Batch) -> list[tuple[Any, Tensor]]:
+        """Cut a batch into passes that fit into memory: the encoder's input, and the indices of its rows."""
+        longest = max(self.lengths[row] for row in batch.rows)
+        limit = self.task.runtime.rows_per_pass or self.encoder.rows_per_pass(longest)
+        return [
+            (
+                self.encoder.training_batch([self.rows[row] for row in part]),
+                torch.from_numpy(part).to(self.encoder.device),
+            )
+            for part in np.array_split(batch.rows, -(-len(batch.rows) // limit))
+        ]
+
+    def _encode(self) -> np.ndarray:
+        return self.encoder.encode(self.task.inputs)
+
+    def _refit(self) -> None:
+        """Fit the classifier layer anew: the contrastive loss moves the vectors away from it."""
+        if self.memory:
+            contrast.refit(self.classifier, self._encode(), self.task.y)
+
+    def _checkpoint(self, epoch: int) -> Checkpoint:
+        """Return all that `_restore` needs. Random states are not among it: every batch has a seed."""
+        tensors, groups = optimizer.state(self.optimizer)
+        scaler = self.accelerator.scaler
+        return Checkpoint(
+            tensors={
+                "network": self.classifier.trained_state(),
+                "best": self.progress.best,
+                "optimizer": tensors,
+                "memory": {"vectors": self.memory.vectors} if self.memory else {},
+            },
+            state={
+                "epoch": epoch,
+                "progress": self.progress.state(),
+                "optimizer": groups,
+                "schedule": self.schedule.state_dict(),
+                "scaler": scaler.state_dict() if scaler else None,
+            },
+        )
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        """Set the run to what `_checkpoint` returned."""
+        tensors, state = checkpoint
+        self.classifier.load_state_dict(tensors["network"], strict=False)
+        self.progress.restore(state["progress"], tensors["best"])
+        optimizer.restore(self.optimizer, tensors["optimizer"], state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.memory:
+            self.memory.restore(state["epoch"], tensors["memory"]["vectors"])
+        if self.accelerator.scaler:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
 
 
-class _Trainer(transformers.Trainer):
-    optimizer: torch.optim.Optimizer
-
-    def __init__(self, progress: Progress, losses: Callable[[Tensor, Tensor, Tensor], Tensor], **options: Any) -> None:
-        """`losses`: from the scores, vectors and rows of a pass to the loss of each row."""
-        super().__init__(**options)
-        self._progress = progress
-        self._losses: Callable[..., Tensor] = losses
-
-    def get_train_dataloader(self) -> Any:
-        """The data set is of whole batches, in the order of its epoch."""
-        batches: Any = self.train_dataset
-        return self.accelerator.prepare(DataLoader(batches, batch_size=1, shuffle=False, collate_fn=self.data_collator))
-
-    def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        """One batch, in passes whose gradients add up."""
-        model.train()
-        total = torch.zeros(())
-        for batch, rows, share in inputs:
-            with self.compute_loss_context_manager():
-                loss = self._losses(*model(batch), rows).mean() * share
-            self.accelerator.backward(loss)
-            total = total + loss.detach().to("cpu")
-        if not torch.isfinite(total):
-            raise diverged(self.state.global_step + 1, self.optimizer.param_groups[-1]["lr"])
-        self._progress.add_loss(float(total))
-        return total
-
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        """Convolutions lie channels last, which safetensors does not write."""
-        network: Any = self.model
-        state = network.state_dict() if state_dict is None else state_dict
-        super()._save(output_dir, {name: tensor.contiguous() for name, tensor in state.items()})
-
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
-        if self.args.should_save:
-            written = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
-            checkpoints.write_progress(written, *self._progress.state(self.state.global_step))
-
-
-def _arguments(
-    folder: Path, settings: FinetuneParams, runtime: RuntimeParams, device: torch.device
-) -> transformers.TrainingArguments:
-    on_gpu = device.type == "cuda"
-    bfloat16 = on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
-    return transformers.TrainingArguments(
-        output_dir=str(folder),
-        num_train_epochs=settings.epochs,
-        per_device_train_batch_size=1,  # an item of the data set is a batch
-        warmup_steps=settings.warmup,  # below 1: a share of all steps
-        lr_scheduler_type="linear",
-        max_grad_norm=settings.max_grad_norm,
-        seed=settings.seed,
-        bf16=bfloat16,
-        fp16=on_gpu and not bfloat16,
-        use_cpu=device.type == "cpu",
-        dataloader_pin_memory=False,  # the collator already puts the batch on the device
-        remove_unused_columns=False,
-        ddp_find_unused_parameters=True,  # poolers, for example
-        save_strategy="steps" if runtime.checkpoint_steps else "no",
-        save_steps=runtime.checkpoint_steps or 1,
-        save_total_limit=2,  # the older one is whole while the newer one is written
-        logging_strategy="no",
-        report_to="none",
-        disable_tqdm=not sys.stderr.isatty(),
+def _accelerator(device: torch.device) -> Accelerator:
+    """Return what runs the network in half precision on a GPU, and on several processes."""
+    precision = "no"
+    if device.type == "cuda":
+        precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # poolers, for example
+    return Accelerator(
+        mixed_precision=precision, cpu=device.type == "cpu", device_placement=False, kwargs_handlers=[unused]
     )
-
-
-def _class_weights(y: np.ndarray, labels: int, settings: FinetuneParams) -> Tensor:
-    """The weight of each label's rows, 1 in the mean over all rows: (labels,)."""
-    if settings.class_weight is None:
-        return torch.ones(labels)
-    counts = np.bincount(y, minlength=labels)
-    return torch.from_numpy(len(y) / (np.maximum(counts, 1) * (counts > 0).sum())).float()

@@ -73,8 +73,13 @@ def train(
         measured = {"accuracy": (P.argmax(axis=1) == truth).mean(), "log_loss": -np.log(P[np.arange(20), truth]).mean()}
         return {name: float(value) for name, value in measured.items()} if validated else {}
 
-    device = RuntimeParams(device="cpu", **runtime)
-    return loop.train(network, inputs, y, settings, device, from_random=False, validate=validate, run="a test")
+    return loop.train(network, task(modality, settings, **runtime), validate)
+
+
+def task(modality: Modality, settings: FinetuneParams, **runtime: Any) -> loop.Task:
+    inputs, y = ROWS[modality](40)
+    on_cpu = RuntimeParams(device="cpu", **runtime)
+    return loop.Task(inputs, y, settings, on_cpu, from_random=False, identity="a test")
 
 
 def settings(**changes: Any) -> FinetuneParams:

@@ -6,24 +6,44 @@ import numpy as np
 import pytest
 import torch
 
-from stages.finetuning.batches import Batches
+from stages.finetuning.batches import Batch, Batches
 from tests.finetuning.recipes import fresh, settings
 
+LENGTHS = np.random.default_rng(0).integers(3, 60, 101).tolist()
 
-def test_batches_are_a_function_of_seed_and_epoch_and_hold_each_row_once() -> None:
-    lengths = np.random.default_rng(0).integers(3, 60, 101)
-    batches = Batches(lengths.tolist(), batch_size=8, seed=5)
-    first = [batches[index] for index in range(len(batches))]
-    assert len(batches) == 13 and sorted(row for rows, _ in first for row in rows) == list(range(101))
-    assert {len(rows) for rows, _ in first} == {7, 8}, "none is left with a single row"
-    assert len({seed for _, seed in first}) == 13
-    batches.set_epoch(1)
-    assert [batches[index] for index in range(13)] != first
-    batches.set_epoch(0)
-    assert [batches[index] for index in range(13)] == first
-    padding = sum(max(lengths[rows]) * len(rows) for rows, _ in first) / lengths.sum()
-    assert padding < 1.2, "rows of similar length are together"
-    assert {tuple(rows) for rows, _ in first} != {tuple(rows) for rows, _ in Batches(lengths, batch_size=8, seed=6)}
+
+def epoch(batches: Batches, number: int) -> list[Batch]:
+    steps = batches.steps_per_epoch
+    return [batches.at(step) for step in range(number * steps, (number + 1) * steps)]
+
+
+def test_an_epoch_holds_each_row_once_in_batches_of_nearly_one_size() -> None:
+    batches = epoch(Batches(LENGTHS, batch_size=8, seed=5), 0)
+    assert len(batches) == 13 and sorted(row for batch in batches for row in batch.rows) == list(range(101))
+    assert {len(batch.rows) for batch in batches} == {7, 8}, "none is left with a single row"
+    assert len({batch.seed for batch in batches}) == 13
+
+
+def test_batches_are_a_function_of_seed_and_step() -> None:
+    batches = Batches(LENGTHS, batch_size=8, seed=5)
+    first = epoch(batches, 0)
+    assert epoch(batches, 1) != first and epoch(batches, 0) == first
+    assert epoch(Batches(LENGTHS, batch_size=8, seed=5), 1) == epoch(batches, 1)
+    assert {tuple(batch.rows) for batch in first}.isdisjoint(
+        tuple(batch.rows) for batch in epoch(Batches(LENGTHS, batch_size=8, seed=6), 0)
+    )
+
+
+def test_rows_of_similar_length_are_in_one_batch() -> None:
+    batches = epoch(Batches(LENGTHS, batch_size=8, seed=5), 0)
+    padded = sum(max(LENGTHS[row] for row in batch.rows) * len(batch.rows) for batch in batches)
+    assert padded / sum(LENGTHS) < 1.2
+
+
+def test_processes_share_the_batches_of_an_epoch() -> None:
+    alone = epoch(Batches(LENGTHS, batch_size=8, seed=5), 1)
+    first, second = (epoch(Batches(LENGTHS, batch_size=8, seed=5, process=n, processes=2), 1) for n in (0, 1))
+    assert first == alone[0::2] and second == [*alone[1::2], alone[0]], "of 13 batches the first comes twice"
 
 
 def test_dropped_tokens_are_the_asked_share_and_never_special(tiny_encoder: Path) -> None:

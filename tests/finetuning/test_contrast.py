@@ -29,7 +29,7 @@ def test_the_contrastive_loss_is_that_of_its_formula() -> None:
     np.testing.assert_allclose(memory.vectors[rows], Z / np.linalg.norm(Z, axis=1, keepdims=True), atol=1e-6)
     before = memory.vectors
     memory.refresh(0)
-    assert memory.vectors is before, "a run that goes on within an epoch keeps what it had"
+    assert memory.vectors is before, "within an epoch nothing is computed anew"
 
 
 @pytest.mark.parametrize("modality", ["text", "image"])

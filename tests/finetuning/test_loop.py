@@ -1,4 +1,4 @@
-"""Training: every method, early stopping, checkpoints, memory."""
+"""Training: every method, early stopping, memory."""
 
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ from torch import nn
 from stages.backbones import blocks
 from stages.common.errors import HeadstartError
 from stages.common.params import Modality, RuntimeParams
-from stages.finetuning import classifier, loop, lora
+from stages.finetuning import classifier, loop, lora, optimizer
 from stages.finetuning.classifier import Classifier
-from stages.finetuning.progress import Progress
+from stages.finetuning.loss import class_weights
 from stages.heads.model_card import ModelCard
-from tests.finetuning.recipes import LABELS, ROWS, SMALL, fresh, settings, spec, texts, train
+from tests.finetuning.recipes import LABELS, ROWS, SMALL, fresh, settings, spec, task, train
 
 
 def state(network: Classifier) -> dict[str, torch.Tensor]:
@@ -49,7 +49,7 @@ def test_every_method_starts_at_the_head_learns_and_comes_back_from_disk(
         size = (tmp_path / lora.WEIGHTS_FILE).stat().st_size
         assert not (tmp_path / "model.safetensors").exists()
         assert size < sum(4 * tensor.numel() for tensor in before.values())
-    described = ModelCard(
+    card = ModelCard(
         method=method,
         labels=LABELS,
         input="x",
@@ -64,52 +64,17 @@ def test_every_method_starts_at_the_head_learns_and_comes_back_from_disk(
         training={},
         versions={},
     )
-    loaded = classifier.load(tmp_path, described, RuntimeParams(device="cpu"))
+    loaded = classifier.load(tmp_path, card, RuntimeParams(device="cpu"))
     np.testing.assert_allclose(loaded.probabilities(inputs), network.probabilities(inputs), atol=1e-5)
     assert not any("lora" in name for name, _ in loaded.encoder.body.named_modules()), "merged"
-
-
-@pytest.mark.parametrize("modality", ["text", "image"])
-def test_a_killed_run_resumes_to_the_same_weights(
-    modality: Modality, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chosen = settings(epochs=3)  # of five steps
-    whole = fresh(modality, tiny_encoder, chosen)
-    train(whole, modality, chosen)
-
-    class KilledError(Exception):
-        pass
-
-    def killed(self: Progress, args: Any, state: Any, control: Any, **of: Any) -> None:
-        end_of_step(self, args, state, control, **of)
-        if state.global_step == 13:
-            raise KilledError
-
-    end_of_step = Progress.on_step_end
-    monkeypatch.setattr(Progress, "on_step_end", killed)
-    with pytest.raises(KilledError):
-        train(fresh(modality, tiny_encoder, chosen), modality, chosen, checkpoint_steps=4)
-    monkeypatch.setattr(Progress, "on_step_end", end_of_step)
-    resumed = fresh(modality, tiny_encoder, chosen)
-    assert train(resumed, modality, chosen, checkpoint_steps=4).step == 15
-    assert all(tensor.equal(resumed.state_dict()[name]) for name, tensor in whole.state_dict().items())
 
 
 def test_an_epoch_that_is_no_better_on_validation_is_not_kept(tiny_encoder: Path) -> None:
     network = fresh("text", tiny_encoder, settings())
     before = state(network)
     accuracies = iter([0.9, 0.9, 0.8, 0.7])  # before the first epoch, and after each
-    inputs, y = texts(40)
-    progress = loop.train(
-        network,
-        inputs,
-        y,
-        settings(epochs=6, patience=2),
-        RuntimeParams(device="cpu"),
-        from_random=False,
-        validate=lambda: {"accuracy": next(accuracies), "log_loss": 0.3},
-        run="falls",
-    )
+    falling = task("text", settings(epochs=6, patience=2))
+    progress = loop.train(network, falling, lambda: {"accuracy": next(accuracies), "log_loss": 0.3})
     assert progress.kept == 0 and len(progress.history) == 2, "stopped early"
     assert all(tensor.equal(before[name]) for name, tensor in network.encoder.body.state_dict().items())
 
@@ -157,7 +122,7 @@ def test_class_weights_smoothing_and_layer_decay_change_the_weights(tiny_encoder
         chosen = settings(epochs=1, **changes)
         network = fresh("text", tiny_encoder, chosen)
         if "layer_decay" in changes:
-            groups = loop.optimizer.build(network, chosen).param_groups
+            groups = optimizer.build(network, chosen).param_groups
             assert sorted({group["lr"] for group in groups}) == pytest.approx([1e-5, 1e-4, 1e-3])
         losses.add(train(network, "text", chosen).history[0]["log_loss"])
     assert len(losses) == 4
@@ -165,6 +130,6 @@ def test_class_weights_smoothing_and_layer_decay_change_the_weights(tiny_encoder
 
 def test_balanced_weights_are_one_in_the_mean() -> None:
     y = np.array([0] * 30 + [1] * 10)
-    weights = loop._class_weights(y, 3, settings(class_weight="balanced")).numpy()
+    weights = class_weights(y, 3, settings(class_weight="balanced")).numpy()
     np.testing.assert_allclose(weights[:2], [40 / 60, 2])
     assert weights[y].mean() == pytest.approx(1)

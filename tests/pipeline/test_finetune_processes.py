@@ -37,14 +37,13 @@ def test_a_killed_run_resumes_and_ends_with_the_same_weights(
         process = subprocess.Popen([sys.executable, *command], cwd=trained, stderr=subprocess.DEVNULL)
         while process.poll() is None:
             (run,) = runs.iterdir() if runs.exists() and list(runs.iterdir()) else (runs,)
-            last = checkpoints.latest(run)
-            if last and int(last.name.rpartition("-")[2]) >= least:
+            if (steps := checkpoints.steps(run)) and steps[-1] >= least:
                 process.kill()
             time.sleep(0.003)
         assert process.wait() != 0
     assert not (trained / "data/finetuned").exists()
     done = verb("finetune")
-    assert "goes on from step" in done.stderr
+    assert "finetune: resuming the killed run at step" in done.stderr
     assert contents(trained / "data/finetuned") == whole
 
 
