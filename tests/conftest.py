@@ -23,6 +23,7 @@ CACHES = {  # names of folders by the variables that set them
     "TORCH_HOME": "torch",
     "TORCHINDUCTOR_CACHE_DIR": "inductor",
     "XDG_CACHE_HOME": "xdg",
+    "XDG_CONFIG_HOME": "xdg-config",
     "DVC_SITE_CACHE_DIR": "dvc",
     "DVC_GLOBAL_CONFIG_DIR": "dvc-global",
     "DVC_SYSTEM_CONFIG_DIR": "dvc-system",

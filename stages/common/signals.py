@@ -21,7 +21,8 @@ def heed() -> None:
     """End this process on SIGTERM and, in a stage that DVC runs, when DVC is gone."""
     _heed_sigterm()
     if "DVC_STAGE" in os.environ:
-        threading.Thread(target=_end_with_dvc, daemon=True).start()
+        # DVC is looked up before the verb starts: once DVC is killed, nothing tells that it was an ancestor.
+        threading.Thread(target=_end_with, args=(_dvc(),), daemon=True).start()
 
 
 def _heed_sigterm() -> None:
@@ -47,15 +48,14 @@ def _heed_sigterm() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _end_with_dvc() -> None:
-    """End this process when DVC is gone.
+def _end_with(dvc: psutil.Process | None) -> None:
+    """End this process when DVC is gone, and at once where there is none.
 
     A stage that outlives a killed DVC would write beside the run that replaces it. The parent may be a shell or a
     launcher, which outlives DVC too, so DVC itself is watched.
     """
     with suppress(psutil.NoSuchProcess):
-        dvc = _dvc()
-        while dvc.is_running() and dvc.status() != psutil.STATUS_ZOMBIE:
+        while dvc and dvc.is_running() and dvc.status() != psutil.STATUS_ZOMBIE:
             time.sleep(POLL_SECONDS)
     if os.name == "nt":
         signal.raise_signal(signal.SIGTERM)  # os.kill would leave no time to unwind
@@ -63,14 +63,17 @@ def _end_with_dvc() -> None:
         os.kill(os.getpid(), signal.SIGTERM)  # wakes the main thread if it waits
 
 
-def _dvc() -> psutil.Process:
+def _dvc() -> psutil.Process | None:
     """Find the DVC that runs this stage: the nearest ancestor whose program is named `dvc`, or else the parent.
 
-    Raises:
-        psutil.NoSuchProcess: even the parent is gone.
+    Returns:
+        The process, or None where even the parent is gone.
     """
-    for process in psutil.Process().parents():
-        with suppress(psutil.Error):
-            if any(Path(part).stem == "dvc" for part in process.cmdline()):
-                return process
-    return psutil.Process(os.getppid())
+    with suppress(psutil.Error):
+        for process in psutil.Process().parents():
+            with suppress(psutil.Error):
+                if any(Path(part).stem == "dvc" for part in process.cmdline()):
+                    return process
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(os.getppid())
+    return None
