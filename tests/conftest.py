@@ -21,7 +21,6 @@ CACHES = {  # names of folders by the variables that set them
     "HEADSTART_CACHE": "headstart",
     "HF_HOME": "huggingface",
     "TORCH_HOME": "torch",
-    "TORCHINDUCTOR_CACHE_DIR": "inductor",
     "XDG_CACHE_HOME": "xdg",
     "XDG_CONFIG_HOME": "xdg-config",
     "DVC_SITE_CACHE_DIR": "dvc",
@@ -35,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Set, before a library reads it, what keeps tests off the user's caches and settings, and off the network."""
     caches = Path(tempfile.mkdtemp(prefix="headstart-tests-"))
     config.add_cleanup(partial(shutil.rmtree, caches, ignore_errors=True))
-    config.add_cleanup(_remove_empty_folder_of_pytest)
+    config.add_cleanup(_remove_empty_folders)
     os.environ |= {variable: str(caches / name) for variable, name in CACHES.items()}
     os.environ |= {"DVC_NO_ANALYTICS": "1", "GIT_CONFIG_GLOBAL": os.devnull, "HF_ENDPOINT": NO_HUB}
     if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
@@ -43,10 +42,11 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
 
-def _remove_empty_folder_of_pytest() -> None:
-    """Remove what pytest leaves beside other temporary files, unless it keeps the files of a failed test there."""
-    with contextlib.suppress(OSError):
-        Path(tempfile.gettempdir(), f"pytest-of-{getpass.getuser()}").rmdir()
+def _remove_empty_folders() -> None:
+    """Remove the folders that pytest and torch make beside other temporary files, unless they hold something."""
+    for name in ("pytest-of-", "torchinductor_"):
+        with contextlib.suppress(OSError):
+            Path(tempfile.gettempdir(), f"{name}{getpass.getuser()}").rmdir()
 
 
 @pytest.fixture(autouse=True)

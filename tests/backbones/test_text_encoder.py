@@ -93,7 +93,7 @@ def test_weights_from_a_file_and_random_weights(tiny_encoder: Path, tmp_path: Pa
 def test_folders_that_hold_no_encoder_are_refused(tiny_encoder: Path, tmp_path: Path) -> None:
     with pytest.raises(HeadstartError, match=r"no config\.json"):
         load(spec(tmp_path), settings(), CPU)
-    with pytest.raises(HeadstartError, match="cannot be a hub's name"):
+    with pytest.raises(HeadstartError, match="cannot be a name on the hub"):
         load(spec("no/such/folder"), settings(), CPU)
     pickled = tmp_path / "pickled"
     shutil.copytree(tiny_encoder, pickled)
