@@ -85,9 +85,7 @@ def _write_none(target: Path) -> None:
 
 def _head_card(head_folder: Path, method: str) -> ModelCard:
     """Read the head's model.json, and check that its backbone can be trained."""
-    card = model_card.read(head_folder)
-    if card is None:
-        raise HeadstartError(f"{head_folder / model_card.FILE} describes no head; run `dvc repro train_head`")
+    card = model_card.read_head(head_folder)
     if card.backbone.family not in backbones.TRAINABLE:
         raise HeadstartError(
             f"finetune.method is {method}, but backbone.family {card.backbone.family} has no weights to train; set"

@@ -16,6 +16,7 @@ from torch import nn
 
 from stages.backbones import blocks
 from stages.backbones.onednn import TrainableLinear
+from stages.common import json_file
 from stages.common.errors import HeadstartError, one_line
 from stages.common.params import FinetuneParams
 
@@ -58,7 +59,7 @@ def save(body: nn.Module, folder: Path) -> None:
     config.save_pretrained(folder)
     content = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
     content["target_modules"].sort()  # a set in peft, in another order every time
-    (folder / CONFIG_FILE).write_text(json.dumps(content, indent=2) + "\n", "utf-8", newline="\n")
+    json_file.write(folder / CONFIG_FILE, content)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in _trained(body)}
     (folder / WEIGHTS_FILE).write_bytes(safetensors.torch.save(state, metadata={"format": "pt"}))
 
