@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from tests.pipeline import code_host
-from tests.projects import NO_HUB, QUICK, ROOT, git, make_project, set_params
+from tests.projects import NO_HUB, QUICK, ROOT, git, make_project, run, set_params
 
 GITHUB = ROOT / ".github/workflows"
 GITLAB = ROOT / ".gitlab-ci.yml"
@@ -179,14 +179,9 @@ def runner(tmp_path: Path) -> Iterator[tuple[Runner, str]]:
     shutil.copy(ROOT / "pyproject.toml", project)
     shutil.copy(ROOT / "README.md", project)
     shutil.copy(ROOT / "LICENSE", project)
-    dvc = [sys.executable, "-m", "dvc"]
-
-    def call(*command: str) -> str:
-        return subprocess.run(command, cwd=project, check=True, capture_output=True, text=True).stdout
-
-    call(*dvc, "remote", "add", "-d", "storage", str(tmp_path / "store"))
-    call(*dvc, "repro", "-q")
-    call(*dvc, "push", "-q")
+    run(project, "dvc", "remote", "add", "-d", "storage", str(tmp_path / "store"))
+    run(project, "dvc", "repro", "-q")
+    run(project, "dvc", "push", "-q")
     git(project, "add", "-A")
     git(project, "commit", "-qm", "base")
     base = git(project, "rev-parse", "HEAD").strip()
