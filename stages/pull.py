@@ -33,20 +33,20 @@ def pull(repo: "Repo", names: list[str]) -> None:
     Raises:
         HeadstartError: a name is not an output; or, once all others are there, an output cannot be pulled.
     """
-    from dvc.exceptions import DvcException
-
     outs = _outputs(repo, names)
     copied = 0
-    reasons = []
+    refused: dict[str, list[str]] = {}
     for out in outs:
         try:
             copied += _pull(repo, out)
-        except (_RefusedError, DvcException) as error:
-            reasons.append(f"{out} ({one_line(error)})")
-    print(f"pull: {len(outs) - len(reasons)} of {len(outs)} outputs are in place, {copied} files from the remote")
-    if reasons:
+        except _RefusedError as error:
+            refused.setdefault(str(error), []).append(str(out))
+    lacking = [f"{listed(paths)} ({reason})" for reason, paths in refused.items()]
+    in_place = len(outs) - sum(map(len, refused.values()))
+    print(f"pull: {in_place} of {len(outs)} outputs are in place, {copied} files from the remote")
+    if lacking:
         raise HeadstartError(
-            f"not pulled: {listed(reasons)}; run `dvc repro` to compute what is missing, or ask for a `dvc push`"
+            f"not pulled: {'; '.join(lacking)}; run `dvc repro` to compute what is missing, or ask for a `dvc push`"
         )
 
 
@@ -71,13 +71,19 @@ def _pull(repo: "Repo", out: "Output") -> int:
     """Get one output into the workspace; return the number of files that came from the remote.
 
     Raises:
-        _RefusedError: the remote lacks it, or has other content.
-        DvcException: the workspace has changes that nothing else holds.
+        _RefusedError: the remote lacks it or has other content, or the workspace has changes that nothing else holds.
     """
-    copied = _get(repo, out, [out.hash_info.value])
-    if out.hash_info.isdir:
-        copied += _get(repo, out, _list(out))
-    out.checkout()
+    from dvc.exceptions import ConfirmRemoveError, DvcException
+
+    try:
+        copied = _get(repo, out, [out.hash_info.value])
+        if out.hash_info.isdir:
+            copied = _get(repo, out, _list(out))
+        out.checkout()
+    except ConfirmRemoveError:
+        raise _RefusedError("it has changes here; delete it, or keep them with `dvc commit`") from None
+    except DvcException as error:
+        raise _RefusedError(one_line(error)) from None
     return copied
 
 
@@ -89,21 +95,23 @@ def _get(repo: "Repo", out: "Output", hashes: list[str]) -> int:
         return 0
     source: Any = repo.cloud.get_remote_odb(out.remote, "pull", hash_name=out.hash_name)
     errors: dict[str, BaseException] = {}
-    cache.add(
-        [source.oid_to_path(name) for name in lacking],
-        source.fs,
-        lacking,
-        verify=True,  # files with another hash are deleted
-        on_error=errors.__setitem__,
-        batch_size=source.fs.jobs,
-    )
+    try:
+        cache.add(
+            [source.oid_to_path(name) for name in lacking],
+            source.fs,
+            lacking,
+            verify=True,  # files with another hash are deleted
+            on_error=errors.__setitem__,
+            batch_size=source.fs.jobs,
+        )
+    except Exception as error:  # every kind of remote raises its own
+        raise _RefusedError(f"the remote cannot be read: {one_line(error)}") from None
     for name in sorted(set(lacking) - set(cache.oids_exist(lacking))):
-        error = errors.get(name)
-        if error is None:
+        if name not in errors:
             raise _RefusedError(f"the remote has other content under its hash {name}")
-        if isinstance(error, FileNotFoundError):
-            raise _RefusedError(f"the remote lacks {name}")
-        raise _RefusedError(one_line(error))
+        if isinstance(errors[name], FileNotFoundError):
+            raise _RefusedError(f"the remote lacks its hash {name}")
+        raise _RefusedError(f"the remote cannot be read: {one_line(errors[name])}")
     return len(lacking)
 
 
@@ -131,8 +139,7 @@ def main() -> None:
     from dvc.repo import Repo, lock_repo
 
     try:
-        repo = Repo()
-        with lock_repo(repo):
+        with Repo() as repo, lock_repo(repo):
             pull(repo, args.outputs)
     except DvcException as error:
         raise HeadstartError(one_line(error)) from None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -131,6 +132,18 @@ def test_other_content_is_refused_where_nobody_set_verify(team: Team) -> None:
     assert not (team.clone / "data/head").exists()
 
 
+def test_the_gate_judges_by_no_other_predictions(team: Team) -> None:
+    team.pull(check=True)
+    predictions = "data/evaluation/predictions.parquet"
+    shutil.rmtree(team.clone / ".dvc/cache")
+    table = pq.read_table(team.clone / predictions)
+    pq.write_table(table.take(list(range(table.num_rows // 2))), team.store / "other")
+    assert stage(team.clone, "gate", "HEAD").returncode == 0
+    team.write((team.store / "other").read_bytes(), team.key(predictions))
+    done = stage(team.clone, "gate", "HEAD", check=False)
+    assert done.returncode == 1 and predictions in done.stderr and "hash" in done.stderr, done.stdout
+
+
 def test_a_list_that_an_earlier_pull_believed_is_refused(team: Team) -> None:
     run(team.clone, "dvc", "remote", "modify", "storage", "verify", "false")
     team.list_in("data/head", "more.py")
@@ -164,13 +177,29 @@ def test_changes_in_the_workspace_are_kept(team: Team) -> None:
     model.unlink()
     model.write_text("mine", "utf-8")
     done = team.pull()
-    assert done.returncode == 1 and "data/head" in done.stderr and model.read_text("utf-8") == "mine"
+    assert done.returncode == 1 and "data/head (it has changes here" in done.stderr
+    assert model.read_text("utf-8") == "mine"
 
 
 def test_without_a_remote_one_sentence_says_what_is_missing(team: Team) -> None:
     run(team.clone, "dvc", "remote", "remove", "storage")
     done = team.pull()
-    assert done.returncode == 1 and "dvc remote add" in done.stderr and done.stderr.count("\n") == 1
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and done.stderr.count("dvc remote add") == 1
+
+
+def test_a_remote_that_cannot_be_reached_is_one_sentence(team: Team) -> None:
+    run(team.clone, "dvc", "remote", "modify", "storage", "url", "ssh://127.0.0.1:9/store")
+    done = team.pull()
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.count("the remote cannot be read") == 1, "not once for every output"
+
+
+def test_what_was_never_pushed_is_named(team: Team) -> None:
+    report = "data/evaluation/report.html"
+    team.path(team.key(report)).unlink()
+    done = team.pull()
+    assert f"{report} (the remote lacks its hash {team.key(report)})" in done.stderr
+    assert "8 of 9 outputs are in place" in done.stdout
 
 
 def poison(folder: Path, stage_name: str, path: str, key: str) -> None:
