@@ -1,5 +1,6 @@
 """Read a stored evaluation from a folder or a git revision: its predictions, metrics and settings."""
 
+import hashlib
 import io
 import json
 from collections.abc import Callable
@@ -71,11 +72,18 @@ def from_revision(revision: str, folder: Path, params: Path) -> Evaluation:
     def content(name: str) -> bytes:
         path = params if name == "params" else folder / name
         try:
-            return bytes(files.read_bytes(path.as_posix()))
+            data = bytes(files.read_bytes(path.as_posix()))
+            named = files.info(path.as_posix()).get("md5") if name == PREDICTIONS else None
         except FileNotFoundError:
             raise MissingError(f"{revision} has no {path}, or neither cache nor remote has its content") from None
         except Exception as error:  # every kind of remote raises its own
             raise MissingError(f"{path} of {revision} cannot be read ({one_line(error)})") from None
+        if named and named != hashlib.md5(data, usedforsecurity=False).hexdigest():
+            raise HeadstartError(
+                f"{path} of {revision}: DVC's remote or cache has other content under its hash {named}; run `dvc repro`"
+                " and `dvc push` in that revision to store it again"
+            )
+        return data
 
     return _read(content, revision)
 
@@ -87,7 +95,7 @@ def _read(content: Callable[[str], bytes], origin: str) -> Evaluation:
         metrics = json.loads(content(METRICS))
     except (ValueError, KeyError, RecursionError, OSError, pa.ArrowException) as error:
         raise HeadstartError(
-            f"the evaluation of {origin} is damaged ({one_line(error)}); run `dvc repro` or `dvc pull` there"
+            f"the evaluation of {origin} is damaged ({one_line(error)}); run `dvc repro` there"
         ) from None
     try:
         settings = yaml.safe_load(content("params"))
