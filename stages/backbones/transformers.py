@@ -14,7 +14,7 @@ import transformers
 from PIL import Image
 from torch import Tensor
 
-from stages.backbones import fingerprint, hub
+from stages.backbones import fingerprint, hub, model_files
 from stages.backbones.encoder import WEIGHTS_FILE, Encoder, choose_device, read_weights
 from stages.backbones.image import ImageEncoder
 from stages.backbones.text import TextEncoder
@@ -70,9 +70,7 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams, 
     folder, commit = hub.resolve(spec.name, spec.revision)
     config = _config(folder, spec.name, modality)
     if spec.weights == "random":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            body = transformers.AutoModel.from_config(config, dtype=torch.float32)
+        body = _random(config, spec.name)
         weights = "random, seed 0"
     elif spec.weights == "pretrained":
         files = hub.weight_files(folder)
@@ -151,13 +149,14 @@ def _run_and_pool(settings: ExtractParams) -> Callable[[Any, Tensor], Tensor]:
 
 
 def _config(folder: Path, name: str, modality: Modality) -> Any:
-    """Read config.json; of a model for both text and images, return the part for `modality`."""
+    """Check the folder and read config.json; of a model for both text and images, return the part for `modality`."""
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     if not (folder / "config.json").is_file():
         raise HeadstartError(
             f"{folder} holds no config.json; backbone.name must be a folder that save_pretrained wrote"
         )
+    model_files.check(folder)
     try:
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # on a folder of unknown content, transformers raises errors of many types
@@ -169,7 +168,9 @@ def _tokenizer(folder: Path, config: Any, name: str, settings: ExtractParams) ->
     """Load the tokenizer, and check that it can produce `extract.max_length` tokens for the encoder."""
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic of the tokenizers library, which is in Rust, is no Exception
         raise _unloadable(name, error) from None
     # If files are missing, transformers returns a tokenizer that knows special tokens only.
     if getattr(tokenizer, "vocab_size", 0) <= len(getattr(tokenizer, "all_special_tokens", ())):
@@ -192,16 +193,39 @@ def _processor(folder: Path, name: str, settings: ExtractParams) -> Processor:
             f"{name} has no image processor, so it cannot encode images; use a vision model, or add its"
             f" preprocessor_config.json to {folder}"
         ) from None
-    if size := settings.image_size:
-        crop = processor.crop_size.height if getattr(processor, "do_center_crop", None) else None
-        short = processor.size.shortest_edge
-        if short:
-            processor.size = {"shortest_edge": round(short * size / (crop or short))}
-        else:
-            processor.size = {"height": size, "width": size}
-        if crop:
-            processor.crop_size = {"height": size, "width": size}
-    return Processor(processor, name)
+    try:
+        if settings.image_size:
+            _set_size(processor, settings.image_size)
+        return Processor(processor, name)
+    except HeadstartError:
+        raise
+    except Exception as error:  # its settings can be of any type
+        raise HeadstartError(
+            f"the image processor of {name} does not work ({one_line(error)}); correct the preprocessor_config.json in"
+            f" {folder}"
+        ) from None
+
+
+def _set_size(processor: Any, size: int) -> None:
+    """Make `size` the side of the pixels that come out; what is resized before a crop scales in proportion."""
+    crop = processor.crop_size.height if getattr(processor, "do_center_crop", None) else None
+    short = processor.size.shortest_edge
+    if short:
+        processor.size = {"shortest_edge": round(short * size / (crop or short))}
+    else:
+        processor.size = {"height": size, "width": size}
+    if crop:
+        processor.crop_size = {"height": size, "width": size}
+
+
+def _random(config: Any, name: str) -> Any:
+    """Build the encoder with random weights, the same in every run."""
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return transformers.AutoModel.from_config(config, dtype=torch.float32)
+    except Exception as error:
+        raise _unloadable(name, error) from None
 
 
 def _pretrained(folder: Path | None, config: Any, name: str, state: dict[str, Tensor] | None = None) -> Any:
@@ -238,11 +262,12 @@ def _max_length(config: Any, tokenizer: Any) -> int:
 
 def _canonical(path: Path) -> str:
     """Return a JSON file's content without layout, version and name, which differ between copies of one model."""
-    content = json.loads(path.read_text("utf-8"))
-    for key in ("transformers_version", "_name_or_path", "name_or_path"):
-        content.pop(key, None)
+    content = model_files.read_json(path)
+    if isinstance(content, dict):
+        for key in ("transformers_version", "_name_or_path", "name_or_path"):
+            content.pop(key, None)
     return json.dumps(content, sort_keys=True)
 
 
-def _unloadable(name: str, error: Exception) -> HeadstartError:
+def _unloadable(name: str, error: BaseException) -> HeadstartError:
     return HeadstartError(f"{name} cannot be loaded as an encoder by transformers ({one_line(error)})")

@@ -12,16 +12,31 @@ import peft
 import safetensors.torch
 import torch
 from peft.tuners.lora import LoraLayer
-from torch import nn
+from pydantic import ConfigDict, Field
+from torch import Tensor, nn
 
-from stages.backbones import blocks
+from stages.backbones import blocks, model_files
 from stages.backbones.onednn import TrainableLinear
 from stages.common import json_file
 from stages.common.errors import HeadstartError, one_line
-from stages.common.params import FinetuneParams
+from stages.common.params import Count, FinetuneParams, Fraction, Positive
+from stages.common.section import Section, validate
 
-CONFIG_FILE = "adapter_config.json"
+CONFIG_FILE = model_files.ADAPTER_FILE
 WEIGHTS_FILE = "adapter_model.safetensors"
+# Settings of peft that change the result of an adapter, none of which finetune uses.
+UNSUPPORTED = ("use_rslora", "use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern", "layer_replication")
+
+
+class AdapterConfig(Section):
+    """The settings of adapter_config.json that are read; peft gets these alone, never the file."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    r: Count
+    lora_alpha: Positive
+    lora_dropout: Fraction
+    target_modules: list[str] = Field(min_length=1)
 
 
 def add(body: nn.Module, settings: FinetuneParams, *, name: str) -> None:
@@ -41,13 +56,13 @@ def add(body: nn.Module, settings: FinetuneParams, *, name: str) -> None:
         raise HeadstartError(
             f"backbone.name {name} has no linear layer or convolution that lora can adapt; set finetune.method to full"
         )
-    config = peft.LoraConfig(
+    numbers = AdapterConfig(
         r=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout,
         target_modules=sorted(targets),
-        base_model_name_or_path=name,
     )
+    config = peft.LoraConfig(**numbers.model_dump(), base_model_name_or_path=name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         _inject(config, body)
@@ -68,12 +83,13 @@ def load(body: nn.Module, folder: Path) -> None:
     """Merge the adapter in `folder` into `body`, the backbone it was trained on.
 
     Raises:
-        HeadstartError: its files are missing or damaged, or belong to another backbone.
+        HeadstartError: its files are missing or damaged, name code, or belong to another backbone.
     """
+    numbers = _read_config(folder / CONFIG_FILE)
     try:
-        config = peft.LoraConfig.from_pretrained(str(folder))
-        _inject(config, body)
         state = safetensors.torch.load_file(folder / WEIGHTS_FILE)
+        _check_weights(state, numbers.r)
+        _inject(peft.LoraConfig(**numbers.model_dump()), body)
         if state.keys() != {name for name, _ in _trained(body)}:
             raise ValueError("it belongs to another backbone")
         body.load_state_dict(state, strict=False)
@@ -90,6 +106,28 @@ def merge(body: nn.Module) -> None:
         if isinstance(module, LoraLayer):
             module.merge(safe_merge=True)
             body.set_submodule(name, module.get_base_layer())
+
+
+def _read_config(path: Path) -> AdapterConfig:
+    """Read the numbers of an adapter, and refuse one that names code or that finetune did not write."""
+    content = model_files.read_json(path)
+    model_files.check_config(path, content)
+    config = validate(AdapterConfig, content, file=str(path))
+    for key in UNSUPPORTED:
+        if content.get(key):
+            raise HeadstartError(
+                f"{path} sets {key}, which is not supported; use an adapter that `dvc repro finetune` wrote"
+            )
+    return config
+
+
+def _check_weights(state: dict[str, Tensor], rank: int) -> None:
+    """Raise a ValueError for tensors that are no finite floats, or whose rank is not that of the configuration."""
+    for name, tensor in state.items():
+        if not tensor.is_floating_point() or not tensor.isfinite().all():
+            raise ValueError(f"{name} holds {tensor.dtype} values that are not finite floating-point numbers")
+        if ".lora_A." in name and tensor.shape[0] != rank:
+            raise ValueError(f"{name} has rank {tensor.shape[0]}, but r is {rank} in {CONFIG_FILE}")
 
 
 def _inject(config: Any, body: nn.Module) -> None:

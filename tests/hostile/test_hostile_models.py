@@ -1,5 +1,6 @@
 """Folders of pretrained weights that are hostile."""
 
+import json
 import pickle
 import shutil
 from collections.abc import Callable
@@ -20,18 +21,41 @@ def pickled(folder: Path) -> None:
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"embeddings": Harm()}))
 
 
-def remote_code(folder: Path, **config: Any) -> None:
-    (folder / "harm.py").write_text("open('harmed', 'w')\nclass Model: ...\nclass Config: ...\n", "utf-8")
-    edit(folder / "config.json", auto_map={"AutoModel": "harm.Model", "AutoConfig": "harm.Config"}, **config)
+def module(folder: Path) -> None:
+    """A Python file in the folder that shows when it is run."""
+    (folder / "harm.py").write_text("open('harmed', 'w')\nclass Model: ...\nclass Tokenizer: ...\n", "utf-8")
 
 
-def remote_tokenizer(folder: Path) -> None:
-    (folder / "harm.py").write_text("open('harmed', 'w')\nclass Tokenizer: ...\n", "utf-8")
-    edit(
-        folder / "tokenizer_config.json",
-        auto_map={"AutoTokenizer": ["harm.Tokenizer", None]},
-        tokenizer_class="Tokenizer",
-    )
+def configured(file: str, **changes: Any) -> Callable[[Path], None]:
+    """Code beside the model, and a configuration that names it."""
+
+    def harm(folder: Path) -> None:
+        module(folder)
+        if not (folder / file).exists():
+            (folder / file).write_text("{}", "utf-8")
+        edit(folder / file, **changes)
+
+    return harm
+
+
+def light_glue(folder: Path) -> None:
+    """CVE-2026-5241: the model allows its own code in the configuration of a part, which lies in another folder."""
+    part = folder / "part"
+    part.mkdir()
+    module(part)
+    auto_map = {"AutoConfig": "harm.Model"}
+    (part / "config.json").write_text(json.dumps({"model_type": "harm", "auto_map": auto_map}), "utf-8")
+    detector = {"model_type": "harm", "_name_or_path": str(part)}
+    edit(folder / "config.json", model_type="lightglue", keypoint_detector_config=detector, trust_remote_code=True)
+
+
+def weights_elsewhere(folder: Path) -> None:
+    outside = folder.parent / "outside.safetensors"
+    (folder / "model.safetensors").rename(outside)
+    (folder / "other.safetensors").write_bytes(b"")
+    names = safetensors.numpy.load_file(outside)
+    index = {"metadata": {}, "weight_map": dict.fromkeys(names, "../outside.safetensors")}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), "utf-8")
 
 
 def no_tokenizer(folder: Path) -> None:
@@ -49,9 +73,41 @@ def not_a_number(folder: Path) -> None:
 MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
     "weights that are a pickle": (pickled, "reads no pickled weights"),
     "an architecture of its own code": (
-        lambda at: remote_code(at, model_type="harm"),
-        "cannot be loaded as an encoder",
+        configured("config.json", model_type="harm", auto_map={"AutoConfig": "harm.Model"}),
+        "config.json sets auto_map to {'AutoConfig': 'harm.Model'}, which lets a model run code of its own",
     ),
+    "a part with its own code (CVE-2026-5241)": (light_glue, "config.json sets trust_remote_code to True"),
+    "attention from the hub (CVE-2026-4372)": (
+        configured("config.json", _attn_implementation_internal="owner/kernel"),
+        "sets _attn_implementation_internal to 'owner/kernel', which names code that transformers would download",
+    ),
+    "attention of a part from the hub": (
+        configured("config.json", text_config={"attn_implementation": {"": "sdpa", "x": "owner/kernel@main:f"}}),
+        "sets attn_implementation to",
+    ),
+    "kernels of its own": (configured("config.json", kernel_config={"mapping": {}}), "sets kernel_config"),
+    "a tokenizer of its own code": (
+        configured("tokenizer_config.json", auto_map={"AutoTokenizer": ["harm.Tokenizer", None]}),
+        "tokenizer_config.json sets auto_map",
+    ),
+    "a tokenizer that writes elsewhere (CVE-2026-9856)": (
+        configured("tokenizer_config.json", chat_template=[{"name": "../../harmed", "template": "x"}]),
+        "tokenizer_config.json sets chat_template name to '../../harmed'",
+    ),
+    "a processor of its own code": (
+        configured("preprocessor_config.json", auto_map={"AutoImageProcessor": "harm.Model"}),
+        "preprocessor_config.json sets auto_map",
+    ),
+    "an adapter that imports a module": (
+        configured("adapter_config.json", peft_type="LORA", megatron_config={"a": 1}, megatron_core="harm"),
+        "adapter_config.json is an adapter, but backbone.name must be a whole model",
+    ),
+    "weights outside of the folder": (weights_elsewhere, "sets weight_map to '../outside.safetensors'"),
+    "a configuration of ten thousand brackets in another file": (
+        lambda at: (at / "generation_config.json").write_text("[" * 9999, "utf-8"),
+        "generation_config.json cannot be loaded as JSON",
+    ),
+    "tokens that are no JSON": (lambda at: (at / "my_tokens.json").write_text("{", "utf-8"), "cannot be loaded"),
     "no tokenizer": (no_tokenizer, "tokenizer"),
     "a tokenizer that is no JSON": (lambda at: (at / "tokenizer.json").write_text("{", "utf-8"), "cannot be loaded"),
     "a configuration that is no JSON": (
@@ -97,10 +153,11 @@ def test_models_that_are_refused(prepared: Path, model: Path, case: str, way: Wa
         shutil.rmtree(prepared / "data/features", ignore_errors=True)
 
 
-@pytest.mark.parametrize("harm", [remote_code, remote_tokenizer])
-def test_code_beside_a_model_is_not_run(prepared: Path, model: Path, harm: Callable[[Path], None]) -> None:
-    harm(model)
+def test_configurations_that_name_no_code_are_taken(prepared: Path, model: Path) -> None:
+    edit(model / "config.json", auto_map={}, trust_remote_code=False, _attn_implementation="eager")
+    edit(model / "tokenizer_config.json", auto_map={}, chat_template=[{"name": "default", "template": "x"}])
+    (model / "vocab.json").write_text('{"auto_map": 1, "trust_remote_code": 2}', "utf-8")
+    (model / "extra_tokens.json").write_text("[]", "utf-8")
     done = here(prepared, "extract")
     assert done.returncode == 0, done.stderr
-    assert not (prepared / "harmed").exists()
     shutil.rmtree(prepared / "data/features")
