@@ -1,8 +1,9 @@
-"""Fit scikit-learn's classifiers, one for every `train_head.kind`, and compute their scores."""
+"""Fit, restore and score scikit-learn's classifiers, one for every `train_head.kind`."""
 
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
@@ -11,6 +12,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from stages.common.params import TrainHeadParams
 from stages.heads import lbfgs
+from stages.heads.arrays import check_floats
 from stages.scores import calibration
 from stages.tables.features import Matrix
 
@@ -42,6 +44,77 @@ def fit_on_blocks(
     estimator.coef_, estimator.intercept_ = np.ascontiguousarray(W[:-1].T), W[-1]
     estimator.classes_ = start.classes_
     estimator.n_features_in_ = start.n_features_in_
+    return estimator
+
+
+def restored(loaded: Any) -> Any:
+    """Make a classifier from the numbers of one that came from a file, after a check of each.
+
+    A loaded classifier is not used itself: its code trusts its attributes, and reads memory beyond an array whose
+    indices are wrong.
+
+    Raises:
+        ValueError: a number is missing, or is not of the type, shape or range that the kind of classifier has.
+    """
+    numbers = getattr(loaded, "__dict__", {})
+    try:
+        if isinstance(loaded, KNeighborsClassifier):
+            return _restored_knn(numbers["_fit_X"], numbers["_y"], numbers["n_neighbors"])
+        if isinstance(loaded, MLPClassifier):
+            return _restored_mlp(numbers["coefs_"], numbers["intercepts_"])
+        if isinstance(loaded, LogisticRegression | LinearSVC | RidgeClassifier):
+            return _restored_linear(type(loaded), numbers["coef_"], numbers["intercept_"])
+    except KeyError as error:
+        raise ValueError(f"it lacks {error}") from None
+    raise ValueError(f"it holds a {type(loaded).__name__}, not a head")
+
+
+def _restored_knn(X: Any, y: Any, neighbors: Any) -> KNeighborsClassifier:
+    if isinstance(X, sparse.csr_matrix):
+        X.check_format(full_check=True)  # the constructor does not check the indices
+        check_floats("the values of _fit_X", X.data, 1)
+    else:
+        check_floats("_fit_X", X, 2)
+    if not isinstance(y, np.ndarray) or y.dtype.kind != "i" or y.shape != X.shape[:1]:
+        raise ValueError("_y is not an array of one whole number per training row")
+    if len(y) == 0 or not np.array_equal(np.unique(y), np.arange(y.max() + 1)):
+        raise ValueError("_y does not number the labels from 0")
+    if type(neighbors) is not int or not 1 <= neighbors <= len(y):
+        raise ValueError(f"n_neighbors is {neighbors!r}, but must be from 1 to the {len(y)} training rows")
+    # Fitting stores the rows, and nothing else.
+    return _build(neighbors, TrainHeadParams(kind="knn")).fit(X, y)
+
+
+def _restored_mlp(weights: Any, biases: Any) -> MLPClassifier:
+    if not isinstance(weights, list) or not isinstance(biases, list) or not len(weights) == len(biases) > 0:
+        raise ValueError("coefs_ and intercepts_ are not lists of as many layers")
+    for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        check_floats(f"coefs_[{layer}]", weight, 2)
+        check_floats(f"intercepts_[{layer}]", bias, 1)
+        if (
+            0 in weight.shape
+            or weight.shape[1:] != bias.shape
+            or (layer and weight.shape[0] != weights[layer - 1].shape[1])
+        ):
+            raise ValueError(f"layer {layer} is of {weight.shape} and {bias.shape}, which does not fit the others")
+    outputs = weights[-1].shape[1]
+    mlp = MLPClassifier()
+    mlp.coefs_, mlp.intercepts_, mlp.n_layers_, mlp.n_outputs_ = weights, biases, len(weights) + 1, outputs
+    mlp.out_activation_ = "logistic" if outputs == 1 else "softmax"
+    mlp.classes_ = np.arange(max(outputs, 2))
+    mlp.n_features_in_ = weights[0].shape[0]
+    return mlp
+
+
+def _restored_linear(kind: type, weight: Any, bias: Any) -> Any:
+    rows = check_floats("coef_", np.atleast_2d(weight), 2)  # ridge has one dimension for two labels
+    biases = check_floats("intercept_", np.atleast_1d(bias), 1)
+    if len(rows) != len(biases) or len(rows) == 2 or 0 in rows.shape:
+        raise ValueError(f"coef_ is of {rows.shape} and intercept_ of {biases.shape}, which is no layer")
+    estimator = kind()
+    estimator.coef_, estimator.intercept_ = weight, bias
+    estimator.classes_ = np.arange(max(len(rows), 2))
+    estimator.n_features_in_ = rows.shape[1]
     return estimator
 
 

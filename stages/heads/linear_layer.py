@@ -10,6 +10,7 @@ import numpy as np
 import safetensors.numpy
 
 from stages.common.errors import damaged
+from stages.heads.arrays import check_floats
 
 if TYPE_CHECKING:
     from stages.heads.head import Head
@@ -28,8 +29,8 @@ def read(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
         return None
     try:
         tensors = safetensors.numpy.load_file(path)
-        return tensors["weight"], tensors["bias"]
-    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
+        return check_floats("weight", tensors["weight"], 2), check_floats("bias", tensors["bias"], 1)
+    except Exception as error:  # numpy lacks tensor types, such as bfloat16, for which errors of many types are raised
         raise damaged(path, error) from None
 
 

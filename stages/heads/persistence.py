@@ -1,6 +1,5 @@
 """Save and load head.skops: a scikit-learn head without pickle."""
 
-import zipfile
 from pathlib import Path
 
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
@@ -9,8 +8,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.svm import LinearSVC
 
-from stages.common.errors import HeadstartError, damaged, listed
-from stages.heads import skops_bytes
+from stages.common.errors import HeadstartError, damaged
+from stages.heads import estimators, skops_bytes
 from stages.heads.head import Head
 
 FILE = "head.skops"
@@ -23,7 +22,6 @@ ESTIMATORS = (
     MLPClassifier,
     LabelBinarizer,
 )
-TRUSTED = "scipy.sparse._csr.csr_matrix"  # in which knn keeps sparse training rows; numbers, read without pickle
 
 
 def save(head: Head, path: Path) -> None:
@@ -35,23 +33,15 @@ def load(path: Path, labels: tuple[str, ...], temperature: float) -> Head:
     """Read a head that `save` wrote; labels and temperature are those of its model.json.
 
     Raises:
-        HeadstartError: the file is missing, damaged, or holds anything but a head for these labels.
+        HeadstartError: the file is missing, damaged, or holds anything but the numbers of a head for these labels.
     """
-    skops = skops_bytes.skops_io(ESTIMATORS)
     try:
-        content = path.read_bytes()
-        untrusted = sorted(set(skops.get_untrusted_types(data=content)) - {TRUSTED})
-        if untrusted:
-            raise HeadstartError(
-                f"{path} holds {listed(untrusted)}, which no head needs; it is refused, run `dvc repro`"
-            )
-        estimator = skops.loads(content, trusted=[TRUSTED])
+        loaded = skops_bytes.loads(path.read_bytes(), ESTIMATORS)
+        estimator = estimators.restored(loaded)
     except FileNotFoundError:
         raise HeadstartError(f"{path} does not exist; run `dvc repro train_head`") from None
-    except (ValueError, KeyError, TypeError, AttributeError, ImportError, zipfile.BadZipFile, MemoryError) as error:
+    except Exception as error:  # a damaged archive raises errors of many types
         raise damaged(path, error) from None
-    if not isinstance(estimator, ESTIMATORS):
-        raise HeadstartError(f"{path} holds a {type(estimator).__name__}, not a head; run `dvc repro train_head`")
     if len(estimator.classes_) != len(labels):
         raise HeadstartError(
             f"{path} is a head of {len(estimator.classes_)} labels, but its model.json has {len(labels)};"

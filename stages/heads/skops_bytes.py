@@ -1,4 +1,4 @@
-"""Write skops archives, which hold estimators without pickle, in repeatable bytes."""
+"""Write skops archives, which hold estimators without pickle, in repeatable bytes, and read what heads are made of."""
 
 import io
 import json
@@ -12,10 +12,55 @@ from typing import Any
 
 import sklearn.utils
 
+from stages.common.errors import listed
+
+SPARSE = "scipy.sparse._csr.csr_matrix"  # in which knn keeps sparse training rows
+# What a head is made of beside its estimators: by node of skops, the types that it may make.
+NODES = {
+    "DictNode": ("builtins.dict",),
+    "ListNode": ("builtins.list",),
+    "TupleNode": ("builtins.tuple",),
+    "JsonNode": ("builtins.str",),
+    "TypeNode": ("builtins.str",),
+    "NdArrayNode": ("numpy.ndarray", *(f"numpy.{name}" for name in ("float32", "float64", "int32", "int64"))),
+    "SparseMatrixNode": (SPARSE,),
+    "RandomStateNode": ("numpy.random.mtrand.RandomState",),
+}
+
 
 def dumps(estimator: Any, estimators: Sequence[type]) -> bytes:
     """Write an archive: the same bytes for the same estimator. `estimators`: the classes it may be made of."""
     return _repeatable(skops_io(estimators).dumps(estimator))
+
+
+def loads(content: bytes, estimators: Sequence[type]) -> Any:
+    """Read an archive that `dumps` wrote. `estimators`: the classes it may be made of.
+
+    Raises:
+        ValueError: it holds anything that no head is made of.
+        Exception: it is damaged; zipfile, json, numpy, scipy and skops raise many types.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        unexpected = sorted(set(_unexpected(json.loads(archive.read("schema.json")), estimators)))
+    if unexpected:
+        raise ValueError(f"it holds {listed(unexpected, limit=5)}, which no head needs")
+    return skops_io(estimators).loads(content, trusted=[SPARSE])
+
+
+def _unexpected(schema: Any, estimators: Sequence[type]) -> Iterator[str]:
+    """Yield the types in a schema that no head is made of."""
+    allowed = {**NODES, "ObjectNode": tuple(f"{cls.__module__}.{cls.__qualname__}" for cls in estimators)}
+    pending = [schema]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            if "__loader__" in value:
+                node, name = value["__loader__"], f"{value.get('__module__')}.{value.get('__class__')}"
+                if name not in allowed.get(str(node), ()):
+                    yield f"{name} ({node})"
+            pending.extend(value.values())
+        elif isinstance(value, list):
+            pending.extend(value)
 
 
 def skops_io(estimators: Sequence[type]) -> ModuleType:
