@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -86,9 +87,10 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
         modality=modality,
         max_side=settings.max_side if modality == "image" else None,
     )
-    plan = _first_pass(sources.rows(data, columns, modality), settings)
+    rows = partial(sources.rows, data, columns, modality, follow_links=settings.follow_links)
+    plan = _first_pass(rows(), settings)
     with atomic.directory(prepared_folder) as out:
-        counts = _second_pass(out, sources.rows(data, columns, modality), plan, info, settings)
+        counts = _second_pass(out, rows(), plan, info, settings)
         _check_classes(counts, settings)
         summary = _summary(plan, counts)
         json_file.write(out / "summary.json", summary)

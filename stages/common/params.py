@@ -52,6 +52,7 @@ class PrepareParams(Section):
     seed: int = 0
     max_rejected: Annotated[Number, Field(ge=0, le=1)] = 0.01
     max_side: Annotated[int, Field(ge=8)] | None = 512
+    follow_links: bool = False
 
     @model_validator(mode="after")
     def _leaves_training_rows(self) -> Self:

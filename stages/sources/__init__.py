@@ -37,17 +37,20 @@ def modality(data: Path, columns: Columns, setting: Literal["auto", "text", "ima
     return setting
 
 
-def rows(data: Path, columns: Columns, modality: Modality) -> Iterator[Row]:
+def rows(data: Path, columns: Columns, modality: Modality, *, follow_links: bool = False) -> Iterator[Row]:
     """Yield the rows of a table, of a folder of tables named train, validation and test, or of a folder of images.
+
+    Args:
+        follow_links: whether links may lead out of the folder of the images or tables.
 
     Raises:
         HeadstartError: `data` is missing, damaged, or of unknown format or layout; a column is missing; or a path in a
-            table leaves the table's folder.
+            table, or a link, leaves the folder.
     """
     if modality == "image" and is_image_folder(data, labelled=columns.label is not None):
-        yield from image_folders.rows(data, labelled=columns.label is not None)
+        yield from image_folders.rows(data, labelled=columns.label is not None, follow_links=follow_links)
     else:
-        yield from table_files.rows(data, columns, modality)
+        yield from table_files.rows(data, columns, modality, follow_links=follow_links)
 
 
 def ready(row: Row, max_side: int | None, *, checked: bool = False) -> Row:

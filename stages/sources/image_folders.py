@@ -1,12 +1,11 @@
 """Folders of images: one folder per class, or the same under train, validation and test."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from stages.common.errors import listed
-from stages.sources import table_files
-from stages.sources.row import SPLIT_NAMES, Row, by_split
+from stages.sources import links, table_files
+from stages.sources.row import SPLIT_NAMES, Row, by_split, utf8_name
 from stages.tables import images
 
 CLUTTER = ("thumbs.db", "desktop.ini")  # files that file managers write, beside hidden ones
@@ -26,24 +25,28 @@ def is_image_folder(data: Path, *, labelled: bool = True) -> bool:
     return any(path.is_dir() or (not labelled and images.is_image_name(path.name)) for path in entries)
 
 
-def rows(folder: Path, *, labelled: bool) -> Iterator[Row]:
+def rows(folder: Path, *, labelled: bool, follow_links: bool = False) -> Iterator[Row]:
     """Yield one row per file: splits in order, then classes and files by name.
 
     A file in a class folder that is not an image, and an image outside of the class folders, become rows with a
     problem. Other files outside of the class folders are ignored.
 
+    Args:
+        follow_links: whether links may lead out of `folder`.
+
     Raises:
-        HeadstartError: there are split folders but none for train, or two for one split.
+        HeadstartError: there are split folders but none for train, or two for one split; or a link leads out.
     """
     if not labelled:
-        for path in _files(folder):
+        for path in _files(folder, folder, follow_links=follow_links):
             yield _row(folder, path, label=None, split=None)
         return
     for top, split in _splits(folder).items():
+        links.refuse(top, folder, follow=follow_links)
         for entry in _visible(top):
             if entry.is_dir():
-                for path in _files(entry):
-                    yield _row(folder, path, label=_text(entry.name), split=split)
+                for path in _files(entry, folder, follow_links=follow_links):
+                    yield _row(folder, path, label=utf8_name(entry.name), split=split)
             elif images.is_image_name(entry.name):
                 yield Row(_origin(folder, entry), b"", problem="is in no class folder")
 
@@ -59,11 +62,32 @@ def _splits(folder: Path) -> dict[Path, str | None]:
     )
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield all files below a folder, by name. Does not follow links to folders: one back up would never end."""
-    for path, subfolders, files in os.walk(folder):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        yield from (Path(path, name) for name in sorted(files) if _is_visible(name))
+def _files(top: Path, folder: Path, *, follow_links: bool) -> Iterator[Path]:
+    """Yield all files below `top`, a folder in `folder` or `folder` itself, by name: files first, then sub-folders.
+
+    A link from one sub-folder to another is not followed: its files are yielded where they lie.
+
+    Raises:
+        HeadstartError: a link leads out of `folder`, and `follow_links` is false.
+    """
+    pending: list[tuple[Path, frozenset[Path]]] = [(top, frozenset())]
+    while pending:
+        path, above = pending.pop()
+        links.refuse(path, folder, follow=follow_links)
+        real = path.resolve()
+        if real in above:  # a link back up would never end
+            continue
+        subfolders = []
+        for entry in sorted(path.iterdir(), key=lambda entry: entry.name):
+            if entry.is_dir():
+                is_link = entry.resolve() != real / entry.name
+                if not entry.name.startswith(".") and (not is_link or links.leaves(entry, folder)):
+                    subfolders.append(entry)
+            elif _is_visible(entry.name):
+                if entry.is_symlink():
+                    links.refuse(entry, folder, follow=follow_links)
+                yield entry
+        pending += [(entry, above | {real}) for entry in reversed(subfolders)]
 
 
 def _row(folder: Path, path: Path, *, label: str | None, split: str | None) -> Row:
@@ -75,7 +99,7 @@ def _row(folder: Path, path: Path, *, label: str | None, split: str | None) -> R
     else:
         content, problem = (
             b"",
-            f"ends in {_text(path.suffix) or 'nothing'}, which is not a suffix of an image that can be read",
+            f"ends in {utf8_name(path.suffix) or 'nothing'}, which is not a suffix of an image that can be read",
         )
     return Row(origin, content, origin, label, split=split, problem=problem)
 
@@ -90,9 +114,4 @@ def _is_visible(name: str) -> bool:
 
 
 def _origin(folder: Path, path: Path) -> str:
-    return _text(path.relative_to(folder).as_posix())
-
-
-def _text(name: str) -> str:
-    """Replace what is not UTF-8 in a file name, so that it can be written into a table."""
-    return os.fsencode(name).decode("utf-8", "replace")
+    return utf8_name(path.relative_to(folder).as_posix())

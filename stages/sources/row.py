@@ -1,5 +1,6 @@
 """One raw row, the columns that it comes from, and the names of splits."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,11 @@ SPLIT_NAMES = {
     "dev": "validation",
     "test": "test",
 }
+
+
+def utf8_name(name: str) -> str:
+    """Replace what is not UTF-8 in a file name, so that it can be written into a table."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def by_split(splits_and_paths: Iterable[tuple[str, Path]], *, no_train_error: str) -> dict[Path, str | None]:

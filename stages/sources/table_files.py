@@ -6,6 +6,7 @@ A file that cannot be divided into rows (ragged lines, wrong encoding, damage) i
 import csv
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,21 +16,37 @@ import pyarrow.parquet as pq
 
 from stages.common.errors import HeadstartError, did_you_mean, listed, not_utf8, one_line
 from stages.common.params import Modality
-from stages.sources.row import SPLIT_NAMES, Columns, Row, by_split
+from stages.sources import links
+from stages.sources.row import SPLIT_NAMES, Columns, Row, by_split, utf8_name
 from stages.tables import images
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 ANY_FORMAT = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 MAX_PEEK_ROWS = 100  # read to tell paths of images from texts
+HALF_PAIR = "holds half a surrogate pair, which is not valid Unicode"
 MAX_LINE = 2**26  # characters of a line or a field: far more than any text to classify, but safe for the memory
 
 
-def rows(data: Path, columns: Columns, modality: Modality) -> Iterator[Row]:
-    """Yield every row of a table, or of a folder of tables named train, validation and test, in order."""
+def rows(data: Path, columns: Columns, modality: Modality, *, follow_links: bool = False) -> Iterator[Row]:
+    """Yield every row of a table, or of a folder of tables named train, validation and test, in order.
+
+    Args:
+        follow_links: whether tables in a folder, and images that a table names, may be links out of their folder.
+    """
     for path, split in tables(data).items():
-        folder = path.parent.resolve()
+        if data.is_dir():
+            links.refuse(path, data, follow=follow_links)
+        images_of_table = _ImageFolder(path.parent, follow_links) if modality == "image" else None
         for number, record in _records(path, columns):
-            yield _row(f"{path.name}:{number}", record, columns, split, folder if modality == "image" else None)
+            yield _row(f"{utf8_name(path.name)}:{number}", record, columns, split, images_of_table)
+
+
+@dataclass(frozen=True)
+class _ImageFolder:
+    """Where the images of a table lie."""
+
+    path: Path
+    follow_links: bool
 
 
 def holds_images(data: Path, column: str) -> bool:
@@ -74,7 +91,9 @@ def _split_tables(folder: Path) -> dict[Path, str | None]:
     return by_split(splits_and_paths, no_train_error=error)
 
 
-def _row(origin: str, record: dict[str, Any], columns: Columns, split: str | None, image_folder: Path | None) -> Row:
+def _row(
+    origin: str, record: dict[str, Any], columns: Columns, split: str | None, image_folder: _ImageFolder | None
+) -> Row:
     """Check the values of one record.
 
     Args:
@@ -90,6 +109,8 @@ def _row(origin: str, record: dict[str, Any], columns: Columns, split: str | Non
         content, name, problem = _image(record[columns.input], columns.input, origin, image_folder)
     if not problem and columns.label and (label is None or not str(label).strip()):
         problem = f"{columns.label} is empty"
+    for name_of_column in (columns.label, columns.group, columns.slice):
+        problem = problem or (_unwritable(str(record[name_of_column]), name_of_column) if name_of_column else None)
     if columns.split:
         value = record[columns.split]
         split = SPLIT_NAMES.get(str(value).strip().lower())
@@ -120,11 +141,18 @@ def _text(value: Any, column: str) -> tuple[str, str | None]:
     if not isinstance(value, str):
         return "", f"{column} is {type(value).__name__}, not text"
     if not _encodes(value):
-        return "", f"{column} holds half a surrogate pair, which is not valid Unicode"
+        return "", f"{column} {HALF_PAIR}"
     return value, None
 
 
-def _image(value: Any, column: str, origin: str, folder: Path) -> tuple[bytes, str | None, str | None]:
+def _unwritable(value: str, column: str) -> str | None:
+    """Return why a label, group or slice cannot be used as a name, or None."""
+    if not _encodes(value):
+        return f"{column} {HALF_PAIR}"
+    return f"{column} holds a NUL character" if "\0" in value else None
+
+
+def _image(value: Any, column: str, origin: str, folder: _ImageFolder) -> tuple[bytes, str | None, str | None]:
     """Return (bytes, path as the table spells it, problem).
 
     Args:
@@ -144,14 +172,10 @@ def _image(value: Any, column: str, origin: str, folder: Path) -> tuple[bytes, s
         return b"", None, f"{column} is {type(value).__name__}, not a path or the bytes of an image"
     if "\0" in value or not _encodes(value):
         return b"", None, f"{column} is {value!r}, which is not a path"
-    path = folder / value
-    try:
-        # The check follows links: a downloaded table must not reach other files of this machine.
-        inside = not Path(value).is_absolute() and ".." not in Path(value).parts
-        inside = inside and path.resolve().is_relative_to(folder)
-    except (OSError, RuntimeError) as error:  # links in a circle
-        return b"", value, f"{value} cannot be read ({one_line(error)})"
-    if not inside:
+    path = folder.path / value
+    # The check follows links: a downloaded table must not reach other files of this machine.
+    inside = not Path(value).is_absolute() and ".." not in Path(value).parts
+    if not inside or (not folder.follow_links and links.leaves(path, folder.path)):
         raise HeadstartError(
             f"{origin}: {column} is {value!r}, which leaves the table's folder; use paths relative to it and inside it"
         )
