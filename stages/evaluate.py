@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.common import atomic, cli, params, run_stats
+from stages.common import atomic, cli, json_file, params, run_stats, targets
 from stages.common.errors import HeadstartError
 from stages.common.params import BudgetParams, EvaluateParams, RuntimeParams
 from stages.evaluation import (
@@ -24,6 +24,7 @@ from stages.evaluation import (
     metrics_json,
     near_duplicates,
     plots,
+    prediction_columns,
     report,
     slices,
     summary,
@@ -41,6 +42,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+CONTENT = targets.Content(
+    "evaluate",
+    {
+        "metrics.json": lambda path: {"test_rows", "head"} <= json_file.mapping(path).keys(),
+        "predictions.parquet": prediction_columns.has_all,
+        "near_duplicates.parquet": None,
+        "label_errors.parquet": None,
+        report.FILE: None,
+        **{f"plots/{name}/*.json": None for name in (*plots.MODELS, "learning_curve")},
+    },
+)
+
+
 def evaluate(
     *,
     prepared_folder: Path,
@@ -55,8 +69,10 @@ def evaluate(
     """Score the test rows with the head, the fine-tuned model if there is one, and the baseline.
 
     Raises:
-        HeadstartError: an input is missing or damaged, or the head was trained on features of another backbone.
+        HeadstartError: an input is missing or damaged, the head was trained on features of another backbone, or
+            `target` holds anything but an earlier evaluation.
     """
+    targets.check_folder(target, CONTENT, [prepared_folder, features_folder, head_folder, finetuned_folder])
     cards = _read_cards(features_folder, head_folder, finetuned_folder)
     train, test = _read_features(features_folder, head_folder, cards["head"], budget)
     curves, train_suspects = _curves_and_suspects(prepared_folder, train, test, settings)
@@ -81,7 +97,7 @@ def evaluate(
         suspects=label_errors.table(suspects, {"train": train, "test": test}, scored.labels),
         settings={"budget": budget.model_dump(), "evaluate": settings.model_dump()},
     )
-    with atomic.directory(target) as out:
+    with atomic.directory(target, CONTENT) as out:
         _write(out, prepared_folder, results)
     for line in summary.lines(results, target / report.FILE):
         print(f"evaluate: {line}")

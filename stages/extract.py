@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from stages import backbones
 from stages.backbones import Backbone
-from stages.common import atomic, cli, params, run_stats
+from stages.common import atomic, cli, params, run_stats, targets
 from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
 from stages.extraction import encode, ray_cluster
 from stages.extraction.row_cache import RowCache
@@ -29,15 +29,25 @@ if TYPE_CHECKING:
     from stages.backbones.encoder import Encoder
 
 
+CONTENT = targets.Content(
+    "extract",
+    {
+        **{f"{split}/part-*.parquet": features.is_shard for split in prepared.SPLITS},
+        f"train/{features.BACKBONE_FILES}": None,
+    },
+)
+
+
 def extract(
     *, prepared_folder: Path, target: Path, spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams
 ) -> None:
     """Write the features of the prepared table in `prepared_folder` to the folder `target`.
 
     Raises:
-        HeadstartError: the prepared table is missing or damaged, the backbone cannot be loaded, or the row cache cannot
-            be written.
+        HeadstartError: the prepared table is missing or damaged, the backbone cannot be loaded, the row cache cannot
+            be written, or `target` holds anything but earlier features.
     """
+    targets.check_folder(target, CONTENT, [prepared_folder])
     info = prepared.read_info(prepared_folder)
     total = sum(shards.count(prepared_folder / split) for split in prepared.SPLITS)
     backbone = backbones.load(
@@ -54,7 +64,7 @@ def extract(
     cached = 0
     with (
         tqdm(total=total, desc="extract", unit=" rows", disable=None) as progress,
-        atomic.directory(target) as out,
+        atomic.directory(target, CONTENT) as out,
         _row_cache(prepared_folder, backbone, metadata, runtime) as cache,
     ):
         for split in prepared.SPLITS:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from stages.common import atomic, cli, run_stats
+from stages.common import atomic, cli, run_stats, targets
 from stages.common.errors import HeadstartError
 from stages.datasets import digits, hub, torchvision
 
@@ -26,10 +26,10 @@ def fetch(name: str, target: Path) -> None:
     Raises:
         HeadstartError: `target` exists, `name` is unknown, or the data set cannot be downloaded.
     """
-    _refuse_existing(target)
+    targets.check_folder(target, None)
     source, _, rest = name.partition(":")
     columns = {}
-    with atomic.directory(target) as out:
+    with atomic.directory(target, None) as out:
         # Inside the output, so that the next run removes what a killed run leaves behind.
         downloads = out / ".downloads"
         downloads.mkdir()
@@ -44,16 +44,10 @@ def fetch(name: str, target: Path) -> None:
         else:
             raise HeadstartError(f"NAME is {name!r}, but must be digits, hf:OWNER/NAME or torchvision:NAME")
         shutil.rmtree(downloads)
-        _refuse_existing(target)  # a download takes long; another process may have created the folder
     settings = {"prepare.data": target, **{f"prepare.{key}": column for key, column in columns.items()}}
     print(f"fetch: {name} -> {target}: {summary}, in {run_stats.spent()}")
     print(f"next: dvc add {shlex.quote(str(target))}")
     print(f"next: in params.yaml set {', '.join(f'{key}: {value}' for key, value in settings.items())}")
-
-
-def _refuse_existing(target: Path) -> None:
-    if target.exists() or target.is_symlink():
-        raise HeadstartError(f"{target} exists and is never overwritten; delete it or name another folder")
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stages import backbones
-from stages.common import atomic, cli, params, run_stats
+from stages.common import atomic, cli, params, run_stats, targets
 from stages.common.errors import HeadstartError
 from stages.common.params import BudgetParams, FinetuneParams, Params
 from stages.heads import linear_layer, model_card
@@ -27,6 +27,24 @@ if TYPE_CHECKING:
 
     from stages.finetuning.classifier import Classifier
     from stages.finetuning.progress import Progress
+
+
+TOKENIZER_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"),
+    *("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "spm.model", "sentencepiece.bpe.model"),
+    *("tokenizer.model", "bpe.codes"),
+)
+CONTENT = targets.Content(
+    "finetune",
+    {
+        model_card.FILE: lambda path: model_card.is_card(path, "none", "full", "last_block", "lora"),
+        **dict.fromkeys(("model.safetensors", "config.json", linear_layer.FILE, *TOKENIZER_FILES)),
+        **dict.fromkeys(("adapter_model.safetensors", "adapter_config.json")),
+        **dict.fromkeys(("preprocessing.json", "preprocessor_config.json", "processor_config.json")),
+        "training/metrics.json": None,
+        "training/plots/metrics/*/*.tsv": None,
+    },
+)
 
 
 class Rows(NamedTuple):
@@ -43,8 +61,10 @@ def finetune(
     """Fine-tune the backbone of a head on the training rows, and write it to `target`.
 
     Raises:
-        HeadstartError: an input is missing or damaged, the backbone has no weights to train, or training diverged.
+        HeadstartError: an input is missing or damaged, the backbone has no weights to train, training diverged, or
+            `target` holds anything but an earlier output of this stage.
     """
+    targets.check_folder(target, CONTENT, [prepared_folder, features_folder, head_folder])
     method, budget = settings.finetune.method, settings.budget
     if method == "none":
         _write_none(target)
@@ -78,7 +98,7 @@ def finetune(
 
 
 def _write_none(target: Path) -> None:
-    with atomic.directory(target) as folder:
+    with atomic.directory(target, CONTENT) as folder:
         model_card.write(folder, None)
     print(f"finetune: method none, nothing to train, in {run_stats.spent()}")
 
@@ -192,7 +212,7 @@ def _tuned_card(card: ModelCard, settings: FinetuneParams, temperature: float, t
 def _write(target: Path, classifier: "Classifier", card: ModelCard, progress: "Progress") -> None:
     from stages.finetuning import curves
 
-    with atomic.directory(target) as folder:
+    with atomic.directory(target, CONTENT) as folder:
         classifier.save(folder, method=card.method)
         model_card.write(folder, card)
         curves.write(folder / curves.FOLDER, progress.history)

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from stages import backbones, sources
-from stages.common import atomic, cli, run_stats, threads
+from stages.common import atomic, cli, run_stats, targets, threads
 from stages.common.errors import HeadstartError
 from stages.common.params import RuntimeParams
 from stages.evaluation import prediction_columns
@@ -37,14 +37,15 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
     """Classify the rows of the table or image folder `new` with the model in `folder`, and write Parquet to `target`.
 
     Raises:
-        HeadstartError: `folder` holds no model, `new` is not a readable table with the model's input column, or the
-            model needs another version of its backbone.
+        HeadstartError: `folder` holds no model, `new` is not a readable table with the model's input column, the model
+            needs another version of its backbone, or `target` is anything but earlier predictions.
     """
     card = model_card.read(folder)
     if card is None:
         raise HeadstartError(f"{folder} holds no model, since finetune.method was none; use the head's folder")
     if target.suffix != ".parquet":
         raise HeadstartError(f"{target} must end in .parquet, the format that is written")
+    targets.check_file(target, _is_prediction, verb="predict", inputs=[folder, new])
     rows = sources.rows(new, sources.Columns(card.input), card.modality)
     ready = threads.ordered(lambda row: sources.ready(row, card.max_side), rows, workers=threads.cores())
     counts: Counter[bool] = Counter()
@@ -67,6 +68,10 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
         if writer is None:
             raise HeadstartError(f"{new} has no rows to classify")
     print(f"predict: {counts[False]:,} rows classified, {counts[True]:,} rejected -> {target} in {run_stats.spent()}")
+
+
+def _is_prediction(path: Path) -> bool:
+    return prediction_columns.has_all(path, first="source", last="rejected")
 
 
 def _table(rows: Sequence[Row], P: np.ndarray, card: ModelCard) -> pa.Table:

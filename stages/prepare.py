@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from stages import sources
-from stages.common import atomic, cli, json_file, params, run_stats, threads
+from stages.common import atomic, cli, json_file, params, run_stats, targets, threads
 from stages.common.errors import HeadstartError, listed
 from stages.common.params import PrepareParams
 from stages.sources import Row
@@ -30,6 +30,14 @@ from stages.tables import prepared
 Result = TypeVar("Result")
 
 REJECTED = pa.schema([("source", pa.string()), ("reason", pa.string())])
+CONTENT = targets.Content(
+    "prepare",
+    {
+        **{f"{split}/part-*.parquet": prepared.is_shard for split in prepared.SPLITS},
+        "rejected.parquet": None,
+        "summary.json": lambda path: {"kept", "left_out"} <= json_file.mapping(path).keys(),
+    },
+)
 MAX_EXAMPLES = 3  # of unreadable rows in an error
 
 
@@ -77,8 +85,9 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
 
     Raises:
         HeadstartError: the source cannot be read, too many rows are unreadable, there is only one class, a class has
-            no training row, or no test row is left.
+            no training row, no test row is left, or `prepared_folder` holds anything but an earlier prepared table.
     """
+    targets.check_folder(prepared_folder, CONTENT, [Path(settings.data)])
     columns = sources.Columns(settings.input, settings.label, settings.group, settings.slice, settings.split)
     data = Path(settings.data)
     modality = sources.modality(data, columns, settings.modality)
@@ -89,7 +98,7 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
     )
     rows = partial(sources.rows, data, columns, modality, follow_links=settings.follow_links)
     plan = _first_pass(rows(), settings)
-    with atomic.directory(prepared_folder) as out:
+    with atomic.directory(prepared_folder, CONTENT) as out:
         counts = _second_pass(out, rows(), plan, info, settings)
         _check_classes(counts, settings)
         summary = _summary(plan, counts)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.common import atomic, cli, params, run_stats
+from stages.common import atomic, cli, params, run_stats, targets
 from stages.common.params import BudgetParams, TrainHeadParams
 from stages.heads import choosing, from_disk, linear_layer, model_card, persistence
 from stages.heads.choosing import Chosen
@@ -24,17 +24,29 @@ from stages.scores import calibration
 from stages.tables import features, prepared
 from stages.tables.features import Features
 
+CONTENT = targets.Content(
+    "train_head",
+    {
+        model_card.FILE: lambda path: model_card.is_card(path, "head"),
+        persistence.FILE: None,
+        linear_layer.FILE: None,
+        features.BACKBONE_FILES: None,
+    },
+)
+
 
 def train_head(*, features_folder: Path, target: Path, budget: BudgetParams, settings: TrainHeadParams) -> None:
     """Fit a head on the training rows of the feature table `features_folder` and write it to the folder `target`.
 
     Raises:
-        HeadstartError: the table is missing or damaged, or a class has too few rows.
+        HeadstartError: the table is missing or damaged, a class has too few rows, or `target` holds anything but an
+            earlier head.
     """
+    targets.check_folder(target, CONTENT, [features_folder])
     head, chosen, labels = _fit(features_folder, budget, settings)
     metadata = features.read_metadata(features_folder / "train")
     head, factor = _calibrate(head, features.read(features_folder, "validation"), budget)
-    with atomic.directory(target) as out:
+    with atomic.directory(target, CONTENT) as out:
         persistence.save(head, out / persistence.FILE)
         if layer := linear_layer.from_head(head):
             linear_layer.write(out, *layer)

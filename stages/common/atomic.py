@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from stages.common import locks
+from stages.common import locks, targets
 from stages.common.errors import HeadstartError
+from stages.common.targets import Content
 
 _open: set[Path] = set()  # temporary folders and files that are being written
 
@@ -20,14 +21,18 @@ def discard() -> None:
 
 
 @contextmanager
-def directory(target: Path) -> Iterator[Path]:
+def directory(target: Path, content: Content | None) -> Iterator[Path]:
     """Yield an empty folder that becomes `target` when the block ends without an error.
 
     Until then, and if the block fails, the earlier `target` stays as it was. A second process that writes the same
     target is refused.
 
+    Args:
+        target: the folder to write.
+        content: the files that the verb writes, by which an earlier output is recognised; None if it replaces nothing.
+
     Raises:
-        HeadstartError: another process is writing `target`.
+        HeadstartError: another process is writing `target`, or something else than an output of the verb is there.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f".{target.name}.tmp"
@@ -39,6 +44,7 @@ def directory(target: Path) -> Iterator[Path]:
             _remove(temporary)  # left by a killed process
             temporary.mkdir()
             yield temporary
+            targets.check_folder(target, content)
             _swap(temporary, target)
         except BaseException:
             _remove(temporary)
@@ -66,6 +72,8 @@ def _swap(temporary: Path, target: Path) -> None:
     replaced = target.parent / f".{target.name}.old"
     _remove(replaced)
     if target.exists():
+        if (target / targets.KEPT).is_file():
+            shutil.copy2(target / targets.KEPT, temporary)
         target.rename(replaced)
     try:
         temporary.rename(target)

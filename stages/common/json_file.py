@@ -1,9 +1,19 @@
-"""Write JSON files of outputs: readable, and the same bytes on every system."""
+"""JSON files of outputs: readable, and the same bytes on every system."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 
 def write(path: Path, content: object, *, indent: int = 2) -> None:
     """Write `content` as UTF-8 with its keys in their order and a line break at the end."""
     path.write_text(json.dumps(content, indent=indent, ensure_ascii=False) + "\n", "utf-8", newline="\n")
+
+
+def mapping(path: Path) -> dict[str, Any]:
+    """Read a mapping; empty if the file is missing or holds anything else."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,9 +1,11 @@
 """The columns that `evaluate` and `predict` write for every row: the predicted label and all probabilities."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 
 def columns(P: np.ndarray, labels: Sequence[str]) -> dict[str, pa.Array]:
@@ -21,3 +23,13 @@ def columns(P: np.ndarray, labels: Sequence[str]) -> dict[str, pa.Array]:
         "confidence": pa.array(confidence.astype(np.float32), mask=missing),
         **{f"p_{label}": pa.array(P[:, k].astype(np.float32), mask=missing) for k, label in enumerate(labels)},
     }
+
+
+def has_all(path: Path, first: str = "model", last: str | None = None) -> bool:
+    """Tell whether a file is a table with these columns, which starts with column `first` and ends with `last`."""
+    try:
+        names = pq.read_schema(path).names
+    except (OSError, pa.ArrowException):
+        return False
+    is_framed = names[:1] == [first] and (last is None or names[-1] == last)
+    return is_framed and {"predicted", "confidence"} <= {*names}

@@ -74,6 +74,12 @@ def read_head(folder: Path) -> ModelCard:
     return card
 
 
+def is_card(path: Path, *methods: str) -> bool:
+    """Tell whether a file is the model.json of a model that one of these methods made."""
+    content = json_file.mapping(path)
+    return content.get("method") in methods and (content == {"method": "none"} or "fingerprint" in content)
+
+
 def check_backbone(card: ModelCard, fingerprint: str) -> None:
     """Raise a HeadstartError unless the backbone on this machine is the one that the model was trained on."""
     if fingerprint != card.fingerprint:

@@ -19,6 +19,7 @@ from stages.common.section import Section, validate
 from stages.tables import prepared, shards
 
 BACKBONE_FOLDER = "backbone"  # beside the training shards: files to restore a fitted backbone from
+BACKBONE_FILES = f"{BACKBONE_FOLDER}/vocabulary.parquet"
 
 Matrix: TypeAlias = "np.ndarray | sparse.csr_matrix"
 
@@ -88,6 +89,11 @@ class Writer(shards.Writer):
             f"{name} produced non-finite values for row {ids[row]}; its weights are damaged"
             + (", or float16 cannot hold them: set extract.dtype to float32" if dtype == "float16" else "")
         )
+
+
+def is_shard(path: Path) -> bool:
+    """Tell whether a file is a shard of a feature table."""
+    return "fingerprint" in shards.metadata_keys(path)
 
 
 def read(features_folder: Path, split: str, budget: BudgetParams | None = None) -> Features:

@@ -167,6 +167,12 @@ def read_info(prepared_folder: Path) -> TableInfo:
     return validate(TableInfo, shards.metadata(prepared_folder / "train"), file=str(prepared_folder / "train"))
 
 
+def is_shard(path: Path) -> bool:
+    """Tell whether a file is a shard of a prepared table."""
+    keys = shards.metadata_keys(path)
+    return "modality" in keys and "fingerprint" not in keys  # which a feature table has
+
+
 def _uniform(key: str) -> float:
     """Return a hash of `key` as a number in [0, 1)."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) / 2**64

@@ -130,14 +130,26 @@ def schema(folder: Path) -> pa.Schema:
 
 def metadata(folder: Path) -> dict[str, Any]:
     """Read the `metadata` that the writer was given."""
-    path = paths(folder)[0]
+    return metadata_of_shard(paths(folder)[0])
+
+
+def metadata_of_shard(path: Path) -> dict[str, Any]:
+    """Read the `metadata` in one shard."""
     try:
-        content = json.loads((schema(folder).metadata or {})[METADATA_KEY])
-    except (KeyError, ValueError) as error:
+        content = json.loads((pq.read_schema(path).metadata or {})[METADATA_KEY])
+    except (*UNREADABLE, KeyError, ValueError) as error:
         raise damaged(path, error) from None
     if not isinstance(content, dict):
         raise damaged(path, TypeError("its metadata is not a mapping"))
     return content
+
+
+def metadata_keys(path: Path) -> set[str]:
+    """Read the keys of the `metadata` in one shard; none where the file is no shard of ours."""
+    try:
+        return set(metadata_of_shard(path))
+    except HeadstartError:
+        return set()
 
 
 def count(folder: Path) -> int:

@@ -8,13 +8,16 @@ import pytest
 
 from stages.common import atomic, locks
 from stages.common.errors import HeadstartError
+from stages.common.targets import Content
 from tests.projects import ROOT, contents
+
+CONTENT = Content("test", dict.fromkeys(("half", "whole"), lambda path: True))
 
 HOLD = """
 import sys
 from pathlib import Path
 from stages.common import atomic
-with atomic.directory(Path(sys.argv[1])) as out:
+with atomic.directory(Path(sys.argv[1]), None) as out:
     (out / "half").touch()
     print("held", flush=True)
     input()
@@ -30,7 +33,7 @@ def hold(target: Path) -> "subprocess.Popen[str]":
 
 
 def write(target: Path) -> None:
-    with atomic.directory(target) as out:
+    with atomic.directory(target, CONTENT) as out:
         (out / "whole").touch()
 
 
@@ -83,6 +86,6 @@ def test_the_earlier_target_comes_back_where_the_new_one_cannot_take_its_name(
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", refuse)
-    with pytest.raises(PermissionError), atomic.directory(tmp_path / "target") as out:
+    with pytest.raises(PermissionError), atomic.directory(tmp_path / "target", CONTENT) as out:
         (out / "new").touch()
     assert contents(tmp_path) == {"target/whole": b""}

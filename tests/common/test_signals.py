@@ -20,7 +20,7 @@ from pathlib import Path
 from stages.common import atomic, cli
 
 def main():
-    with atomic.directory(Path("out")), ThreadPoolExecutor(1) as pool:
+    with atomic.directory(Path("out"), None), ThreadPoolExecutor(1) as pool:
         Path("number").write_text(str(__import__("os").getpid()), "utf-8")
         pool.submit(time.sleep, 60).result() if sys.argv[1] == "in a thread" else time.sleep(60)
 
