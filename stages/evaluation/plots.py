@@ -15,6 +15,10 @@ PLOTS = ("confusion", "roc", "pr", "per_class", "reliability", "slices")
 
 Points = list[dict[str, Any]]
 
+# `dvc plots show` puts the parsed points into a script of its page, so that escapes of JSON are gone by then: the label
+# `</script><script>…` would run. Only another character helps, and only `<` needs one.
+LESS_THAN = str.maketrans("<", "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}")
+
 
 def from_model(truth: np.ndarray, P: np.ndarray, labels: Sequence[str]) -> dict[str, Points]:
     """Compute confusion, ROC, precision-recall, per-class metrics and reliability of one model.
@@ -55,7 +59,15 @@ def write(folder: Path, models: Mapping[str, Mapping[str, Points]], curves: Mapp
     for name in MODELS:
         (folder / name).mkdir(parents=True, exist_ok=True)
         for plot in PLOTS:
-            write_json(folder / name / f"{plot}.json", models.get(name, {}).get(plot, []))
+            write_json(folder / name / f"{plot}.json", _without_markup(models.get(name, {}).get(plot, [])))
     (folder / "learning_curve").mkdir()
     for name, points in curves.items():
         write_json(folder / "learning_curve" / f"{name}.json", points)
+
+
+def _without_markup(points: Points) -> Points:
+    """Replace `<` in the names of labels and slices."""
+    return [
+        {key: value.translate(LESS_THAN) if isinstance(value, str) else value for key, value in point.items()}
+        for point in points
+    ]
