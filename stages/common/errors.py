@@ -1,16 +1,27 @@
 """The one exception that a user sees, and the helpers that make its sentences."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
+
+# Characters that a terminal obeys: escape sequences, line breaks, and those that reverse the direction of writing.
+CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class HeadstartError(Exception):
     """A user's mistake or a missing piece, in one sentence: the file, the value, what is allowed, what to do."""
 
     def __init__(self, sentence: str) -> None:
-        """Keep the sentence on one line: names of files and columns can hold line breaks."""
-        super().__init__(sentence.replace("\r", "\\r").replace("\n", "\\n"))
+        """Keep the sentence on one line: names of files and columns can hold line breaks and escape sequences."""
+        super().__init__(printable(sentence))
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Write control characters as escapes, such as `\\x1b`, but for those in `keep`."""
+    return CONTROL_CHARACTERS.sub(
+        lambda match: match[0] if match[0] in keep else match[0].encode("unicode_escape").decode("ascii"), text
+    )
 
 
 def damaged(path: Path, error: BaseException) -> HeadstartError:
