@@ -4,25 +4,32 @@
 
 BASE is a git revision, whose evaluation DVC reads from its cache or remote, or a folder that evaluate wrote. The gate
 judges the fine-tuned model, or the head where there is none, on the test rows that both evaluations have. Reads `gate`
-from params.yaml and writes nothing but FILE.
+from params.yaml, here and in the revision: the stricter of both counts. Writes nothing but FILE.
 
-Exit codes: 0 passed; 1 a metric is worse beyond its tolerance or worse than its floor, or the workspace has no
-evaluation; 2 nothing could be compared: no baseline, other classes, or no test row in common.
+Exit codes: 0 passed; 1 a metric is worse beyond its tolerance, worse than its floor or no longer defined, or the
+workspace has no evaluation; 2 something could not be compared: no baseline, other classes, no test row in common, or a
+metric that is not defined. --allow-missing-baseline passes only where BASE never had an evaluation, not where its
+evaluation cannot be read.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.common import cli, params, run_stats
+from stages.common import atomic, cli, params, run_stats, targets
 from stages.common.errors import HeadstartError
 from stages.common.params import GateParams
-from stages.comparison import paired, stored
+from stages.common.section import validate
+from stages.comparison import markdown, paired, stored, strictness
+from stages.comparison.markdown import escaped
 from stages.comparison.paired import Comparison, Difference
-from stages.comparison.stored import Evaluation
+from stages.comparison.stored import Baseline, Evaluation
 from stages.evaluation import labels_saved
 
 HEADER = ("metric", "before", "after", "difference", "95 % interval", "verdict")
+TITLE = "### gate: "  # how a page starts
+STRICTER = "the stricter of both counts"
 MAX_CHANGES = 30  # changed settings that are listed
 
 
@@ -32,7 +39,7 @@ def gate(
     folder: Path,
     settings: GateParams,
     settings_file: Path,
-    markdown: Path | None,
+    page: Path | None,
     allow_missing_baseline: bool,
 ) -> int:
     """Compare the evaluation in `folder` with that of `base`, print the result, and return the exit code.
@@ -42,64 +49,87 @@ def gate(
         folder: the workspace's evaluation.
         settings: metrics, tolerances and floors.
         settings_file: params.yaml, in the workspace and in the revision.
-        markdown: file to write the result to, or None.
+        page: file to write the result to as Markdown, or None.
         allow_missing_baseline: whether to pass where `base` has no evaluation.
 
     Raises:
         HeadstartError: the workspace has no evaluation, or one of the two is damaged.
     """
+    if page:
+        targets.check_file(page, _is_verdict, verb="gate", inputs=[folder, settings_file])
+        page.unlink(missing_ok=True)  # an earlier verdict must not stand for one that ends with an error
     try:
         after = stored.from_folder(folder, settings_file)
     except stored.MissingError as error:
         raise HeadstartError(f"there is no evaluation to judge, as {error}; run `dvc repro`") from None
-    before, missing = _read_baseline(base, folder, settings_file)
-    comparison = paired.compare(before.predictions if before else None, after.predictions, settings)
+    baseline = stored.read_baseline(base, folder, settings_file)
+    before = baseline.evaluation
+    base_settings = _settings_of(baseline, base, settings)
+    judged_by = strictness.strictest(base_settings, settings)
+    comparison = paired.compare(before.predictions if before else None, after.predictions, judged_by)
     code = 0
     if not comparison.passed:
         code = 1
-    elif comparison.reason and not (before is None and allow_missing_baseline):
+    elif comparison.reason and not (baseline.none_yet and allow_missing_baseline):
         code = 2
     outcome = f"gate: {('passed', 'failed', 'could not compare')[code]} against {base}"
-    reason = missing or comparison.reason
+    reason = baseline.missing or comparison.reason
+    changes = list(strictness.changes(base_settings, settings))
     print("\n".join(_text_table([HEADER, *map(_cells, comparison.differences)])))
+    for name, old, new in changes:
+        print(f"gate: {name} is {old} in {base} and {new} here; {STRICTER}")
     if before:
         print(f"gate: {_row_counts(comparison, before, after)}")
     print(f"{outcome}{f': {reason}' if reason else ''}, in {run_stats.spent()}")
-    if markdown:
-        markdown.write_text(
-            "\n".join(_markdown(comparison, before, after, outcome, reason)) + "\n", "utf-8", newline="\n"
-        )
+    if page:
+        lines = _markdown(comparison, before, after, outcome=outcome, reason=reason, gate_changes=changes)
+        with atomic.file(page) as out:
+            out.write_text("\n".join(lines) + "\n", "utf-8", newline="\n")
     return code
 
 
-def _read_baseline(base: str, folder: Path, settings_file: Path) -> tuple[Evaluation | None, str | None]:
-    """Read the evaluation of BASE; where there is none, return why."""
-    try:
-        if Path(base).is_dir():
-            return stored.from_folder(Path(base)), None
-        return stored.from_revision(base, folder, settings_file), None
-    except stored.MissingError as error:
-        return None, str(error)
+def _settings_of(baseline: Baseline, base: str, own: GateParams) -> GateParams:
+    """Return the settings of the baseline; those of the workspace where it has none, as a folder."""
+    if baseline.settings is None:
+        return own
+    return validate(GateParams, baseline.settings.get("gate") or {}, file=f"section gate of params.yaml in {base}")
+
+
+def _is_verdict(path: Path) -> bool:
+    """Tell whether a file is empty, or a page that the gate wrote."""
+    with path.open("rb") as file:
+        return file.read(len(TITLE)) in (b"", TITLE.encode())
 
 
 def _markdown(
-    comparison: Comparison, before: Evaluation | None, after: Evaluation, outcome: str, reason: str | None
+    comparison: Comparison,
+    before: Evaluation | None,
+    after: Evaluation,
+    *,
+    outcome: str,
+    reason: str | None,
+    gate_changes: Sequence[tuple[str, str, str]],
 ) -> Iterator[str]:
     """Yield the lines of the comment for a pull request."""
-    yield f"### {_escaped(outcome)}\n"
+    yield f"### {escaped(outcome)}\n"
     if reason:
-        yield f"{_escaped(reason)}\n"
-    yield from _markdown_table(HEADER, map(_cells, comparison.differences))
+        yield f"{escaped(reason)}\n"
+    yield from markdown.table(HEADER, map(_cells, comparison.differences))
     if before:
         yield f"\n{_row_counts(comparison, before, after)}\n"
-        changes = list(_changed_settings(before.settings, after.settings))
-        rows = [(f"`{name}`", _escaped(old), _escaped(new)) for name, old, new in changes[:MAX_CHANGES]]
+    if gate_changes:
+        yield f"\nThis change alters the gate; {STRICTER}.\n"
+    changes = [
+        *gate_changes,
+        *(_changed_settings(before.settings, after.settings) if before and before.settings else ()),
+    ]
+    if changes:
+        rows = [(_code(name), escaped(old), escaped(new)) for name, old, new in changes[:MAX_CHANGES]]
         if len(changes) > MAX_CHANGES:
             rows.append(("…", f"{len(changes) - MAX_CHANGES} more", ""))
-        if rows:
-            yield from _markdown_table(("setting", "before", "after"), rows)
-            yield ""
-    yield from _markdown_table(("this change", "accuracy", "macro F1", "calibration error"), _models(after.metrics))
+        yield from markdown.table(("setting", "before", "after"), rows)
+    yield ""
+    yield from markdown.table(("this change", "accuracy", "macro F1", "calibration error"), _models(after.metrics))
     if saved := labels_saved.sentence(after.metrics.get("labels_saved", {})):
         yield f"\n{saved[0].upper()}{saved[1:]}."
 
@@ -109,13 +139,6 @@ def _text_table(lines: Sequence[Sequence[str]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-
-
-def _markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(header)} |"
-    yield "|---" * len(header) + "|"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
 
 
 def _cells(difference: Difference) -> tuple[str, ...]:
@@ -142,11 +165,11 @@ def _row_counts(comparison: Comparison, before: Evaluation, after: Evaluation) -
 
 def _changed_settings(before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Yield (setting, before, after) for all that differ, but for `gate` and `runtime`, which change no model."""
-    for section in sorted({*before, *after} - {"gate", "runtime"}):
+    for section in sorted({*before, *after} - {"gate", "runtime"}, key=str):
         old, new = (settings.get(section) or {} for settings in (before, after))
         if not (isinstance(old, dict) and isinstance(new, dict)):
             continue
-        for key in sorted({*old, *new}):
+        for key in sorted({*old, *new}, key=str):
             if old.get(key) != new.get(key):
                 yield f"{section}.{key}", str(old.get(key)), str(new.get(key))
 
@@ -164,9 +187,9 @@ def _with_interval(value: float, ends: dict[str, float] | None) -> str:
     return f"{value:.3f}" + (f" ({ends['low']:.3f} to {ends['high']:.3f})" if ends else "")
 
 
-def _escaped(text: str) -> str:
-    """Escape text for a cell of a Markdown table."""
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+def _code(name: str) -> str:
+    """Write the name of a setting as code; one that params.yaml of this version cannot have, as text."""
+    return f"`{name}`" if re.fullmatch(r"[\w.]+", name, re.ASCII) else escaped(name)
 
 
 def main() -> int:
@@ -184,7 +207,7 @@ def main() -> int:
         folder=args.evaluation,
         settings=params.load(args.params).gate,
         settings_file=args.params,
-        markdown=args.markdown,
+        page=args.markdown,
         allow_missing_baseline=args.allow_missing_baseline,
     )
 

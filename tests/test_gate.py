@@ -94,7 +94,10 @@ def test_the_same_rows_pass_and_settings_are_listed(repository: Path, tmp_path: 
     done = gate(project, "main", "--markdown", "gate.md")
     page = (project / "gate.md").read_text("utf-8")
     assert done.returncode == 0, done.stdout
-    assert "| `train_head.kind` | logistic | ridge |" in page and "| `train_head.C` | [0.1, 1, 10, 100] | [5] |" in page
+    assert (
+        "| `train_head.kind` | logistic | ridge |" in page
+        and r"| `train_head.C` | \[0.1, 1, 10, 100\] | \[5\] |" in page
+    )
     set_params(project, gate__metrics={"accuracy": {"floor": 0.999}})
     done = gate(project, "main")
     assert done.returncode == 1 and "worse than its floor 0.999" in done.stdout
@@ -111,10 +114,12 @@ def test_the_same_rows_pass_and_settings_are_listed(repository: Path, tmp_path: 
 def test_folders_missing_baselines_and_damage(repository: Path, tmp_path: Path) -> None:
     evaluation = repository / "data/evaluation"
     assert gate(repository, str(evaluation)).returncode == 0, "with itself"
+    (tmp_path / "empty").mkdir()
+    zeros = "0" * 40  # as CI names the commit before the first
     for base, reason in {
-        "nowhere": "git knows no revision nowhere here",
-        "main~1": "main~1 has no data/evaluation/predictions.parquet, or neither cache nor remote has its content",
-        str(tmp_path): f"{tmp_path}/predictions.parquet does not exist",
+        "main~1": "main~1 has no data/evaluation/predictions.parquet",
+        zeros: f"git knows no revision {zeros} here",
+        str(tmp_path / "empty"): f"{tmp_path}/empty/predictions.parquet does not exist",
     }.items():
         done = gate(repository, base)
         assert done.returncode == 2 and "could not compare" in done.stdout and reason in done.stdout
@@ -125,6 +130,100 @@ def test_folders_missing_baselines_and_damage(repository: Path, tmp_path: Path) 
     assert done.returncode == 1 and done.stderr.startswith(f"error: the evaluation of {tmp_path / 'other'} is damaged")
     done = gate(repository, "main", "--evaluation", "data/nothing")
     assert done.returncode == 1 and "there is no evaluation to judge" in done.stderr
+
+
+@pytest.fixture
+def mine(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the repository, to be changed, on the branch with shuffled labels."""
+    return Path(shutil.copytree(repository, tmp_path / "project", symlinks=True))
+
+
+def test_a_baseline_that_cannot_be_read_is_not_one_that_was_never_made(mine: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    shutil.copy(mine / "data/evaluation/metrics.json", tmp_path / "other")
+    shutil.rmtree(mine / ".dvc/cache")
+    for base, reason in {
+        "nowhere": "git knows no revision nowhere here",
+        "main": "neither cache nor remote has data/evaluation/predictions.parquet of main; `dvc push` it where it was",
+        str(tmp_path / "other"): f"{tmp_path}/other/predictions.parquet does not exist",
+        str(tmp_path): f"{tmp_path}/predictions.parquet does not exist",
+        "data": "data/predictions.parquet does not exist",
+    }.items():
+        done = gate(mine, base, "--allow-missing-baseline")
+        assert done.returncode == 2 and "could not compare" in done.stdout and reason in done.stdout, base
+
+
+def test_metrics_in_git_without_predictions_are_no_missing_baseline(mine: Path) -> None:
+    git(mine, "checkout", "-q", "main")
+    git(mine, "rm", "-q", "dvc.lock")
+    git(mine, "commit", "-qm", "without dvc.lock")
+    git(mine, "checkout", "-q", "shuffled")
+    done = gate(mine, "main", "--allow-missing-baseline")
+    assert done.returncode == 2 and "main has no data/evaluation/predictions.parquet" in done.stdout
+
+
+def test_a_change_does_not_pass_by_its_own_tolerances(mine: Path) -> None:
+    loose = {"tolerance": 0.9, "floor": 0.1}
+    set_params(mine, gate__metrics={"log_loss": {"higher_is_better": False, **loose}}, gate__bootstrap=100)
+    done = gate(mine, "main", "--markdown", "gate.md")
+    assert done.returncode == 1 and "macro_f1" in done.stdout, done.stdout
+    page = (mine / "gate.md").read_text("utf-8")
+    for name, before, now in [
+        ("gate.metrics.accuracy.tolerance", "0.0", "not set"),
+        ("gate.metrics.log_loss.tolerance", "not set", "0.9"),
+        ("gate.bootstrap", "2000", "100"),
+    ]:
+        assert f"gate: {name} is {before} in main and {now} here; the stricter of both counts\n" in done.stdout
+        assert f"| `{name}` | {before} | {now} |" in page
+    assert "This change alters the gate; the stricter of both counts." in page
+
+
+def test_settings_of_the_base_that_cannot_be_read_are_one_sentence(mine: Path) -> None:
+    good = yaml.safe_load((mine / "params.yaml").read_text("utf-8"))
+    for content, code, reason in [
+        ("gate: [", 2, "gate: could not compare against broken: broken is damaged (unable to read: 'params.yaml'"),
+        (
+            yaml.safe_dump({**good, "gate": 1}),
+            1,
+            "error: section gate of params.yaml in broken is 1, but must be a map",
+        ),
+        (
+            yaml.safe_dump({**good, "gate": {"metrics": {"accurcy": {}}}}),
+            1,
+            "error: section gate of params.yaml in broken: metrics.accurcy is not a setting; did you mean",
+        ),
+    ]:
+        git(mine, "checkout", "-qB", "broken", "main")
+        (mine / "params.yaml").write_text(content, "utf-8")
+        git(mine, "commit", "-qam", "broken")
+        git(mine, "checkout", "-q", "shuffled")
+        done = gate(mine, "broken", "--allow-missing-baseline")
+        assert done.returncode == code and reason in done.stdout + done.stderr, done.stdout + done.stderr
+
+
+def test_a_folder_with_the_name_of_the_revision_is_not_the_baseline(mine: Path) -> None:
+    shutil.copytree(mine / "data/evaluation", mine / "main")
+    assert gate(mine, "main").returncode == 1
+    assert gate(mine, "data/evaluation").returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["settings", "link", "folder", "no folder"])
+def test_only_an_earlier_verdict_is_overwritten(mine: Path, kind: str) -> None:
+    page = {"settings": "params.yaml", "link": "link.md", "folder": "data", "no folder": "params.yaml/gate.md"}[kind]
+    (mine / "link.md").symlink_to("params.yaml")
+    before = contents(mine)
+    done = gate(mine, "main", "--markdown", page)
+    assert done.returncode == 1 and done.stderr.startswith(f"error: {page} ") and done.stderr.count("\n") == 1
+    assert contents(mine) == before
+
+
+def test_an_earlier_verdict_does_not_outlive_an_error(mine: Path) -> None:
+    for content in ("### gate: passed against main\n", ""):
+        (mine / "gate.md").write_text(content, "utf-8")
+        assert gate(mine, "main", "--markdown", "gate.md", "--evaluation", "nowhere").returncode == 1
+        assert not (mine / "gate.md").exists()
+    assert gate(mine, "main", "--markdown", "gate.md").returncode == 1
+    assert (mine / "gate.md").read_text("utf-8").startswith("### gate: failed")
 
 
 def test_another_seed_passes(tmp_path: Path, tiny_encoder: Path) -> None:

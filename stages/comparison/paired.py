@@ -18,7 +18,8 @@ from stages.scores import metrics
 if TYPE_CHECKING:
     import pandas as pd
 
-Verdict = Literal["better", "same", "worse", "incomparable"]
+Verdict = Literal["better", "same", "worse", "undefined", "incomparable"]
+ROUNDING = 1e-5  # of probabilities, which are stored as float32
 SHIPPED = ("finetuned", "head")  # a team ships the first of these models that an evaluation has
 
 
@@ -60,7 +61,9 @@ class Comparison:
     @property
     def passed(self) -> bool:
         """Tell whether no metric is worse beyond its tolerance, or worse than its floor."""
-        return not any(difference.verdict == "worse" or difference.under_floor for difference in self.differences)
+        return not any(
+            difference.verdict in ("worse", "undefined") or difference.under_floor for difference in self.differences
+        )
 
 
 def read(table: pa.Table) -> Predictions:
@@ -78,6 +81,8 @@ def read(table: pa.Table) -> Predictions:
     ids, truth = (np.array(rows[name].to_pylist(), dtype=object) for name in ("id", "label"))
     if len(set(ids)) < len(ids):
         raise ValueError(f"an id occurs twice among the rows of {shipped}")
+    if unknown := set(truth) - set(labels):
+        raise ValueError(f"there are no probabilities of label {min(unknown, key=str)}")
     P = np.stack([rows[f"p_{label}"].to_numpy().astype(np.float64) for label in labels], axis=1)
     return Predictions(shipped, ids, truth, labels, P)
 
@@ -94,8 +99,12 @@ def compare(before: Predictions | None, after: Predictions, settings: GateParams
         reason = f"the classes differ: {_label_difference(before.labels, after.labels)}"
     elif pairs.empty:
         reason = "the two have no test row in common"
+    differences = _check_floors(after, settings) if reason else _differences(before, after, pairs, settings)
+    undefined = [difference.metric for difference in differences if difference.verdict == "incomparable"]
+    if undefined and not reason:
+        reason = f"{listed(undefined)} {'is' if len(undefined) == 1 else 'are'} not defined for the test rows in common"
     return Comparison(
-        differences=_check_floors(after, settings) if reason else _differences(before, after, pairs, settings),
+        differences=differences,
         common=len(pairs),
         new=len(after.ids) - len(joined),
         lost=len(before.ids) - len(joined),
@@ -121,35 +130,49 @@ def _differences(
     truth, P_before = _select(before, pairs["row_before"], after.labels)
     _, P_after = _select(after, pairs["row_after"], after.labels)
     models = {"before": P_before, "after": P_after}
-    resampled = metrics.bootstrap(truth, models, resamples=settings.bootstrap, seed=settings.seed)
-    changes = {name: resampled["after"][name] - resampled["before"][name] for name in resampled["after"]}
-    intervals = metrics.intervals(changes)
-    values = {name: metrics.headline(truth, P) for name, P in models.items()}
+    values = {name: _headline(truth, P) for name, P in models.items()}
+    intervals: dict[str, tuple[float, float]] = {}
+    if all(values.values()):
+        resampled = metrics.bootstrap(truth, models, resamples=settings.bootstrap, seed=settings.seed)
+        changes = {name: resampled["after"][name] - resampled["before"][name] for name in resampled["after"]}
+        intervals = metrics.intervals(changes)
     return tuple(
-        Difference(
-            metric=name,
-            settings=metric,
-            before=values["before"][name],
-            after=values["after"][name],
-            interval=intervals[name],
-            verdict=_verdict(intervals[name], metric),
-            under_floor=_under_floor(values["after"][name], metric),
-        )
-        if name in intervals
-        else _incomparable(name, values["after"].get(name), metric)
+        _difference(name, values["before"].get(name), values["after"].get(name), intervals.get(name), metric)
         for name, metric in settings.metrics.items()
     )
 
 
 def _check_floors(after: Predictions, settings: GateParams) -> tuple[Difference, ...]:
     """Judge every metric of `after` by its floor alone."""
-    values = metrics.headline(*_select(after, np.arange(len(after.ids)), after.labels))
-    return tuple(_incomparable(name, values.get(name), metric) for name, metric in settings.metrics.items())
+    values = _headline(*_select(after, np.arange(len(after.ids)), after.labels))
+    return tuple(
+        Difference(
+            metric=name,
+            settings=metric,
+            before=None,
+            after=values.get(name),
+            interval=None,
+            verdict="incomparable" if name in values else "undefined",
+            under_floor=_under_floor(values.get(name), metric),
+        )
+        for name, metric in settings.metrics.items()
+    )
 
 
-def _incomparable(name: str, after: float | None, metric: GateMetric) -> Difference:
-    under_floor = after is not None and _under_floor(after, metric)
-    return Difference(name, metric, None, after, None, "incomparable", under_floor)
+def _headline(truth: np.ndarray, P: np.ndarray) -> dict[str, float]:
+    """Compute the metrics; none where `P` holds anything but probabilities."""
+    return metrics.headline(truth, P) if ((P >= 0) & (P <= 1 + ROUNDING)).all() else {}
+
+
+def _difference(
+    name: str, before: float | None, after: float | None, interval: tuple[float, float] | None, metric: GateMetric
+) -> Difference:
+    verdict: Verdict = "incomparable"
+    if before is not None and after is None:
+        verdict = "undefined"
+    elif before is not None and interval is not None:
+        verdict = _verdict(interval, metric)
+    return Difference(name, metric, before, after, interval, verdict, _under_floor(after, metric))
 
 
 def _verdict(interval: tuple[float, float], metric: GateMetric) -> Verdict:
@@ -159,9 +182,10 @@ def _verdict(interval: tuple[float, float], metric: GateMetric) -> Verdict:
     return "better" if low > metric.tolerance else "same"
 
 
-def _under_floor(value: float, metric: GateMetric) -> bool:
-    if metric.floor is None:
-        return False
+def _under_floor(value: float | None, metric: GateMetric) -> bool:
+    """Tell whether a metric is worse than its floor; so is one that is not defined."""
+    if metric.floor is None or value is None:
+        return metric.floor is not None
     return value < metric.floor if metric.higher_is_better else value > metric.floor
 
 

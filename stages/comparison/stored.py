@@ -3,10 +3,12 @@
 import hashlib
 import io
 import json
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,12 +18,20 @@ from stages.common.errors import HeadstartError, one_line
 from stages.comparison import paired
 from stages.comparison.paired import Predictions
 
+if TYPE_CHECKING:
+    from dvc.api import DVCFileSystem
+
+NO_COMMIT = ("0" * 40, "0" * 64)  # git's name for no commit, which CI gives as the one before the first of a branch
 PREDICTIONS = "predictions.parquet"
 METRICS = "metrics.json"
 
 
 class MissingError(Exception):
-    """There is no evaluation; the message tells why."""
+    """There is no evaluation; the message tells why, and `none_yet` whether none was ever made."""
+
+    def __init__(self, reason: str, *, none_yet: bool = False) -> None:
+        super().__init__(reason)
+        self.none_yet = none_yet
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,42 @@ class Evaluation:
     predictions: Predictions
     metrics: dict[str, Any]
     settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What the gate compares with: an evaluation, or the reason why there is none."""
+
+    evaluation: Evaluation | None
+    settings: dict[str, Any] | None = None  # params.yaml of the revision; None for a folder, and where it has none
+    missing: str | None = None
+    none_yet: bool = False  # whether no evaluation was ever made
+
+
+def read_baseline(base: str, folder: Path, params: Path) -> Baseline:
+    """Read the evaluation of a git revision, or of a folder that is not named like a revision.
+
+    Args:
+        base: the revision or folder.
+        folder: of the workspace's evaluation, in the revision too.
+        params: params.yaml, in the workspace and in the revision.
+
+    Raises:
+        HeadstartError: the evaluation is damaged, or params.yaml of the revision cannot be read.
+    """
+    # A change could bring a folder with the name of the revision that it is compared with.
+    if Path(base).is_dir() and not _is_revision(base):
+        try:
+            return Baseline(from_folder(Path(base)))
+        except MissingError as error:
+            return Baseline(None, missing=str(error), none_yet=not any(Path(base).iterdir()))
+    settings = None
+    try:
+        content = _revision(base, folder, params)
+        settings = _settings(content, base)
+        return Baseline(_read(content, base), settings)
+    except MissingError as error:
+        return Baseline(None, settings, missing=str(error), none_yet=error.none_yet)
 
 
 def from_folder(folder: Path, params: Path | None = None) -> Evaluation:
@@ -44,48 +90,85 @@ def from_folder(folder: Path, params: Path | None = None) -> Evaluation:
     def content(name: str) -> bytes:
         path = params if name == "params" else folder / name
         if path is None or not path.is_file():
-            raise MissingError(f"{path} does not exist")
+            raise MissingError(f"{path} does not exist", none_yet=True)
         return path.read_bytes()
 
     return _read(content, str(folder))
 
 
-def from_revision(revision: str, folder: Path, params: Path) -> Evaluation:
-    """Read the evaluation at `folder` in a git revision of this repository, from DVC's cache or remote.
+def _revision(revision: str, folder: Path, params: Path) -> Callable[[str], bytes]:
+    """Return a function that reads files of a git revision of this repository, from git or DVC's cache or remote.
 
     Checks nothing out and adds nothing to the cache.
 
     Raises:
-        MissingError: the revision is unknown, has no evaluation, or DVC cannot get it.
-        HeadstartError: it is damaged.
+        MissingError: the revision is unknown; from the function: it has no such file, or DVC cannot get it.
     """
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
-    from scmrepo.exceptions import SCMError
+    from dvc.repo import Repo
+    from dvc.scm import SCMError
 
     try:
         files = DVCFileSystem(rev=revision)
         files.ls("")  # the revision is not looked up before
-    except (DvcException, SCMError) as error:
-        raise MissingError(f"git knows no revision {revision} here ({one_line(error)})") from None
+        root = Path(Repo.find_root())
+    except DvcException as error:
+        problem = f"git knows no revision {revision} here" if isinstance(error, SCMError) else f"{revision} is damaged"
+        raise MissingError(f"{problem} ({one_line(error)})", none_yet=revision in NO_COMMIT) from None
 
     def content(name: str) -> bytes:
         path = params if name == "params" else folder / name
+        absolute = Path(os.path.normpath(Path.cwd() / path))
+        if not absolute.is_relative_to(root):
+            raise MissingError(f"{path} is not in the repository {root}")
+        key = absolute.relative_to(root).as_posix()
+        if not _is_recorded(files, key):
+            others = (absolute.with_name(other) for other in (PREDICTIONS, METRICS) if name in (PREDICTIONS, METRICS))
+            is_alone = not any(_is_recorded(files, other.relative_to(root).as_posix()) for other in others)
+            raise MissingError(f"{revision} has no {path}", none_yet=is_alone)
         try:
-            data = bytes(files.read_bytes(path.as_posix()))
-            named = files.info(path.as_posix()).get("md5") if name == PREDICTIONS else None
+            data = bytes(files.read_bytes(key))
+            named = files.info(key).get("md5") if name == PREDICTIONS else None
         except FileNotFoundError:
-            raise MissingError(f"{revision} has no {path}, or neither cache nor remote has its content") from None
+            reason = f"neither cache nor remote has {path} of {revision}; `dvc push` it where it was made"
         except Exception as error:  # every kind of remote raises its own
-            raise MissingError(f"{path} of {revision} cannot be read ({one_line(error)})") from None
-        if named and named != hashlib.md5(data, usedforsecurity=False).hexdigest():
-            raise HeadstartError(
-                f"{path} of {revision}: DVC's remote or cache has other content under its hash {named}; run `dvc repro`"
-                " and `dvc push` in that revision to store it again"
-            )
-        return data
+            reason = f"{path} of {revision} cannot be read ({one_line(error)})"
+        else:
+            if named and named != hashlib.md5(data, usedforsecurity=False).hexdigest():
+                raise HeadstartError(
+                    f"{path} of {revision}: DVC's remote or cache has other content under its hash {named}; run"
+                    " `dvc repro` and `dvc push` in that revision to store it again"
+                )
+            return data
+        raise MissingError(reason)
 
-    return _read(content, revision)
+    return content
+
+
+def _is_recorded(files: "DVCFileSystem", path: str) -> bool:
+    """Tell whether a revision has this file, in git or in its dvc.lock, whether or not its content can be got."""
+    for key in (path, *map(str, PurePosixPath(path).parents)):
+        with suppress(FileNotFoundError):
+            info = files.info(key)
+            if entry := info.get("dvc_info", {}).get("entry"):
+                if entry.hash_info is not None:
+                    return True
+            elif key == path:
+                return True
+    return False
+
+
+def _is_revision(name: str) -> bool:
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc.scm import NoSCM, resolve_rev
+
+    try:
+        with Repo() as repo:
+            return not isinstance(repo.scm, NoSCM) and bool(resolve_rev(repo.scm, name))
+    except DvcException:
+        return False
 
 
 def _read(content: Callable[[str], bytes], origin: str) -> Evaluation:
@@ -97,8 +180,24 @@ def _read(content: Callable[[str], bytes], origin: str) -> Evaluation:
         raise HeadstartError(
             f"the evaluation of {origin} is damaged ({one_line(error)}); run `dvc repro` there"
         ) from None
+    return Evaluation(predictions, metrics, _settings(content, origin) or {})
+
+
+def _settings(content: Callable[[str], bytes], origin: str) -> dict[str, Any] | None:
+    """Read params.yaml; None where there is none.
+
+    Raises:
+        HeadstartError: it cannot be read.
+    """
+    reason = "it is not a mapping"
     try:
         settings = yaml.safe_load(content("params"))
-    except (MissingError, yaml.YAMLError):
-        settings = {}
-    return Evaluation(predictions, metrics, settings if isinstance(settings, dict) else {})
+        if isinstance(settings, dict):
+            return settings
+    except MissingError as error:
+        if error.none_yet:
+            return None
+        reason = str(error)
+    except (yaml.YAMLError, RecursionError) as error:
+        reason = one_line(error)
+    raise HeadstartError(f"the settings of {origin} cannot be read ({reason}); correct params.yaml there")

@@ -120,6 +120,30 @@ def test_a_metric_that_is_not_defined_is_incomparable(truth: np.ndarray) -> None
     both = scored(truth, model(truth, 0.8, np.random.default_rng(0)))
     comparison = paired.compare(both, both, GateParams(metrics={"roc_auc": GateMetric(), "accuracy": GateMetric()}))
     assert [difference.verdict for difference in comparison.differences] == ["incomparable", "same"], "three classes"
+    assert comparison.passed and comparison.reason == "roc_auc is not defined for the test rows in common"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0, 2.0])
+def test_metrics_of_what_is_no_probability_are_undefined(truth: np.ndarray, value: float) -> None:
+    good = scored(truth, model(truth, 0.8, np.random.default_rng(0)))
+    P = good.P.copy()
+    P[7] = value
+    bad = dataclasses.replace(good, P=P)
+    settings = GateParams(metrics={"accuracy": GateMetric(), "log_loss": GateMetric(higher_is_better=False)})
+    for before in (good, None, dataclasses.replace(good, labels=("a", "b", "c", "d"))):
+        comparison = paired.compare(before, bad, settings)
+        assert [difference.verdict for difference in comparison.differences] == ["undefined"] * 2
+        assert not comparison.passed
+    comparison = paired.compare(bad, good, settings)
+    assert comparison.passed and comparison.reason == (
+        "accuracy, log_loss are not defined for the test rows in common"
+    ), "so it is not compared"
+
+
+def test_an_undefined_metric_does_not_reach_its_floor(truth: np.ndarray) -> None:
+    both = scored(truth, model(truth, 0.8, np.random.default_rng(0)))
+    comparison = paired.compare(both, both, GateParams(metrics={"roc_auc": GateMetric(floor=0.1)}))
+    assert not comparison.passed and comparison.differences[0].under_floor
 
 
 def test_the_shipped_model_is_read() -> None:
@@ -132,6 +156,8 @@ def test_the_shipped_model_is_read() -> None:
     np.testing.assert_allclose(comparison.P, P, atol=1e-6)
     with pytest.raises(ValueError, match="no rows of finetuned or head"):
         paired.read(tables["baseline"])
+    with pytest.raises(ValueError, match="there are no probabilities of label z"):
+        paired.read(tables["head"].set_column(2, "label", pa.array(["z"])))
 
 
 def test_an_id_that_occurs_twice_is_refused() -> None:

@@ -1,0 +1,41 @@
+import pytest
+
+from stages.common.params import GateMetric, GateParams
+from stages.comparison import strictness
+
+
+@pytest.mark.parametrize(
+    ("base", "own", "stricter"),
+    [
+        ({"tolerance": 0.1}, {"tolerance": 0.5}, {"tolerance": 0.1}),
+        ({"tolerance": 0.5}, {"tolerance": 0.1}, {"tolerance": 0.1}),
+        ({"floor": 0.8}, {}, {"floor": 0.8}),
+        ({}, {"floor": 0.8}, {"floor": 0.8}),
+        ({"floor": 0.8}, {"floor": 0.7}, {"floor": 0.8}),
+        (
+            {"floor": 0.5, "higher_is_better": False},
+            {"floor": 0.7, "higher_is_better": False},
+            {"floor": 0.5, "higher_is_better": False},
+        ),
+        ({"floor": 0.8}, {"floor": 0.9, "higher_is_better": False}, {"floor": 0.8}),
+    ],
+)
+def test_the_stricter_counts(base: dict[str, float], own: dict[str, float], stricter: dict[str, float]) -> None:
+    merged = strictness.strictest(*(GateParams(metrics={"accuracy": GateMetric(**part)}) for part in (base, own)))
+    assert merged.metrics == {"accuracy": GateMetric(**stricter)}
+
+
+def test_metrics_of_both_are_judged_with_the_resamples_of_the_base() -> None:
+    base = GateParams(metrics={"accuracy": GateMetric()}, bootstrap=500, seed=3)
+    own = GateParams(metrics={"macro_f1": GateMetric()}, bootstrap=100, seed=4)
+    merged = strictness.strictest(base, own)
+    assert {*merged.metrics} == {"accuracy", "macro_f1"} and (merged.bootstrap, merged.seed) == (500, 3)
+
+
+def test_changes_are_those_that_count() -> None:
+    assert not list(strictness.changes(GateParams(), GateParams(metrics=GateParams().metrics)))
+    own = GateParams(metrics={**GateParams().metrics, "accuracy": GateMetric(floor=0.5)}, seed=1)
+    assert list(strictness.changes(GateParams(), own)) == [
+        ("gate.metrics.accuracy.floor", "not set", "0.5"),
+        ("gate.seed", "0", "1"),
+    ]
