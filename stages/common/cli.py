@@ -10,7 +10,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import IO, Any, cast
 
-from stages.common import run_stats, signals
+from stages.common import run_stats, signals, streams
 from stages.common.errors import HeadstartError, printable
 
 # Operating-system write errors, in plain words, and how to fix them.
@@ -52,9 +52,8 @@ def arguments(
 
 def run(main: Callable[[], int | None]) -> None:
     """Run a verb's `main`, and end this process with the exit code that it may return."""
+    streams.guard()
     signals.heed()
-    # Printing a name that the terminal cannot show must not fail.
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     if code := outcome(main):
         sys.exit(code)
 
@@ -83,14 +82,15 @@ def outcome(main: Callable[[], int | None]) -> int:
 def _outcome(main: Callable[[], int | None]) -> int:
     try:
         code = main() or 0
+        streams.flush()
     except HeadstartError as error:
         code = 1
         print(f"error: {error}", file=sys.stderr)
     except OSError as error:
-        if error.errno not in REFUSALS:
+        if error.errno is None or (error.errno not in REFUSALS and error.filename is None):
             raise
         code = 1
-        problem, fix = REFUSALS[error.errno]
+        problem, fix = REFUSALS.get(error.errno, ("a file cannot be used", "correct its path"))
         file = f" at {error.filename}" if error.filename else ""
         print(f"error: {problem}{file} ({os.strerror(error.errno)}); {fix} and run again", file=sys.stderr)
     except MemoryError as error:
