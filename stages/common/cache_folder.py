@@ -15,15 +15,24 @@ def root() -> Path:
     Raises:
         HeadstartError: none of the three is known.
     """
-    if own := os.environ.get("HEADSTART_CACHE"):
-        return Path(own).expanduser()
+    own = os.environ.get("HEADSTART_CACHE")
     users = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    try:  # by the XDG specification, a relative path is ignored
+    try:
+        if own:
+            return Path(own).expanduser()
+        # By the XDG specification, a relative path is ignored.
         return (users if users.is_absolute() else Path.home() / ".cache") / "headstart"
     except RuntimeError:
-        raise HeadstartError(
-            "this user has no home folder to hold the cache; set HEADSTART_CACHE to a folder"
-        ) from None
+        user = f"the user of HEADSTART_CACHE {own!r}" if own else "this user"
+        raise HeadstartError(f"{user} has no home folder to hold the cache; set HEADSTART_CACHE to a folder") from None
+
+
+def is_on_way(path: str) -> bool:
+    """Return whether a path, which may not exist, lies in the cache folder, or is one of the folders above it."""
+    try:
+        return Path(path).is_relative_to(root()) or root().is_relative_to(path)
+    except HeadstartError:
+        return False
 
 
 def folder(part: Part) -> Path:

@@ -10,7 +10,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import IO, Any, cast
 
-from stages.common import run_stats, signals, streams
+from stages.common import cache_folder, run_stats, signals, streams
 from stages.common.errors import HeadstartError, printable
 
 # Operating-system write errors, in plain words, and how to fix them.
@@ -91,6 +91,8 @@ def _outcome(main: Callable[[], int | None]) -> int:
             raise
         code = 1
         problem, fix = REFUSALS.get(error.errno, ("a file cannot be used", "correct its path"))
+        if error.filename and cache_folder.is_on_way(os.fsdecode(error.filename)):
+            fix = "set HEADSTART_CACHE to a folder that can be written"
         file = f" at {error.filename}" if error.filename else ""
         print(f"error: {problem}{file} ({os.strerror(error.errno)}); {fix} and run again", file=sys.stderr)
     except MemoryError as error:
