@@ -9,12 +9,9 @@ runs. Deleting them costs only time: results that are needed again are recompute
 --clear deletes everything but the log and the files that another process uses.
 """
 
-import shutil
 import time
-from contextlib import suppress
-from pathlib import Path
 
-from stages.common import cache_folder, cli, locks, run_stats
+from stages.common import cache_cleaning, cache_folder, cli, locks, run_stats
 from stages.common.cache_folder import Part
 from stages.extraction import row_cache_files
 
@@ -38,25 +35,13 @@ def show() -> None:
 def clear() -> None:
     """Delete the files that no process uses, and print their number and size."""
     backbones, freed = row_cache_files.clear()
-    runs, results = (_delete(cache_folder.entries(part)) for part in UNITS)
+    runs, results = (cache_cleaning.delete(part) for part in UNITS)
     locks.clear()
     freed += sum(runs) + sum(results)
     print(
         f"{cache_folder.root()}: {backbones} backbones, checkpoints of {len(runs)} runs and {len(results)} results of"
         f" evaluations deleted, {_megabytes(freed)}"
     )
-
-
-def _delete(paths: list[Path]) -> list[int]:
-    """Delete files and folders that no process has locked; give the bytes of those that are gone."""
-    sizes = []
-    for path in paths:
-        with locks.held(path) as is_ours, suppress(OSError):  # Windows keeps files that a process has open
-            if is_ours:
-                size = cache_folder.size(path)
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-                sizes.append(size)
-    return sizes
 
 
 def _line(name: str, count: int, unit: str, size: int) -> str:

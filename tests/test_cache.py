@@ -1,5 +1,6 @@
 """The verb `cache`: what is kept between runs, listed and deleted."""
 
+import os
 import re
 from pathlib import Path
 
@@ -7,8 +8,14 @@ import numpy as np
 import pytest
 
 from stages.common import locks
+from stages.evaluation import cached_results
 from stages.extraction.row_cache import RowCache
+from stages.finetuning import checkpoints
+from tests.evaluation.feature_tables import table
 from tests.projects import ROOT, contents, stage
+
+RUN = f"checkpoints/{'0' * 32}"
+RESULT = f"evaluations/{'0' * 32}.npz"
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +25,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HEADSTART_CACHE", str(folder))
     with RowCache("f" * 64, dim=4, dtype="float32", limit_bytes=10**9) as rows:
         rows.put(["0" * 32], np.ones((1, 4)))
-    for file, size in (("checkpoints/run/checkpoint-1/weights", 3_000_000), ("evaluations/result.npz", 400_000)):
+    for file, size in ((f"{RUN}/step-1.safetensors", 3_000_000), (RESULT, 400_000)):
         (folder / file).parent.mkdir(parents=True)
         (folder / file).write_bytes(bytes(size))
     return folder
@@ -55,10 +62,68 @@ def test_clear_deletes_all_but_the_log(cache: Path) -> None:
 
 def test_clear_leaves_what_another_process_uses(cache: Path) -> None:
     with (
-        locks.held(cache / "checkpoints/run"),
+        locks.held(cache / RUN),
         RowCache("f" * 64, dim=4, dtype="float32", limit_bytes=10**9) as rows,
     ):
         assert ": 0 backbones, checkpoints of 0 runs and 1 results" in run("--clear")
         assert rows.get(["0" * 32])[0].all()
-        assert (cache / "checkpoints/run").exists()
+        assert (cache / RUN).exists()
     assert ": 1 backbones, checkpoints of 1 runs and 0 results" in run("--clear")
+
+
+FOREIGN = (
+    *("checkpoints/mine/weights", "checkpoints/notes.txt", f"checkpoints/{'f' * 32}.txt"),
+    *("evaluations/mine.npz", f"evaluations/{'f' * 32}.npz.old", f"evaluations/{'f' * 33}.npz", "evaluations/x/y.npz"),
+    *("locks/mine.lock", "locks/notes.txt", f"locks/{'f' * 32}.lock.old"),
+    *("rows/mine.sqlite", "rows/notes.txt", f"rows/{'f' * 64}.sqlite.backup", f"rows/{'f' * 64}.txt"),
+    *("mine/file", "notes.txt"),
+)
+
+
+@pytest.fixture
+def foreign(cache: Path) -> dict[str, bytes]:
+    """Old files of somebody else in every folder, and links to them that are named as ours; gives their content."""
+    for name in FOREIGN:
+        (cache / name).parent.mkdir(parents=True, exist_ok=True)
+        (cache / name).write_bytes(b"precious")
+    (cache / f"checkpoints/{'e' * 32}").symlink_to(cache / "mine")
+    for name in (f"evaluations/{'e' * 32}.npz", f"locks/{'e' * 32}.lock", f"rows/{'e' * 64}.sqlite"):
+        (cache / name).symlink_to(cache / "notes.txt")
+    for path in [*cache.rglob("*"), *(cache / "checkpoints").iterdir()]:
+        os.utime(path, (0, 0))
+    return {name: content for name, content in contents(cache).items() if content == b"precious"}
+
+
+def precious(cache: Path) -> dict[str, bytes]:
+    return {name: content for name, content in contents(cache).items() if content == b"precious"}
+
+
+def test_clear_keeps_files_of_others(cache: Path, foreign: dict[str, bytes]) -> None:
+    assert ": 1 backbones, checkpoints of 1 runs and 1 results of evaluations deleted" in run("--clear")
+    assert precious(cache) == foreign
+    assert run().splitlines()[0].split()[:3] == ["checkpoints", "0", "runs"]
+
+
+def test_old_files_of_others_are_kept(cache: Path, foreign: dict[str, bytes]) -> None:
+    with checkpoints.folder("1" * 32):
+        pass
+    rows = table(np.eye(3), ["a", "b", "a"])
+    cached_results.result(rows, rows, {}, lambda: {"x": np.zeros(1)})
+    with RowCache("e" * 63 + "1", dim=4, dtype="float32", limit_bytes=1000) as store:
+        store.put(["0" * 32], np.ones((1, 4)))
+    assert precious(cache) == foreign
+    assert not (cache / RUN).exists() and not (cache / RESULT).exists(), "ours are deleted"
+
+
+def test_old_files_in_use_are_kept(cache: Path, foreign: dict[str, bytes]) -> None:
+    with locks.held(cache / RUN), checkpoints.folder("1" * 32):
+        assert (cache / RUN).exists()
+
+
+def test_the_limit_of_the_row_cache_counts_and_deletes_no_files_of_others(
+    cache: Path, foreign: dict[str, bytes]
+) -> None:
+    with RowCache("a" * 64, dim=4, dtype="float32", limit_bytes=30_000) as rows:
+        rows.put(["0" * 32], np.ones((1, 4)))
+        assert rows.get(["0" * 32])[0].all()
+    assert not (cache / f"rows/{'f' * 64}.sqlite").exists() and precious(cache) == foreign

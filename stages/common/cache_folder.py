@@ -1,12 +1,19 @@
 """Paths in the cache folder, where Headstart keeps files that DVC does not track."""
 
 import os
+import re
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from stages.common.errors import HeadstartError
 
 Part: TypeAlias = Literal["rows", "checkpoints", "evaluations", "locks"]
+NAMES: dict[Part, str] = {  # of entries, by which ours are told from files that somebody else put there
+    "rows": r"[^.]+\.sqlite",
+    "checkpoints": "[0-9a-f]{32}",
+    "evaluations": r"[0-9a-f]{32}\.npz|\.[0-9a-f]{32}\.npz\.\d+\.tmp",
+    "locks": r"[0-9a-f]{32}\.lock",
+}
 
 
 def root() -> Path:
@@ -41,8 +48,10 @@ def folder(part: Part) -> Path:
 
 
 def entries(part: Part) -> list[Path]:
-    """List the files and folders in the folder of `part`, by name."""
-    return sorted(folder(part).iterdir()) if folder(part).is_dir() else []
+    """List our files in the folder of `part`, for checkpoints our folders, by name; links are not ours."""
+    paths = sorted(folder(part).iterdir()) if folder(part).is_dir() else []
+    named = [path for path in paths if re.fullmatch(NAMES[part], path.name) and not path.is_symlink()]
+    return [path for path in named if (path.is_dir() if part == "checkpoints" else path.is_file())]
 
 
 def size(path: Path) -> int:

@@ -44,7 +44,7 @@ def lock_file(target: Path) -> Path:
 
 
 def clear() -> None:
-    """Delete the lock files that no process holds."""
+    """Delete our lock files that no process holds."""
     for path in cache_folder.entries("locks"):
         with suppress(OSError), FileLock(path, timeout=0):  # filelock's Timeout is an OSError
             path.unlink()

@@ -5,7 +5,6 @@ Training another head takes seconds; computing the learning curves again would d
 
 import hashlib
 import json
-import time
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import stages
-from stages.common import atomic, cache_folder
+from stages.common import atomic, cache_cleaning, cache_folder
 from stages.heads import model_card
 from stages.tables.features import Features
 
@@ -45,9 +44,7 @@ def result(train: Features, test: Features, settings: Mapping[str, Any], compute
     with suppress(OSError):  # without a writable folder the result is computed every time
         with atomic.file(path) as out, out.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
-        for other in path.parent.iterdir():
-            if time.time() - other.stat().st_mtime > KEEP_RESULTS_DAYS * 86_400:
-                other.unlink(missing_ok=True)
+        cache_cleaning.delete("evaluations", unused_days=KEEP_RESULTS_DAYS)
     return arrays
 
 

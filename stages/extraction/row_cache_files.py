@@ -1,5 +1,6 @@
 """List, lock and delete the files of the row cache: one SQLite database per backbone in `rows/` of the cache folder."""
 
+import re
 import sqlite3
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -49,11 +50,21 @@ def clear() -> tuple[int, int]:
 def by_last_use() -> list[tuple[float, int, Path]]:
     """List last use, bytes and path of the files, the least recently used first."""
     files = []
-    for path in folder().glob("*.sqlite"):
+    for path in filter(_is_ours, cache_folder.entries("rows")):
         with suppress(FileNotFoundError):
-            size = sum(part.stat().st_size for part in path.parent.glob(f"{path.name}*"))
+            size = sum(part.stat().st_size for part in _parts(path) if part.exists())
             files.append((path.stat().st_mtime, size, path))
     return sorted(files)
+
+
+def _is_ours(path: Path) -> bool:
+    """Tell whether RowCache made a file: it is named by a fingerprint, or its lock lies beside it."""
+    return bool(re.fullmatch("[0-9a-f]{64}(-[a-z]+)?", path.stem)) or path.with_suffix(".lock").is_file()
+
+
+def _parts(path: Path) -> list[Path]:
+    """List what SQLite keeps for a database; the log last, as it is ignored without its database."""
+    return [path, *(path.with_name(path.name + ending) for ending in ("-journal", "-shm", "-wal"))]
 
 
 def delete(path: Path) -> bool:
@@ -64,7 +75,7 @@ def delete(path: Path) -> bool:
     """
     try:
         with lock(path).write_lock(blocking=False):
-            for part in sorted(path.parent.glob(f"{path.name}*")):  # the log last: without its database, it is ignored
+            for part in _parts(path):
                 part.unlink(missing_ok=True)
     except Timeout:
         return False

@@ -9,11 +9,10 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from stages.common import cache_folder, locks
+from stages.common import cache_cleaning, cache_folder, locks
 from stages.common.errors import HeadstartError, one_line
 
 KEEP_DAYS = 30  # for a run that nobody resumes
@@ -47,7 +46,7 @@ def folder(key: str) -> Iterator[Path]:
     if not is_main():  # the command's first process has the lock
         yield run
         return
-    _delete_old_runs(runs)
+    cache_cleaning.delete("checkpoints", unused_days=KEEP_DAYS)
     with locks.held(run) as is_ours:
         if is_ours:
             yield run
@@ -145,10 +144,3 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _delete_old_runs(runs: Path) -> None:
-    for run in runs.iterdir():
-        with suppress(OSError):  # another process may have deleted it
-            if time.time() - run.stat().st_mtime > KEEP_DAYS * 86_400:
-                shutil.rmtree(run)

@@ -92,11 +92,11 @@ def test_info_and_clear(store: Path) -> None:
     fill(*range(1000), fingerprint="b")
     fill(*range(10), fingerprint="a")
     os.utime(store / "b.sqlite", (100, 100))
-    (store / "c.sqlite").write_text("garbage", "utf-8")
+    (store / f"{'c' * 64}.sqlite").write_text("garbage", "utf-8")
     (b, a, c), sizes = row_cache_files.info(), {path.stem: path.stat().st_size for path in store.glob("*.sqlite")}
     assert b == ("b", 1000, sizes["b"], 100.0)
     assert a[:3] == ("a", 10, sizes["a"]) and a[3] == pytest.approx((store / "a.sqlite").stat().st_mtime)
-    assert c[:3] == ("c", 0, 7)
+    assert c[:3] == ("c" * 64, 0, 7)
     assert row_cache_files.clear() == (3, sum(sizes.values()))
     assert row_cache_files.info() == [] and not list(store.glob("*.sqlite*"))
 

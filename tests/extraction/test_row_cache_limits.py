@@ -42,7 +42,7 @@ def test_a_place_that_cannot_be_written_is_one_sentence(at: str, store: Path) ->
 def test_a_file_that_cannot_be_deleted_is_one_sentence(store: Path) -> None:
     (store / "f.sqlite").mkdir(parents=True)
     with pytest.raises(HeadstartError, match=r"f\.sqlite cannot be used \(Is a directory\); "):
-        row_cache_files.clear()
+        row_cache_files.delete(store / "f.sqlite")
 
 
 def test_a_file_that_stays_locked_is_done_without(
