@@ -50,7 +50,7 @@ def gate(
         settings: metrics, tolerances and floors.
         settings_file: params.yaml, in the workspace and in the revision.
         page: file to write the result to as Markdown, or None.
-        allow_missing_baseline: whether to pass where `base` has no evaluation.
+        allow_missing_baseline: whether to pass where `base` never had an evaluation.
 
     Raises:
         HeadstartError: the workspace has no evaluation, or one of the two is damaged.
@@ -67,11 +67,7 @@ def gate(
     base_settings = _settings_of(baseline, base, settings)
     judged_by = strictness.strictest(base_settings, settings)
     comparison = paired.compare(before.predictions if before else None, after.predictions, judged_by)
-    code = 0
-    if not comparison.passed:
-        code = 1
-    elif comparison.reason and not (baseline.none_yet and allow_missing_baseline):
-        code = 2
+    code = _exit_code(comparison, may_be_missing=baseline.none_yet and allow_missing_baseline)
     outcome = f"gate: {('passed', 'failed', 'could not compare')[code]} against {base}"
     reason = baseline.missing or comparison.reason
     changes = list(strictness.changes(base_settings, settings))
@@ -86,6 +82,12 @@ def gate(
         with atomic.file(page) as out:
             out.write_text("\n".join(lines) + "\n", "utf-8", newline="\n")
     return code
+
+
+def _exit_code(comparison: Comparison, *, may_be_missing: bool) -> int:
+    if not comparison.passed:
+        return 1
+    return 2 if comparison.reason and not may_be_missing else 0
 
 
 def _settings_of(baseline: Baseline, base: str, own: GateParams) -> GateParams:
@@ -197,7 +199,7 @@ def main() -> int:
         __doc__,
         options={
             "--markdown": {"type": Path, "metavar": "FILE", "help": "also write it as Markdown, for a pull request"},
-            "--allow-missing-baseline": {"action": "store_true", "help": "pass where BASE has no evaluation"},
+            "--allow-missing-baseline": {"action": "store_true", "help": "pass where BASE never had one"},
             "--evaluation": {"type": Path, "default": Path("data/evaluation"), "help": "(default: %(default)s)"},
         },
         base="git revision, or a folder that evaluate wrote",

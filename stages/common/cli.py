@@ -3,22 +3,19 @@
 import argparse
 import errno
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from stages.common import cache_folder, run_stats, signals, streams
-from stages.common.errors import HeadstartError, printable
+from stages.common.errors import HeadstartError
 
 # Operating-system write errors, in plain words, and how to fix them.
 REFUSALS = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), ("the disk is full", "free space")),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), ("access is denied", "change its permissions")),
 }
-PROGRESS_MOVES = re.compile(r"(\n|\x1b\[A)*")  # between progress bars
 
 
 def arguments(
@@ -58,24 +55,9 @@ def run(main: Callable[[], int | None]) -> None:
         sys.exit(code)
 
 
-class _Terminal:
-    """A stream that shows the control characters of names, such as escape sequences, instead of sending them on."""
-
-    def __init__(self, stream: IO[str], keep: str) -> None:
-        self._stream, self._keep = stream, keep
-
-    def write(self, text: str) -> int:
-        self._stream.write(text if PROGRESS_MOVES.fullmatch(text) else printable(text, self._keep))
-        return len(text)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
 def outcome(main: Callable[[], int | None]) -> int:
     """Run a verb's `main` and give its exit code; a user's mistake ends with one sentence on stderr, and 1."""
-    out, errors = _Terminal(sys.stdout, "\n\t"), _Terminal(sys.stderr, "\n\t\r")  # progress bars need \r
-    with redirect_stdout(cast(IO[str], out)), redirect_stderr(cast(IO[str], errors)):
+    with streams.without_control_characters():
         return _outcome(main)
 
 

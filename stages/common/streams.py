@@ -6,11 +6,18 @@ files and its exit code.
 
 import errno
 import os
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import TextIOWrapper
-from typing import Any
+from typing import IO, Any, cast
+
+from stages.common.errors import printable
 
 LEFT = (errno.EPIPE, errno.EIO)  # a pipe or a terminal that nobody reads any more
+
+PROGRESS_MOVES = re.compile(r"(\n|\x1b\[A)*")  # up and down between progress bars
 
 
 class Lasting(TextIOWrapper):
@@ -40,6 +47,29 @@ class Lasting(TextIOWrapper):
         os.close(nowhere)
         if error.errno not in LEFT:
             self.failure = error
+
+
+class Plain:
+    """A stream that shows control characters, such as the escape sequences in a name, instead of sending them."""
+
+    def __init__(self, stream: IO[str], keep: str) -> None:
+        self._stream, self._keep = stream, keep
+
+    def write(self, text: str) -> int:
+        """Write text as escapes where a terminal would obey it; return the number of characters."""
+        self._stream.write(text if PROGRESS_MOVES.fullmatch(text) else printable(text, self._keep))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def without_control_characters() -> Iterator[None]:
+    """Let no control character but line breaks, tabs and the moves of progress bars reach the terminal."""
+    out, errors = Plain(sys.stdout, "\n\t"), Plain(sys.stderr, "\n\t\r")
+    with redirect_stdout(cast(IO[str], out)), redirect_stderr(cast(IO[str], errors)):
+        yield
 
 
 def guard() -> None:
