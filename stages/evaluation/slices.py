@@ -7,7 +7,7 @@ import numpy as np
 
 from stages.common.params import EvaluateParams
 from stages.scores import metrics
-from stages.tables import shards
+from stages.tables import prepared
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,7 @@ def names(prepared_folder: Path, ids: np.ndarray) -> "pd.Series[str]":
     Returns:
         The names in the order of `ids`, (rows,), with id as index; missing where a row has none.
     """
-    table = shards.read_all(prepared_folder / "test", ["id", "slice", "group"])
+    table = prepared.slices(prepared_folder)
     column = "group" if table["slice"].null_count == len(table) else "slice"
     return table.to_pandas().set_index("id")[column].reindex(ids)
 

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 from scipy import sparse
 
 from stages.common.errors import HeadstartError, damaged
@@ -21,6 +22,8 @@ from stages.tables import prepared, shards
 BACKBONE_FOLDER = "backbone"  # beside the training shards: files to restore a fitted backbone from
 BACKBONE_FILES = f"{BACKBONE_FOLDER}/vocabulary.parquet"
 
+IDENTITY = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("id", "label")])
+
 Matrix: TypeAlias = "np.ndarray | sparse.csr_matrix"
 
 
@@ -30,7 +33,7 @@ class Metadata(Section):
     backbone: BackboneParams
     extract: ExtractParams
     fingerprint: str
-    dim: int
+    dim: int = Field(ge=1, lt=2**31)
     sparse: bool
     input: str
     modality: Modality
@@ -123,7 +126,7 @@ def vectors(features_folder: Path, split: str, rows: np.ndarray) -> Matrix:
 
 def identities(features_folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Read ids and labels of one split, without the vectors: (rows,) str and (rows,) str."""
-    table = shards.read_all(features_folder / split, ["id", "label"])
+    table = shards.read_all(features_folder / split, IDENTITY)
     ids, labels = (np.array(table[name].to_pylist(), dtype=object) for name in table.column_names)
     return ids, labels
 
@@ -135,36 +138,52 @@ def matrices(features_folder: Path, split: str, rows: np.ndarray) -> Iterator[Ma
         rows: (rows,) ascending indices into the table.
     """
     metadata = read_metadata(features_folder / split)
-    columns = ["indices", "values"] if metadata.sparse else ["feature"]
     start = 0
-    for batch in shards.read(features_folder / split, columns):
+    for batch in shards.read(features_folder / split, pa.schema(_vector_fields(metadata))):
         first, last = np.searchsorted(rows, [start, start + batch.num_rows])
         chosen = rows[first:last] - start  # indices into this batch
         start += batch.num_rows
-        if not len(chosen):
-            continue
-        if metadata.sparse:
-            offsets = batch["values"].offsets.to_numpy()
-            parts = (*(batch[name].flatten().to_numpy() for name in ("values", "indices")), offsets - offsets[0])
+        if len(chosen):
             try:
-                X = sparse.csr_matrix(parts, shape=(batch.num_rows, metadata.dim), dtype=np.float32)
-                X.check_format()
-            except ValueError as error:
+                X = _matrix(batch, metadata)
+            except (ValueError, pa.ArrowException) as error:
                 raise damaged(features_folder / split, error) from None
-            yield X[chosen]
-        else:
-            X = batch["feature"].flatten().to_numpy().reshape(batch.num_rows, metadata.dim)
-            yield X[chosen].astype(np.float32)
+            yield X[chosen].astype(np.float32, copy=False)
+
+
+def _matrix(batch: pa.RecordBatch, metadata: Metadata) -> Matrix:
+    """Give the vectors of a batch: (rows, dim).
+
+    Raises:
+        ValueError, pa.ArrowException: a vector has nulls, non-finite values, or indices that are out of range.
+    """
+    X: Matrix
+    if metadata.sparse:
+        offsets = batch["values"].offsets.to_numpy()
+        parts = (*(batch[name].flatten().to_numpy() for name in ("values", "indices")), offsets - offsets[0])
+        X = sparse.csr_matrix(parts, shape=(batch.num_rows, metadata.dim), dtype=np.float32)
+        X.check_format()
+        values = X.data
+    else:
+        X = values = batch["feature"].flatten().to_numpy().reshape(batch.num_rows, metadata.dim)
+    if not np.isfinite(values).all():
+        raise ValueError("a vector holds values that are not finite")
+    return X
 
 
 def read_metadata(folder: Path) -> Metadata:
-    """Read the metadata of `folder`, one split of a feature table."""
-    return validate(Metadata, shards.metadata(folder), file=str(folder))
+    """Read the metadata of `folder`, one split of a feature table, and check that its columns fit."""
+    metadata = validate(Metadata, shards.metadata(folder), file=str(folder))
+    shards.check_types(folder, _schema(metadata))
+    return metadata
 
 
 def _schema(metadata: Metadata) -> pa.Schema:
-    identity = [pa.field("id", pa.string(), nullable=False), pa.field("label", pa.string(), nullable=False)]
+    return pa.schema([*IDENTITY, *_vector_fields(metadata)])
+
+
+def _vector_fields(metadata: Metadata) -> list[pa.Field]:
     if metadata.sparse:
-        return pa.schema([*identity, ("indices", pa.list_(pa.int32())), ("values", pa.list_(pa.float32()))])
+        return [pa.field("indices", pa.list_(pa.int32())), pa.field("values", pa.list_(pa.float32()))]
     element = pa.float16() if metadata.extract.dtype == "float16" else pa.float32()
-    return pa.schema([*identity, ("feature", pa.list_(element, metadata.dim))])
+    return [pa.field("feature", pa.list_(element, metadata.dim))]

@@ -44,17 +44,7 @@ class Window:
 
 def writer(folder: Path, info: TableInfo) -> shards.Writer:
     """Return a writer of one split, with columns id, text or image, label, group, slice, source."""
-    schema = pa.schema(
-        [
-            pa.field("id", pa.string(), nullable=False),
-            pa.field(info.modality, _CONTENT_TYPES[info.modality], nullable=False),
-            pa.field("label", pa.string(), nullable=False),
-            pa.field("group", pa.string()),
-            pa.field("slice", pa.string()),
-            pa.field("source", pa.string(), nullable=False),
-        ]
-    )
-    return shards.Writer(folder, schema, info.model_dump(), group_rows=_GROUP_ROWS[info.modality])
+    return shards.Writer(folder, _schema(info.modality), info.model_dump(), group_rows=_GROUP_ROWS[info.modality])
 
 
 def content_id(content: str | bytes) -> str:
@@ -124,13 +114,19 @@ def usable_rows(
 
 def read(prepared_folder: Path, split: str) -> pa.Table:
     """Read one split whole: id, text or image, label, group, slice, source."""
-    return shards.read_all(prepared_folder / split)
+    info = validate(TableInfo, shards.metadata(prepared_folder / split), file=str(prepared_folder / split))
+    return shards.read_all(prepared_folder / split, _schema(info.modality))
+
+
+def slices(prepared_folder: Path) -> pa.Table:
+    """Read id, slice and group of the test rows."""
+    return shards.read_all(prepared_folder / "test", _fields(("id", "slice", "group")))
 
 
 def windows(prepared_folder: Path, split: str, modality: Modality) -> Iterator[Window]:
     """Yield the rows of one split in order, a bounded number at a time."""
-    columns = ["id", modality, "label"]
-    for batch in shards.read(prepared_folder / split, columns, rows=WINDOW_ROWS[modality]):
+    columns = ("id", modality, "label")
+    for batch in shards.read(prepared_folder / split, _fields(columns), rows=WINDOW_ROWS[modality]):
         ids, inputs, labels = (batch.column(name).to_pylist() for name in columns)
         yield Window(ids, inputs, labels)
 
@@ -171,6 +167,17 @@ def is_shard(path: Path) -> bool:
     """Tell whether a file is a shard of a prepared table."""
     keys = shards.metadata_keys(path)
     return "modality" in keys and "fingerprint" not in keys  # which a feature table has
+
+
+def _schema(modality: Modality) -> pa.Schema:
+    return _fields(("id", modality, "label", "group", "slice", "source"))
+
+
+def _fields(names: Iterable[str]) -> pa.Schema:
+    """Return the columns of these names, with their types; only group and slice may be null."""
+    return pa.schema(
+        [pa.field(name, _CONTENT_TYPES.get(name, pa.string()), nullable=name in ("group", "slice")) for name in names]
+    )
 
 
 def _uniform(key: str) -> float:

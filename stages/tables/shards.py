@@ -93,30 +93,58 @@ class Writer:
         self._bytes += group.nbytes
 
 
-def read(folder: Path, columns: list[str] | None = None, *, rows: int = GROUP_ROWS) -> Iterator[pa.RecordBatch]:
+def read(folder: Path, fields: pa.Schema | None = None, *, rows: int = GROUP_ROWS) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a table in order, at most `rows` at a time, with one row group in memory.
 
+    Args:
+        fields: the columns to read, with the types that they must have; None for all of any type.
+
     Raises:
-        HeadstartError: the folder holds no shards, or a shard cannot be read.
+        HeadstartError: the folder holds no shards, or a shard cannot be read or has not these columns.
     """
     for path in paths(folder):
         try:
             with pq.ParquetFile(path) as shard:
-                for batch in shard.iter_batches(batch_size=rows, columns=columns):
+                if fields is not None:
+                    _check_types(path, shard.schema_arrow, fields)
+                for batch in shard.iter_batches(batch_size=rows, columns=fields and fields.names):
                     batch.validate(full=True)  # finds bytes that are not UTF-8, and wrong offsets, in a damaged page
-                    yield batch
+                    yield batch if fields is None else _with_fields(path, batch, fields)
         except UNREADABLE as error:
             raise damaged(path, error) from None
 
 
-def read_all(folder: Path, columns: list[str] | None = None) -> pa.Table:
-    """Read the whole table; one without rows keeps its schema."""
-    wanted = schema(folder)
-    if columns is not None:
-        if missing := [column for column in columns if column not in wanted.names]:
-            raise HeadstartError(f"{folder} has no column {missing[0]}; run `dvc repro` to make it again")
-        wanted = pa.schema([wanted.field(column) for column in columns])
-    return pa.Table.from_batches(read(folder, columns), schema=wanted.remove_metadata())
+def check_types(folder: Path, fields: pa.Schema) -> None:
+    """Raise a HeadstartError unless the first shard of a table has the columns `fields`, with their types."""
+    _check_types(paths(folder)[0], schema(folder), fields)
+
+
+def _check_types(path: Path, schema: pa.Schema, fields: pa.Schema) -> None:
+    """Raise a HeadstartError unless a shard with this schema has the columns `fields`."""
+    for field in fields:
+        if (columns := schema.names.count(field.name)) != 1:
+            raise HeadstartError(
+                f"{path} has {columns or 'no'} column{'s' * (columns > 1)} {field.name}; run `dvc repro` to make it again"
+            )
+        if (actual := schema.field(field.name).type) != field.type:
+            raise HeadstartError(
+                f"{path} has {field.name} of type {actual}, but it must be {field.type}; run `dvc repro` to make it"
+                " again"
+            )
+
+
+def _with_fields(path: Path, batch: pa.RecordBatch, fields: pa.Schema) -> pa.RecordBatch:
+    """Give a batch with the columns `fields`, in their order."""
+    for field in fields:
+        if not field.nullable and batch.column(field.name).null_count:
+            raise HeadstartError(f"{path} has a row without {field.name}; run `dvc repro` to make it again")
+    return pa.RecordBatch.from_arrays([batch.column(name) for name in fields.names], schema=fields)
+
+
+def read_all(folder: Path, fields: pa.Schema | None = None) -> pa.Table:
+    """Read the whole table, or the columns `fields` of it; one without rows keeps its schema."""
+    wanted = schema(folder).remove_metadata() if fields is None else fields
+    return pa.Table.from_batches(read(folder, fields), schema=wanted)
 
 
 def schema(folder: Path) -> pa.Schema:
@@ -154,7 +182,13 @@ def metadata_keys(path: Path) -> set[str]:
 
 def count(folder: Path) -> int:
     """Count the rows, from the footers alone."""
-    return sum(pq.read_metadata(path).num_rows for path in paths(folder))
+    rows = 0
+    for path in paths(folder):
+        try:
+            rows += pq.read_metadata(path).num_rows
+        except UNREADABLE as error:
+            raise damaged(path, error) from None
+    return rows
 
 
 def paths(folder: Path) -> list[Path]:
