@@ -1,10 +1,13 @@
 """Data sets of the Hugging Face hub, from the Parquet copy that the hub keeps of every public data set."""
 
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +20,8 @@ from stages.sources.row import SPLIT_NAMES
 from stages.tables.prepared import SPLITS
 
 CONVERTED = "refs/convert/parquet"  # the revision with the Parquet copy
+MAX_PAGES = 200  # of the list of a data set's files, 1,000 on each; the largest have some thousands
+MAX_PAGE_BYTES = 2**24
 PARTIAL = "partial-"  # prefix of a split of which the hub converted the first 5 GB only
 
 
@@ -68,13 +73,57 @@ def likely_columns(schema: pa.Schema) -> dict[str, str]:
 
 def _list_files(name: str) -> tuple[str, list[str]]:
     """Ask the hub for the commit of the Parquet copy, and for its files."""
-    from huggingface_hub import HfApi
+    from huggingface_hub import constants, utils
 
-    api = HfApi()
+    client: Any = utils  # mypy does not see what it exports
+    api = f"{constants.ENDPOINT}/api/datasets/{name}"
     with _hub_errors(name):
+        client.validate_repo_id(name)
         # The first question has a short timeout: without a network it fails at once; the others retry for minutes.
-        commit = api.dataset_info(name, revision=CONVERTED, timeout=FETCH_TIMEOUT_SECONDS).sha
-        return str(commit), api.list_repo_files(name, revision=commit, repo_type="dataset")
+        ask_once = partial(client.get_session().stream, timeout=FETCH_TIMEOUT_SECONDS)
+        answer, _ = _get(f"{api}/revision/{quote(CONVERTED, safe='')}", ask_once)
+        commit = str(answer["sha"])
+        files: list[str] = []
+        page: str | None = f"{api}/tree/{quote(commit, safe='')}?recursive=true"
+        for _ in range(MAX_PAGES):
+            if page is None:
+                return commit, files
+            entries, page = _get(page, client.http_stream_backoff)
+            files += [str(entry["path"]) for entry in entries if entry["type"] == "file"]
+        raise ValueError(f"its list of files has more than {MAX_PAGES} pages")
+
+
+def _get(url: str, ask: Callable[..., AbstractContextManager[Any]]) -> tuple[Any, str | None]:
+    """Get JSON from the hub.
+
+    Not by its client, which reads any number of pages of any size.
+
+    Args:
+        ask: opens a stream of the answer, as httpx's `stream` does.
+
+    Returns:
+        The content, and the address of the next page.
+
+    Raises:
+        ValueError: it is no JSON, longer than `MAX_PAGE_BYTES`, or followed by a page of another server.
+        Exception: one of the hub's client.
+    """
+    from huggingface_hub import constants, utils
+
+    client: Any = utils
+    content = bytearray()
+    with ask("GET", url, headers=client.build_hf_headers()) as response:
+        if response.is_error:
+            response.read()
+        client.hf_raise_for_status(response)
+        for part in response.iter_bytes():
+            content += part
+            if len(content) > MAX_PAGE_BYTES:
+                raise ValueError(f"its answer is longer than {MAX_PAGE_BYTES:,} bytes")
+        following = response.links.get("next", {}).get("url")
+    if following and not following.startswith(f"{constants.ENDPOINT}/"):  # it would get the user's token
+        raise ValueError(f"its list of files goes on at {following}, another server")
+    return json.loads(content), following
 
 
 def _download(name: str, path: str, commit: str, downloads: Path) -> Path:
@@ -111,7 +160,8 @@ def _choose_config(name: str, config: str, files: list[str]) -> tuple[str, dict[
     """Return the configuration and its shards by split, in order; the copy's files are CONFIG/SPLIT/0000.parquet."""
     configs: dict[str, dict[str, list[str]]] = {}
     for file in sorted(files):
-        if file.endswith(".parquet") and file.count("/") == 2:
+        # No name that leads elsewhere, here or on Windows.
+        if re.fullmatch(r"(?!\.)[^/\\:]+/(?!\.)[^/\\:]+/[^/\\:]+\.parquet", file):
             folder, split, _ = file.split("/")
             configs.setdefault(folder, {}).setdefault(split, []).append(file)
     if not configs:
@@ -167,6 +217,8 @@ def _with_class_names(table: pa.Table) -> pa.Table:
     """Replace class numbers by names, and numbers without a name, as the -1 of unlabelled test rows, by null."""
     for index, (column, feature) in enumerate(_features(table.schema).items()):
         numbers, names = table.column(index), feature.get("names")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            continue
         if feature.get("_type") == "ClassLabel" and names and pa.types.is_integer(numbers.type):
             known = pc.and_(pc.greater_equal(numbers, 0), pc.less(numbers, len(names)))
             labels = pc.take(pa.array(names, pa.string()), pc.if_else(known, numbers, None))
@@ -175,6 +227,12 @@ def _with_class_names(table: pa.Table) -> pa.Table:
 
 
 def _features(schema: pa.Schema) -> dict[str, dict[str, Any]]:
-    """Read the hub's description of each column; empty where it describes a list."""
-    described = json.loads((schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
-    return {name: described[name] if isinstance(described.get(name), dict) else {} for name in schema.names}
+    """Read the hub's description of each column; empty where there is none, or one of another form."""
+    try:
+        described = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    except (ValueError, RecursionError):
+        described = {}
+    for key in ("info", "features"):
+        described = described.get(key) if isinstance(described, dict) else {}
+    features = described if isinstance(described, dict) else {}
+    return {name: features[name] if isinstance(features.get(name), dict) else {} for name in schema.names}

@@ -123,9 +123,8 @@ def _check_types(path: Path, schema: pa.Schema, fields: pa.Schema) -> None:
     """Raise a HeadstartError unless a shard with this schema has the columns `fields`."""
     for field in fields:
         if (columns := schema.names.count(field.name)) != 1:
-            raise HeadstartError(
-                f"{path} has {columns or 'no'} column{'s' * (columns > 1)} {field.name}; run `dvc repro` to make it again"
-            )
+            number = f"{columns} columns" if columns else "no column"
+            raise HeadstartError(f"{path} has {number} {field.name}; run `dvc repro` to make it again")
         if (actual := schema.field(field.name).type) != field.type:
             raise HeadstartError(
                 f"{path} has {field.name} of type {actual}, but it must be {field.type}; run `dvc repro` to make it"
