@@ -20,6 +20,7 @@ from stages.common.errors import HeadstartError, one_line
 from stages.common.params import ExtractParams, FinetuneParams, RuntimeParams
 
 WEIGHTS_FILE = "model.safetensors"
+FLOATS = ("F16", "BF16", "F32", "F64")  # the types of weights, as safetensors names them
 BATCHES_AHEAD = 3  # that an accelerator computes while earlier vectors are copied back
 
 
@@ -194,10 +195,32 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise HeadstartError(
             f"backbone.weights is {str(path)!r}, but must be pretrained, random or a .safetensors file that exists"
         )
+    check_types(path)
     try:
         return safetensors.torch.load_file(path)
     except Exception as error:
         raise HeadstartError(f"{path} is not a safetensors file ({one_line(error)}); write it again") from None
+
+
+def check_types(path: Path) -> None:
+    """Refuse a safetensors file whose weights are no floating-point numbers: libraries would convert them in silence.
+
+    Raises:
+        HeadstartError: a weight or bias is of another type, or any tensor is complex or of 8-bit floats.
+    """
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            types = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+    except Exception:  # whoever loads the file says why it cannot be read
+        return
+    for name, kind in types.items():
+        # Other tensors, such as positions and counts, are whole numbers in many models.
+        is_weight = name.rpartition(".")[2] in ("weight", "bias", "gamma", "beta")
+        if kind not in FLOATS and (is_weight or kind.startswith(("F", "C"))):
+            raise HeadstartError(
+                f"{path} holds {name} of type {kind}, but weights must be {', '.join(FLOATS[:-1])} or {FLOATS[-1]}; use"
+                " weights that are not quantised"
+            )
 
 
 def choose_device(runtime: RuntimeParams) -> torch.device:

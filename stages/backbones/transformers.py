@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from stages.backbones import fingerprint, hub, model_files
-from stages.backbones.encoder import WEIGHTS_FILE, Encoder, choose_device, read_weights
+from stages.backbones.encoder import WEIGHTS_FILE, Encoder, check_types, choose_device, read_weights
 from stages.backbones.image import ImageEncoder
 from stages.backbones.text import TextEncoder
 from stages.common.errors import HeadstartError, listed, one_line
@@ -74,6 +74,8 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams, 
         weights = "random, seed 0"
     elif spec.weights == "pretrained":
         files = hub.weight_files(folder)
+        for path in files:
+            check_types(path)
         body = _pretrained(folder, config, spec.name)
         weights = fingerprint.from_parts(files=[fingerprint.from_file(path) for path in files])
     else:

@@ -15,7 +15,7 @@ from stages.backbones.encoder import Encoder
 from stages.common.errors import HeadstartError
 from stages.common.params import FinetuneParams, RuntimeParams
 from stages.finetuning import lora
-from stages.heads import linear_layer, model_card
+from stages.heads import linear_layer, loading, model_card
 from stages.heads.model_card import ModelCard
 
 
@@ -50,8 +50,7 @@ class Classifier(nn.Module):
 
     def probabilities(self, inputs: Sequence[Any]) -> np.ndarray:
         """Return the probability of each label: (inputs, labels) float64."""
-        probabilities: np.ndarray = softmax(self.scores(inputs) / self.temperature, axis=1)
-        return probabilities
+        return loading.finite(softmax(self.scores(inputs) / self.temperature, axis=1), "the fine-tuned model")
 
     def adapt(self, settings: FinetuneParams) -> None:
         """Choose the weights that `finetune.method` trains; the classifier layer is always trained.

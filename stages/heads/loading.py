@@ -36,7 +36,20 @@ def load(folder: Path, card: ModelCard, dim: int) -> Probabilities:
             f"{folder / linear_layer.FILE} is a layer of {weight.shape}, but labels and features are"
             f" {(len(card.labels), dim)}; run `dvc repro train_head`"
         )
-    return lambda X: np.asarray(softmax((np.asarray(X @ weight.T) + bias).astype(np.float64), axis=1))
+    return lambda X: finite(softmax((np.asarray(X @ weight.T) + bias).astype(np.float64), axis=1), str(folder))
+
+
+def finite(P: np.ndarray, model: str) -> np.ndarray:
+    """Return probabilities, (rows, labels).
+
+    Raises:
+        HeadstartError: one is not finite, as numbers of `model` are damaged or too large.
+    """
+    if not np.isfinite(P).all():
+        raise HeadstartError(
+            f"{model} gives probabilities that are not finite, so its numbers are wrong; run `dvc repro`"
+        )
+    return P
 
 
 def _load_estimator(folder: Path, card: ModelCard, dim: int) -> Probabilities:
@@ -49,4 +62,4 @@ def _load_estimator(folder: Path, card: ModelCard, dim: int) -> Probabilities:
             f"{path} is a head of {loaded.estimator.n_features_in_} features, but there are {dim};"
             " run `dvc repro train_head`"
         )
-    return loaded.probabilities
+    return lambda X: finite(loaded.probabilities(X), str(path))
