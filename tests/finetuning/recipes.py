@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from scipy.special import softmax
 
 from stages import backbones
 from stages.common.params import BackboneParams, ExtractParams, FinetuneParams, Modality, RuntimeParams
@@ -69,7 +70,7 @@ def train(
     held_out, truth = inputs[:20], y[:20]
 
     def validate() -> dict[str, float]:
-        P = network.probabilities(held_out)
+        P = softmax(network.scores(held_out), axis=1)
         measured = {"accuracy": (P.argmax(axis=1) == truth).mean(), "log_loss": -np.log(P[np.arange(20), truth]).mean()}
         return {name: float(value) for name, value in measured.items()} if validated else {}
 
