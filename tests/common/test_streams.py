@@ -32,7 +32,7 @@ def small(project: Path) -> Path:
 
 
 def code(project: Path) -> str:
-    return (project / "code").read_text().strip()
+    return (project / "code").read_text("utf-8").strip()
 
 
 @pytest.mark.parametrize(
