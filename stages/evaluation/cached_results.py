@@ -8,13 +8,11 @@ import json
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import stages
-from stages.common import atomic, cache_cleaning, cache_folder
+from stages.common import atomic, cache_cleaning, cache_folder, package
 from stages.heads import model_card
 from stages.tables.features import Features
 
@@ -50,9 +48,8 @@ def result(train: Features, test: Features, settings: Mapping[str, Any], compute
 
 def _key(train: Features, test: Features, settings: Mapping[str, Any]) -> str:
     """Hash rows, settings, libraries, and the code of the whole package."""
-    digest = hashlib.sha256(json.dumps([settings, model_card.versions(*PACKAGES)], sort_keys=True).encode())
-    for source in sorted(Path(stages.__file__).parent.rglob("*.py")):
-        digest.update(source.read_bytes())
+    decisive = [settings, model_card.versions(*PACKAGES), package.digest()]
+    digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
     for features in (train, test):
         identities = [features.metadata.model_dump(), list(features.ids), list(features.labels)]
         digest.update(json.dumps(identities).encode())

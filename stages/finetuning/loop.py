@@ -21,6 +21,7 @@ from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_lis
 from torch import Tensor
 from tqdm import tqdm
 
+from stages.common import package
 from stages.common.params import FinetuneParams, RuntimeParams
 from stages.finetuning import checkpoints, contrast, optimizer
 from stages.finetuning.batches import Batch, Batches
@@ -105,9 +106,9 @@ class _Training:
         )
 
     def key(self) -> str:
-        """Return a hash of all that decides the result of the run."""
-        task = self.task
-        parts = [task.identity, task.settings.model_dump(), task.runtime.device, self.accelerator.num_processes]
+        """Return a hash of all that decides the result of the run, the code included."""
+        task, processes = self.task, self.accelerator.num_processes
+        parts = [package.digest(), task.identity, task.settings.model_dump(), task.runtime.device, processes]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
     def start(self, folder: Path) -> None:

@@ -3,15 +3,32 @@
 import json
 import shutil
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stages.backbones import hub
+from stages.common import hub_client
 from stages.common.errors import HeadstartError
 from tests.backbones.text_backbones import REVISION
 from tests.http_servers import Answer, server
 from tests.projects import MINILM
+
+
+@contextmanager
+def hub_at(answer: Callable[[str], Answer], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A hub on loopback that gives these answers."""
+    with server(answer) as address:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
+        template = address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", address, raising=False)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        yield address
 
 
 def test_the_packaged_copy_is_used_without_a_network() -> None:
@@ -45,7 +62,11 @@ def test_without_a_network_one_error_says_what_to_do_at_once(monkeypatch: pytest
     with pytest.raises(HeadstartError) as error:
         hub.resolve("nobody/nothing", "b" * 40)
     assert sum(waits) < 20, "seconds between tries"
-    for words in ("hub cannot be reached", f"hf download nobody/nothing --revision {'b' * 40}", "set backbone.name"):
+    for words in (
+        "cannot be downloaded from the hub",
+        f"hf download nobody/nothing --revision {'b' * 40}",
+        "set backbone.name",
+    ):
         assert words in str(error.value)
 
 
@@ -69,16 +90,66 @@ def test_a_model_is_downloaded_from_the_hub(
             return 200, {"ETag": f'"{name}"', "X-Repo-Commit": commit}, (tiny_encoder / name).read_bytes()
         return 404, {}, b""
 
-    with server(hub_of_our_own) as address:
-        for constant in ("ENDPOINT", "HUGGINGFACE_CO_URL_HOME"):
-            monkeypatch.setattr(f"huggingface_hub.constants.{constant}", address, raising=False)
-        template = address + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-        monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", address, raising=False)
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with hub_at(hub_of_our_own, monkeypatch):
         folder, revision = hub.resolve("me/tiny", None)
     assert revision == commit
     assert (folder / "model.safetensors").read_bytes() == (tiny_encoder / "model.safetensors").read_bytes()
     assert not any("pytorch_model.bin" in path for path in asked)
     assert hub.resolve("me/tiny", commit) == (folder, commit), "and then found in the cache"
+
+
+LISTINGS: dict[str, tuple[Any, str]] = {
+    "files without end": ([{"type": "file", "path": "a.json"}], "its list of files has more than 5 pages"),
+    "a page without end": ([{"type": "file", "path": "a" * 100_000}], "its answer is longer than 100,000 bytes"),
+    "text": (["a.json"], "cannot be downloaded from the hub"),
+    "a number": (1, "cannot be downloaded from the hub"),
+    "files elsewhere": ([{"type": "file", "path": "../../../a.json"}], "more than 5 pages"),
+}
+
+
+@pytest.mark.parametrize("case", LISTINGS)
+def test_a_list_of_files_that_is_none_is_one_sentence(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries, words = LISTINGS[case]
+    asked: list[str] = []
+    addresses: list[str] = []
+
+    def answer(path: str) -> Answer:
+        asked.append(path)
+        kind = {"Content-Type": "application/json"}
+        if "/tree/" not in path:
+            return 200, kind, json.dumps({"id": "me/tiny", "sha": "d" * 40}).encode()
+        return 200, {**kind, "Link": f'<{addresses[0]}{path}>; rel="next"'}, json.dumps(entries).encode()
+
+    monkeypatch.setattr(hub_client, "MAX_PAGES", 5)
+    monkeypatch.setattr(hub_client, "MAX_PAGE_BYTES", 100_000)
+    with hub_at(answer, monkeypatch) as address:
+        addresses.append(address)
+        with pytest.raises(HeadstartError, match=words) as error:
+            hub.resolve("me/tiny", None)
+    assert "\n" not in str(error.value) and not any("/resolve/" in path for path in asked)
+
+
+def test_files_of_a_listing_that_lead_elsewhere_are_not_downloaded() -> None:
+    inside = ["config.json", "1_Pooling/config.json", "model.safetensors", "model-00001-of-00002.safetensors"]
+    assert all(map(hub._is_needed, inside))
+    elsewhere = [
+        "../a.json",
+        "/a.json",
+        "a/../b.json",
+        "a//b.json",
+        "C:a.json",
+        "a\\..\\b.json",
+        ".git/a.json",
+        "./a.json",
+    ]
+    assert not any(map(hub._is_needed, [*elsewhere, "pytorch_model.bin", "modeling.py"]))
+
+
+def test_a_snapshot_without_a_part_of_its_weights_is_not_whole(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}", "utf-8")
+    (tmp_path / "model-00001-of-00002.safetensors").touch()
+    parts = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": parts}), "utf-8")
+    assert not hub._is_whole(tmp_path)
+    (tmp_path / "model-00002-of-00002.safetensors").touch()
+    assert hub._is_whole(tmp_path)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from stages.common import hub_client
 from stages.common.errors import HeadstartError
 from stages.datasets import hub as datasets_hub
 from stages.fetch import fetch
@@ -79,8 +80,8 @@ def test_a_list_of_files_that_is_none_is_one_sentence(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
     listing, words = LISTINGS[case]
-    monkeypatch.setattr(datasets_hub, "MAX_PAGES", 5)
-    monkeypatch.setattr(datasets_hub, "MAX_PAGE_BYTES", 100_000)
+    monkeypatch.setattr(hub_client, "MAX_PAGES", 5)
+    monkeypatch.setattr(hub_client, "MAX_PAGE_BYTES", 100_000)
     hub(listing)
     with pytest.raises(HeadstartError, match=words) as error:
         fetch("hf:me/data", tmp_path / "target")

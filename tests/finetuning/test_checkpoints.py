@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from stages.common import package
 from stages.common.errors import HeadstartError
 from stages.common.params import FinetuneParams, Modality
 from stages.finetuning import checkpoints
@@ -98,6 +99,18 @@ def test_other_settings_are_another_run(
 ) -> None:
     kill_at(10, "text")
     trained("text", tiny_encoder, settings(epochs=3, contrastive=0.5, weight_decay=0.1))
+    assert "resuming" not in capsys.readouterr().err
+
+
+def test_other_code_is_another_run(
+    tiny_encoder: Path,
+    kill_at: Callable[[int, Modality], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kill_at(6, "text")
+    monkeypatch.setattr(package, "digest", lambda: "other code")
+    trained("text", tiny_encoder, THREE_EPOCHS)
     assert "resuming" not in capsys.readouterr().err
 
 
