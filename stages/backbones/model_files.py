@@ -8,14 +8,22 @@ version.
 import json
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 from typing import Any
 
+from stages.backbones import fingerprint
 from stages.common.errors import HeadstartError, one_line
 from stages.common.section import SHORT_REPR
 
 ADAPTER_FILE = "adapter_config.json"
 INDEX_FILE = "model.safetensors.index.json"
+# Files beside the weights that a tokenizer or a configuration may be read from.
+SETTINGS_PATTERNS = ("*.json", "*.txt", "*.model", "*.codes", "*.tokenizer", "*.tiktoken")
+# Of these, files that decide no vector: chat, generation, the list of weight files, the history of training.
+NOT_DECISIVE = re.compile(r"(chat_template|generation_config|trainer_state|(all|train|eval)_results|.*\.index)\.json")
+# Keys that differ between copies of one model, or are for chats.
+NOT_DECISIVE_KEYS = ("transformers_version", "_name_or_path", "name_or_path", "chat_template")
 # Keys that make transformers or peft import code, or read weights from elsewhere.
 CODE_KEYS = ("trust_remote_code", "auto_map", "auto_mapping", "megatron_config", "use_kernels", "kernel_config")
 OTHER_FILE_KEYS = ("transformers_weights",)
@@ -56,6 +64,29 @@ def read_json(path: Path) -> Any:
         raise HeadstartError(
             f"{path} cannot be loaded as JSON ({one_line(error)}); copy or download the model again"
         ) from None
+
+
+def decisive(folder: Path) -> dict[str, str]:
+    """Return the content of every file, by name, that may decide the tokens of a text.
+
+    All files are taken that a loader can read beside the weights, since tokenizers read vocabularies under many names:
+    one file too many computes vectors again, one too few keeps vectors that are wrong.
+    """
+    return {
+        path.name: canonical(path) if path.suffix == ".json" else fingerprint.from_file(path)
+        for path in sorted(folder.iterdir())
+        if any(fnmatchcase(path.name, pattern) for pattern in SETTINGS_PATTERNS)
+        and not NOT_DECISIVE.fullmatch(path.name)
+        and path.is_file()
+    }
+
+
+def canonical(path: Path) -> str:
+    """Return a JSON file's content without layout, version and name, which differ between copies of one model."""
+    content = read_json(path)
+    if isinstance(content, dict):
+        content = {key: value for key, value in content.items() if key not in NOT_DECISIVE_KEYS}
+    return json.dumps(content, sort_keys=True)
 
 
 def check_config(path: Path, content: Any) -> None:

@@ -4,7 +4,6 @@ The vector of a text or image is pooled from the token vectors of the last layer
 map.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,7 +87,7 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams, 
         "name": spec.name,
         "revision": commit,
         "weights": weights,
-        "config": _canonical(folder / "config.json"),
+        "config": model_files.canonical(folder / "config.json"),
         "pooling": settings.pooling,
         "normalize": settings.normalize,
         "dtype": settings.dtype,
@@ -99,7 +98,7 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams, 
         digest = fingerprint.from_parts(
             **decisive,
             max_length=settings.max_length,
-            tokenizer=[_canonical(path) for path in sorted(folder.glob("*token*.json"))],
+            tokenizer=model_files.decisive(folder),
         )
         encoder = TextEncoder(body, tokenizer, settings, fingerprint=digest, name=spec.name)
     else:
@@ -260,15 +259,6 @@ def _max_length(config: Any, tokenizer: Any) -> int:
     """Return the smaller limit of tokenizer and position table; an unset limit is absurdly large."""
     positions: Any = getattr(config, "max_position_embeddings", None) or 10**9
     return int(min(tokenizer.model_max_length, positions))
-
-
-def _canonical(path: Path) -> str:
-    """Return a JSON file's content without layout, version and name, which differ between copies of one model."""
-    content = model_files.read_json(path)
-    if isinstance(content, dict):
-        for key in ("transformers_version", "_name_or_path", "name_or_path"):
-            content.pop(key, None)
-    return json.dumps(content, sort_keys=True)
 
 
 def _unloadable(name: str, error: BaseException) -> HeadstartError:
