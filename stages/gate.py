@@ -8,8 +8,8 @@ from params.yaml, here and in the revision: the stricter of both counts. Writes 
 
 Exit codes: 0 passed; 1 a metric is worse beyond its tolerance, worse than its floor or no longer defined, or the
 workspace has no evaluation; 2 something could not be compared: no baseline, other classes, no test row in common, or a
-metric that is not defined. --allow-missing-baseline passes only where BASE never had an evaluation, not where its
-evaluation cannot be read.
+metric that is not defined for these rows. --allow-missing-baseline passes only where BASE never had an evaluation, not
+where its evaluation cannot be read.
 """
 
 import re
@@ -69,7 +69,7 @@ def gate(
     comparison = paired.compare(before.predictions if before else None, after.predictions, judged_by)
     code = _exit_code(comparison, may_be_missing=baseline.none_yet and allow_missing_baseline)
     outcome = f"gate: {('passed', 'failed', 'could not compare')[code]} against {base}"
-    reason = baseline.missing or comparison.reason
+    reason = "; ".join(filter(None, (baseline.missing or comparison.reason, comparison.undefined)))
     changes = list(strictness.changes(base_settings, settings))
     print("\n".join(_text_table([HEADER, *map(_cells, comparison.differences)])))
     for name, old, new in changes:
@@ -87,7 +87,7 @@ def gate(
 def _exit_code(comparison: Comparison, *, may_be_missing: bool) -> int:
     if not comparison.passed:
         return 1
-    return 2 if comparison.reason and not may_be_missing else 0
+    return 2 if comparison.undefined or (comparison.reason and not may_be_missing) else 0
 
 
 def _settings_of(baseline: Baseline, base: str, own: GateParams) -> GateParams:
@@ -109,7 +109,7 @@ def _markdown(
     after: Evaluation,
     *,
     outcome: str,
-    reason: str | None,
+    reason: str,
     gate_changes: Sequence[tuple[str, str, str]],
 ) -> Iterator[str]:
     """Yield the lines of the comment for a pull request."""

@@ -256,3 +256,35 @@ print([name for name in sys.modules if name == "torch" or name.startswith("stage
 """
     done = run(repository, sys.executable, "-c", code)
     assert done.stdout.splitlines()[-2:] == ["exit code 1", "[]"]
+
+
+def test_a_project_below_the_root_of_its_repository(repository: Path, tmp_path: Path) -> None:
+    """The baseline comes from the revision, and where the cache lacks it, from a remote that only this clone has."""
+    project = tmp_path / "outer/team"
+    shutil.copytree(repository, project, ignore=shutil.ignore_patterns(".git"))
+    (tmp_path / "outer/other.txt").write_text("first", "utf-8")
+    git(tmp_path / "outer", "init", "-q")
+    git(tmp_path / "outer", "add", "other.txt")
+    git(tmp_path / "outer", "commit", "-qm", "no project yet")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "a project")
+    assert "passed against HEAD" in gate(project, "HEAD").stdout
+    run(project, "dvc", "remote", "add", "--local", "-d", "storage", str(tmp_path / "storage"))
+    run(project, "dvc", "push", "-q")
+    shutil.rmtree(project / ".dvc/cache")
+    done = gate(project, "HEAD")
+    assert done.returncode == 0 and "4,000 test rows in common" in done.stdout, done.stdout + done.stderr
+    done = gate(project, "HEAD~1")
+    assert done.returncode == 2 and "HEAD~1 has no data/evaluation" in done.stdout
+    assert gate(project, "HEAD~1", "--allow-missing-baseline").returncode == 0
+
+
+def test_a_metric_that_the_rows_do_not_have_is_not_passed(repository: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(repository, project)
+    for floor in (None, 0.99):
+        set_params(project, gate__metrics={"roc_auc": {"floor": floor}})
+        for arguments in (["HEAD"], [str(project / "data/evaluation")], ["0" * 40, "--allow-missing-baseline"]):
+            done = gate(project, *arguments)
+            assert done.returncode == 2, (floor, arguments)
+            assert "roc_auc is not defined for the test rows" in done.stdout

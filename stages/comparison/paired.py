@@ -49,7 +49,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All differences and counts of test rows; `reason` tells why nothing could be compared."""
+    """All differences and counts of test rows.
+
+    `reason` tells why nothing could be compared; `undefined` which metrics are not defined for the test rows.
+    """
 
     differences: tuple[Difference, ...]
     common: int
@@ -57,10 +60,11 @@ class Comparison:
     lost: int
     relabelled: int
     reason: str | None
+    undefined: str | None
 
     @property
     def passed(self) -> bool:
-        """Tell whether no metric is worse beyond its tolerance, or worse than its floor."""
+        """Tell whether no metric is worse beyond its tolerance, worse than its floor, or no longer defined."""
         return not any(
             difference.verdict in ("worse", "undefined") or difference.under_floor for difference in self.differences
         )
@@ -91,7 +95,8 @@ def compare(before: Predictions | None, after: Predictions, settings: GateParams
     """Compare `after` with the baseline `before`; without a baseline only floors are checked."""
     if before is None:
         differences = _check_floors(after, settings)
-        return Comparison(differences, common=0, new=0, lost=0, relabelled=0, reason="there is no baseline")
+        undefined = _undefined(differences, is_compared=False)
+        return Comparison(differences, 0, 0, 0, 0, reason="there is no baseline", undefined=undefined)
     joined = _join(before, after)
     pairs = joined[joined["label_before"] == joined["label_after"]]
     reason = None
@@ -100,9 +105,6 @@ def compare(before: Predictions | None, after: Predictions, settings: GateParams
     elif pairs.empty:
         reason = "the two have no test row in common"
     differences = _check_floors(after, settings) if reason else _differences(before, after, pairs, settings)
-    undefined = [difference.metric for difference in differences if difference.verdict == "incomparable"]
-    if undefined and not reason:
-        reason = f"{listed(undefined)} {'is' if len(undefined) == 1 else 'are'} not defined for the test rows in common"
     return Comparison(
         differences=differences,
         common=len(pairs),
@@ -110,7 +112,22 @@ def compare(before: Predictions | None, after: Predictions, settings: GateParams
         lost=len(before.ids) - len(joined),
         relabelled=len(joined) - len(pairs),
         reason=reason,
+        undefined=_undefined(differences, is_compared=not reason),
     )
+
+
+def _undefined(differences: Sequence[Difference], *, is_compared: bool) -> str | None:
+    """Tell which metrics these test rows do not have, such as roc_auc of many classes; None if they have all.
+
+    Args:
+        is_compared: whether there was a baseline to compare with; if not, only the values of the workspace count.
+    """
+    names = [
+        difference.metric
+        for difference in differences
+        if difference.verdict == "incomparable" and (is_compared or difference.after is None)
+    ]
+    return f"{listed(names)} {'is' if len(names) == 1 else 'are'} not defined for the test rows" if names else None
 
 
 def _join(before: Predictions, after: Predictions) -> "pd.DataFrame":
@@ -152,7 +169,7 @@ def _check_floors(after: Predictions, settings: GateParams) -> tuple[Difference,
             before=None,
             after=values.get(name),
             interval=None,
-            verdict="incomparable" if name in values else "undefined",
+            verdict="incomparable" if values else "undefined",
             under_floor=_under_floor(values.get(name), metric),
         )
         for name, metric in settings.metrics.items()
@@ -183,9 +200,9 @@ def _verdict(interval: tuple[float, float], metric: GateMetric) -> Verdict:
 
 
 def _under_floor(value: float | None, metric: GateMetric) -> bool:
-    """Tell whether a metric is worse than its floor; so is one that is not defined."""
+    """Tell whether a metric is worse than its floor."""
     if metric.floor is None or value is None:
-        return metric.floor is not None
+        return False
     return value < metric.floor if metric.higher_is_better else value > metric.floor
 
 

@@ -4,8 +4,8 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -72,9 +72,9 @@ def read_baseline(base: str, folder: Path, params: Path) -> Baseline:
             return Baseline(None, missing=str(error), none_yet=not any(Path(base).iterdir()))
     settings = None
     try:
-        content = _revision(base, folder, params)
-        settings = _settings(content, base)
-        return Baseline(_read(content, base), settings)
+        with _revision(base, folder, params) as content:
+            settings = _settings(content, base)
+            return Baseline(_read(content, base), settings)
     except MissingError as error:
         return Baseline(None, settings, missing=str(error), none_yet=error.none_yet)
 
@@ -96,26 +96,39 @@ def from_folder(folder: Path, params: Path | None = None) -> Evaluation:
     return _read(content, str(folder))
 
 
-def _revision(revision: str, folder: Path, params: Path) -> Callable[[str], bytes]:
-    """Return a function that reads files of a git revision of this repository, from git or DVC's cache or remote.
+@contextmanager
+def _revision(revision: str, folder: Path, params: Path) -> Iterator[Callable[[str], bytes]]:
+    """Yield a function that reads files of a git revision of this project, from git or DVC's cache or remote.
 
-    Checks nothing out and adds nothing to the cache.
+    Checks nothing out and adds nothing to the cache. The project may lie below the root of the git repository.
 
     Raises:
         MissingError: the revision is unknown; from the function: it has no such file, or DVC cannot get it.
     """
-    from dvc.api import DVCFileSystem
-    from dvc.exceptions import DvcException
+    from dvc.exceptions import DvcException, NotDvcRepoError
     from dvc.repo import Repo
     from dvc.scm import SCMError
 
-    try:
-        files = DVCFileSystem(rev=revision)
-        files.ls("")  # the revision is not looked up before
-        root = Path(Repo.find_root())
-    except DvcException as error:
-        problem = f"git knows no revision {revision} here" if isinstance(error, SCMError) else f"{revision} is damaged"
-        raise MissingError(f"{problem} ({one_line(error)})", none_yet=revision in NO_COMMIT) from None
+    with ExitStack() as stack:
+        try:
+            repo = stack.enter_context(Repo())
+            root = Path(repo.root_dir)
+            # Unlike a file system of the revision alone, this keeps the remotes that only this clone has.
+            stack.enter_context(repo.switch(revision))
+            files = repo.dvcfs
+            files.ls("/")  # reads its dvc.yaml and params.yaml
+        except NotDvcRepoError:  # a revision from before the project's folder
+            raise MissingError(f"{revision} has no {folder}", none_yet=True) from None
+        except DvcException as error:
+            problem = (
+                f"git knows no revision {revision} here" if isinstance(error, SCMError) else f"{revision} is damaged"
+            )
+            raise MissingError(f"{problem} ({one_line(error)})", none_yet=revision in NO_COMMIT) from None
+        yield _reader(files, root, revision, folder, params)
+
+
+def _reader(files: "DVCFileSystem", root: Path, revision: str, folder: Path, params: Path) -> Callable[[str], bytes]:
+    """Return the function of `_revision`; `files` has the content of `root` in the revision."""
 
     def content(name: str) -> bytes:
         path = params if name == "params" else folder / name

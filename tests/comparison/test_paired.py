@@ -120,7 +120,7 @@ def test_a_metric_that_is_not_defined_is_incomparable(truth: np.ndarray) -> None
     both = scored(truth, model(truth, 0.8, np.random.default_rng(0)))
     comparison = paired.compare(both, both, GateParams(metrics={"roc_auc": GateMetric(), "accuracy": GateMetric()}))
     assert [difference.verdict for difference in comparison.differences] == ["incomparable", "same"], "three classes"
-    assert comparison.passed and comparison.reason == "roc_auc is not defined for the test rows in common"
+    assert comparison.passed and comparison.undefined == "roc_auc is not defined for the test rows"
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1.0, 2.0])
@@ -135,15 +135,18 @@ def test_metrics_of_what_is_no_probability_are_undefined(truth: np.ndarray, valu
         assert [difference.verdict for difference in comparison.differences] == ["undefined"] * 2
         assert not comparison.passed
     comparison = paired.compare(bad, good, settings)
-    assert comparison.passed and comparison.reason == (
-        "accuracy, log_loss are not defined for the test rows in common"
-    ), "so it is not compared"
+    assert comparison.undefined == "accuracy, log_loss are not defined for the test rows", "so they are not compared"
 
 
-def test_an_undefined_metric_does_not_reach_its_floor(truth: np.ndarray) -> None:
-    both = scored(truth, model(truth, 0.8, np.random.default_rng(0)))
-    comparison = paired.compare(both, both, GateParams(metrics={"roc_auc": GateMetric(floor=0.1)}))
-    assert not comparison.passed and comparison.differences[0].under_floor
+def test_a_metric_that_these_rows_do_not_have_never_passes_its_floor(truth: np.ndarray) -> None:
+    after = scored(truth, model(truth, 0.8, np.random.default_rng(0)))
+    other = dataclasses.replace(after, labels=("a", "b", "c", "d"))
+    for floor in (0.1, None):
+        settings = GateParams(metrics={"roc_auc": GateMetric(floor=floor), "accuracy": GateMetric(floor=0.1)})
+        for before in (after, other, None):
+            comparison = paired.compare(before, after, settings)
+            assert comparison.undefined == "roc_auc is not defined for the test rows"
+            assert not any(difference.under_floor for difference in comparison.differences)
 
 
 def test_the_shipped_model_is_read() -> None:
