@@ -46,7 +46,8 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
     if target.suffix != ".parquet":
         raise HeadstartError(f"{target} must end in .parquet, the format that is written")
     targets.check_file(target, _is_prediction, verb="predict", inputs=[folder, new])
-    rows = sources.rows(new, sources.Columns(card.input), card.modality)
+    skipped: list[Row] = []
+    rows = sources.without_skipped(sources.rows(new, sources.Columns(card.input), card.modality), skipped)
     ready = threads.ordered(lambda row: sources.ready(row, card.max_side), rows, workers=threads.cores())
     counts: Counter[bool] = Counter()
     probabilities: Probabilities | None = None
@@ -68,6 +69,8 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
         if writer is None:
             raise HeadstartError(f"{new} has no rows to classify")
     print(f"predict: {counts[False]:,} rows classified, {counts[True]:,} rejected -> {target} in {run_stats.spent()}")
+    for remark in sources.remarks(new, skipped, labelled=False):
+        print(f"predict: {remark}")
 
 
 def _is_prediction(path: Path) -> bool:

@@ -3,7 +3,8 @@
     python -m stages.prepare data/prepared
 
 Reads `prepare` from params.yaml. Writes train/, validation/ and test/ as Parquet shards with the images packed in,
-rejected.parquet (source and reason of each row left out) and summary.json (counts per split and class).
+rejected.parquet (source and reason of each row left out and of each file skipped) and summary.json (counts per split
+and class).
 """
 
 import unicodedata
@@ -59,6 +60,7 @@ class _Plan:
     names_files: bool = False
     unreadable: dict[int, str] = field(default_factory=dict)  # row number to problem
     examples: list[str] = field(default_factory=list)
+    skipped: list[Row] = field(default_factory=list)  # files and folders that are no rows
     given_splits: set[str] = field(default_factory=set)
     contents: dict[str, _Content] = field(default_factory=dict)  # by id
 
@@ -111,6 +113,8 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
     )
     for names in summary.get("similar_classes", ()):
         print(f"prepare: {' and '.join(map(repr, names))} look like one class; correct the table if they are")
+    for remark in sources.remarks(data, plan.skipped, labelled=True, follow_links=settings.follow_links):
+        print(f"prepare: {remark}")
     if plan.names_files and data.is_file():
         print(
             f"prepare: DVC watches {data}, but not the images that it names; to have both watched, name the table"
@@ -121,6 +125,7 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
 def _first_pass(rows: Iterator[Row], settings: PrepareParams) -> _Plan:
     """Read all rows, and decide which to keep."""
     plan = _Plan()
+    rows = sources.without_skipped(rows, plan.skipped)
     progress = tqdm(_parallel(_identify, rows), desc="prepare: reading", unit=" rows", disable=None)
     for number, row, row_id in progress:
         plan.rows += 1
@@ -176,7 +181,8 @@ def _second_pass(
         return (row if reason else sources.ready(row, info.max_side, checked=True)), row_id, reason
 
     counts = _Counts()
-    left_out: list[dict[str, str]] = []
+    left_out: list[dict[str, str | None]] = []
+    rows = sources.without_skipped(rows, [])
     batches: dict[str, list[dict[str, Any]]] = {split: [] for split in prepared.SPLITS}
     with ExitStack() as stack:
         writers = {split: stack.enter_context(prepared.writer(out / split, info)) for split in prepared.SPLITS}
@@ -198,6 +204,7 @@ def _second_pass(
                 batch.clear()
         for split, batch in batches.items():
             writers[split].write(pa.Table.from_pylist(batch, writers[split].schema))
+    left_out += ({"source": row.origin, "reason": f"skipped: {row.problem}"} for row in plan.skipped)
     pq.write_table(pa.Table.from_pylist(left_out, REJECTED), out / "rejected.parquet", compression="zstd")
     return counts
 

@@ -4,19 +4,19 @@ A row that cannot be used carries the reason, so that it can be listed. A file t
 error.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from stages.common.errors import HeadstartError
+from stages.common.errors import HeadstartError, listed
 from stages.common.params import Modality
 from stages.sources import image_folders, table_files
 from stages.sources.image_folders import is_image_folder
 from stages.sources.row import Columns, Row
 from stages.tables import images
 
-__all__ = ["Columns", "Row", "is_image_folder", "modality", "ready", "rows"]
+__all__ = ["Columns", "Row", "is_image_folder", "modality", "ready", "remarks", "rows", "without_skipped"]
 
 
 def modality(data: Path, columns: Columns, setting: Literal["auto", "text", "image"]) -> Modality:
@@ -28,7 +28,7 @@ def modality(data: Path, columns: Columns, setting: Literal["auto", "text", "ima
     if is_image_folder(data):
         if setting == "text":
             raise HeadstartError(
-                f"prepare.modality is text, but {data} is a folder of folders; name a table, or set it to image"
+                f"prepare.modality is text, but {data} is a folder of images; name a table, or set it to image"
             )
         return "image"
     if setting == "auto":
@@ -47,10 +47,28 @@ def rows(data: Path, columns: Columns, modality: Modality, *, follow_links: bool
         HeadstartError: `data` is missing, damaged, or of unknown format or layout; a column is missing; or a path in a
             table, or a link, leaves the folder.
     """
-    if modality == "image" and is_image_folder(data, labelled=columns.label is not None):
+    if modality == "image" and is_image_folder(data):
         yield from image_folders.rows(data, labelled=columns.label is not None, follow_links=follow_links)
     else:
         yield from table_files.rows(data, columns, modality, follow_links=follow_links)
+
+
+def without_skipped(rows: Iterable[Row], skipped: list[Row]) -> Iterator[Row]:
+    """Yield the rows, and append files and folders that are none to `skipped`."""
+    for row in rows:
+        if row.skipped:
+            skipped.append(row)
+        else:
+            yield row
+
+
+def remarks(data: Path, skipped: Sequence[Row], *, labelled: bool, follow_links: bool = False) -> Iterator[str]:
+    """Yield sentences on what was skipped, and on what was read as the user may not have meant it."""
+    if skipped:
+        names = listed([row.origin for row in skipped], limit=5)
+        yield f"{len(skipped):,} files or folders are no images of a class and were skipped: {names}"
+    if labelled and is_image_folder(data):
+        yield from image_folders.remarks(data, follow_links=follow_links)
 
 
 def ready(row: Row, max_side: int | None, *, checked: bool = False) -> Row:

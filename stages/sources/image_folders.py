@@ -3,69 +3,73 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.common.errors import listed
-from stages.sources import links, table_files
-from stages.sources.row import SPLIT_NAMES, Row, by_split, utf8_name
+from stages.sources import folder_layout, links, table_files
+from stages.sources.row import SPLIT_NAMES, Row, utf8_name
 from stages.tables import images
 
-CLUTTER = ("thumbs.db", "desktop.ini")  # files that file managers write, beside hidden ones
 
-
-def is_image_folder(data: Path, *, labelled: bool = True) -> bool:
-    """Return whether `data` is a folder of images, not of tables.
-
-    Args:
-        labelled: whether the images must lie in class folders.
-    """
+def is_image_folder(data: Path) -> bool:
+    """Return whether `data` is a folder of images, not of tables."""
     if not data.is_dir():
         return False
-    entries = _visible(data)
+    entries = [path for path in data.iterdir() if not folder_layout.is_clutter(path.name)]
     if any(path.suffix.lower() in table_files.FORMATS and path.stem.lower() in SPLIT_NAMES for path in entries):
         return False
-    return any(path.is_dir() or (not labelled and images.is_image_name(path.name)) for path in entries)
+    return any(path.is_dir() or images.is_image_name(path.name) for path in entries)
 
 
 def rows(folder: Path, *, labelled: bool, follow_links: bool = False) -> Iterator[Row]:
     """Yield one row per file: splits in order, then classes and files by name.
 
     A file in a class folder that is not an image, and an image outside of the class folders, become rows with a
-    problem. Other files outside of the class folders are ignored.
+    problem. What systems write beside images, other files outside of the class folders and empty folders are yielded
+    as skipped.
 
     Args:
         follow_links: whether links may lead out of `folder`.
 
     Raises:
-        HeadstartError: there are split folders but none for train, or two for one split; or a link leads out.
+        HeadstartError: the layout is not understood (see `folder_layout.read`), or a link leads out.
     """
     if not labelled:
-        for path in _files(folder, folder, follow_links=follow_links):
-            yield _row(folder, path, label=None, split=None)
+        yield from _rows(folder, folder, label=None, split=None, follow_links=follow_links)
         return
-    for top, split in _splits(folder).items():
-        links.refuse(top, folder, follow=follow_links)
-        for entry in _visible(top):
-            if entry.is_dir():
-                for path in _files(entry, folder, follow_links=follow_links):
-                    yield _row(folder, path, label=utf8_name(entry.name), split=split)
-            elif images.is_image_name(entry.name):
-                yield Row(_origin(folder, entry), b"", problem="is in no class folder")
+    layout = folder_layout.read(folder, follow_links=follow_links)
+    for path, reason in layout.skipped:
+        yield _skipped(folder, path, reason)
+    for path in layout.strays:
+        yield Row(_origin(folder, path), b"", problem="is in no class folder")
+    for entry in layout.classes:
+        label = utf8_name(entry.path.name)
+        yield from _rows(folder, entry.path, label=label, split=entry.split, follow_links=follow_links)
 
 
-def _splits(folder: Path) -> dict[Path, str | None]:
-    """Map the folders that hold class folders to their splits, training images first."""
-    inside = [path for path in _visible(folder) if path.is_dir()]
-    if not all(path.name.lower() in SPLIT_NAMES for path in inside):
-        return {folder: None}
-    return by_split(
-        ((SPLIT_NAMES[path.name.lower()], path) for path in inside),
-        no_train_error=f"{folder} holds {listed(path.name for path in inside)} but no train; add it",
-    )
+def remarks(folder: Path, *, follow_links: bool) -> Iterator[str]:
+    """Yield sentences on what the reader did with class folders that hold folders."""
+    layout = folder_layout.read(folder, follow_links=follow_links)
+    nested = [(entry.path, inner) for entry in layout.classes for inner in folder_layout.sub_folders(entry.path)[:1]]
+    if nested:
+        path, inner = nested[0]
+        yield (
+            f"{len(nested):,} of {len(layout.classes):,} class folders hold folders, such as {inner}; their images are"
+            f" of the class above, here {path.name}"
+        )
+
+
+def _rows(folder: Path, top: Path, *, label: str | None, split: str | None, follow_links: bool) -> Iterator[Row]:
+    """Yield a row for every file below `top`."""
+    for path in _files(top, folder, follow_links=follow_links):
+        if folder_layout.is_clutter(path.name):
+            yield _skipped(folder, path, folder_layout.CLUTTER_REASON)
+        else:
+            yield _row(folder, path, label=label, split=split)
 
 
 def _files(top: Path, folder: Path, *, follow_links: bool) -> Iterator[Path]:
     """Yield all files below `top`, a folder in `folder` or `folder` itself, by name: files first, then sub-folders.
 
-    A link from one sub-folder to another is not followed: its files are yielded where they lie.
+    Folders that are clutter are yielded as well, as one path each. A link from one sub-folder to another is not
+    followed: its files are yielded where they lie.
 
     Raises:
         HeadstartError: a link leads out of `folder`, and `follow_links` is false.
@@ -78,12 +82,14 @@ def _files(top: Path, folder: Path, *, follow_links: bool) -> Iterator[Path]:
         if real in above:  # a link back up would never end
             continue
         subfolders = []
-        for entry in sorted(path.iterdir(), key=lambda entry: entry.name):
-            if entry.is_dir():
+        for entry, is_folder in folder_layout.entries(path):
+            if folder_layout.is_clutter(entry.name):
+                yield entry
+            elif is_folder:
                 is_link = entry.resolve() != real / entry.name
-                if not entry.name.startswith(".") and (not is_link or links.leaves(entry, folder)):
+                if not is_link or links.leaves(entry, folder):
                     subfolders.append(entry)
-            elif _is_visible(entry.name):
+            else:
                 if entry.is_symlink():
                     links.refuse(entry, folder, follow=follow_links)
                 yield entry
@@ -104,13 +110,8 @@ def _row(folder: Path, path: Path, *, label: str | None, split: str | None) -> R
     return Row(origin, content, origin, label, split=split, problem=problem)
 
 
-def _visible(folder: Path) -> list[Path]:
-    # By name: paths themselves sort without regard to case on Windows.
-    return sorted((path for path in folder.iterdir() if _is_visible(path.name)), key=lambda path: path.name)
-
-
-def _is_visible(name: str) -> bool:
-    return not name.startswith(".") and name.lower() not in CLUTTER
+def _skipped(folder: Path, path: Path, reason: str) -> Row:
+    return Row(_origin(folder, path), b"", problem=reason, skipped=True)
 
 
 def _origin(folder: Path, path: Path) -> str:

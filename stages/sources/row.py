@@ -21,6 +21,7 @@ class Row:
     slice: str | None = None
     split: str | None = None
     problem: str | None = None
+    skipped: bool = False  # no row at all, but a file or folder that is listed with its problem and not counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,10 @@ SPLIT_NAMES = {
     "valid": "validation",
     "val": "validation",
     "dev": "validation",
+    "eval": "validation",
+    "evaluation": "validation",
     "test": "test",
+    "testing": "test",
 }
 
 

@@ -31,7 +31,9 @@ def settings(data: Path, **changes: Any) -> PrepareParams:
 
 
 def rejected(folder: Path) -> dict[str, str]:
-    return {row["source"]: row["reason"] for row in pq.read_table(folder / "rejected.parquet").to_pylist()}
+    """The reasons of the rows, without the files and folders that are none."""
+    reasons = {row["source"]: row["reason"] for row in pq.read_table(folder / "rejected.parquet").to_pylist()}
+    return {source: reason for source, reason in reasons.items() if not reason.startswith("skipped: ")}
 
 
 def rows(folder: Path, split: str) -> list[dict[str, Any]]:

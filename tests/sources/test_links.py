@@ -89,18 +89,18 @@ def test_links_inside_are_fine_and_no_circle_is_endless(photos: Path) -> None:
     link(photos.parent / "private/up", photos.parent / "private")
     link(photos.parent / "by-link", photos)
     for data in (photos, photos.parent / "by-link"):
-        origins = [row.origin for row in rows(data, Columns("image", "label"), "image")]
+        origins = [row.origin for row in rows(data, Columns("image", "label"), "image") if not row.skipped]
         assert len(origins) == len(set(origins)) == 62 and "ant/circle.png" in origins and "cat/000.png" in origins
     link(photos / "dog", photos.parent / "private")
     followed = list(rows(photos, Columns("image", "label"), "image", follow_links=True))
-    assert [row.origin for row in followed].count("dog/000.png") == 1 and len(followed) == 82
+    assert [row.origin for row in followed].count("dog/000.png") == 1 and len(followed) == 83
 
 
 def test_files_come_before_sub_folders_and_both_by_name(photos: Path) -> None:
     fill(photos / "ant/B", 60, 1)
     fill(photos / "ant/.hidden", 70, 1)
     fill(photos / "ant/a", 80, 1)
-    origins = [row.origin for row in rows(photos, Columns("image", "label"), "image")]
+    origins = [row.origin for row in rows(photos, Columns("image", "label"), "image") if not row.skipped]
     assert origins[18:23] == ["ant/018.png", "ant/019.png", "ant/B/000.png", "ant/a/000.png", "bee/000.png"]
 
 

@@ -1,0 +1,260 @@
+"""The layout of a folder of labelled images: class folders, or split folders over class folders.
+
+The tree decides. A layout that could mean two things is refused, with the folder or the change that would work.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from stages.common.errors import HeadstartError, listed
+from stages.sources import links, table_files
+from stages.sources.row import SPLIT_NAMES, by_split
+from stages.tables import images
+
+# Files and folders that systems and file managers write, in lower case, beside hidden ones.
+CLUTTER = {
+    *("__macosx", "network trash folder", "temporary items", "icon\r"),  # macOS
+    *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "$recycle.bin", "system volume information"),
+    *("@eadir", "#recycle", "#snapshot", "lost+found", "picasa.ini", "zbthumbnail.info", "__pycache__"),
+}
+CLUTTER_REASON = "is hidden, or written by a system or file manager"
+SPLIT_WORD = re.compile(rf"({'|'.join(sorted(SPLIT_NAMES, key=len, reverse=True))})(set|data|images?|imgs?)?")
+MAX_DEPTH = 3  # of the folders that a refusal may suggest
+MAX_SUGGESTED = 3
+
+
+@dataclass(frozen=True)
+class ClassFolder:
+    """A folder whose files, with those in its sub-folders, are of one class."""
+
+    path: Path
+    split: str | None
+
+
+@dataclass
+class Layout:
+    """What the folders of labelled images are."""
+
+    classes: list[ClassFolder] = field(default_factory=list)  # splits in order, then by name
+    strays: list[Path] = field(default_factory=list)  # images in no class folder
+    skipped: list[tuple[Path, str]] = field(default_factory=list)  # with the reason
+
+
+@dataclass(frozen=True)
+class _Inside:
+    """What lies directly in a folder, by name."""
+
+    folders: list[Path]  # with a file somewhere below
+    empty: list[Path]  # folders without
+    images: list[Path]
+    others: list[Path]  # files that are no images
+    clutter: list[Path]
+
+    @classmethod
+    def read(cls, folder: Path) -> "_Inside":
+        inside = cls([], [], [], [], [])
+        for path, is_folder in entries(folder):
+            if is_clutter(path.name):
+                inside.clutter.append(path)
+            elif is_folder:
+                (inside.folders if _holds_files(path) else inside.empty).append(path)
+            else:
+                (inside.images if images.is_image_name(path.name) else inside.others).append(path)
+        return inside
+
+
+class _UnclearError(Exception):
+    """Why a layout is refused.
+
+    Args:
+        problem: follows the folder's name.
+        remedy: what to do; None if only a folder below it can help.
+        suggest: whether a folder below may be the one that was meant.
+    """
+
+    def __init__(self, problem: str, remedy: str, *, suggest: bool = False) -> None:
+        super().__init__(problem)
+        self.problem, self.remedy, self.suggest = problem, remedy, suggest
+
+
+def read(folder: Path, *, follow_links: bool) -> Layout:
+    """Read the layout of `folder`.
+
+    Args:
+        follow_links: whether links may lead out of `folder`.
+
+    Raises:
+        HeadstartError: it is not clear which folders are classes and which are splits, there are split folders but
+            none for train, two for one split, or a link leads out.
+    """
+    try:
+        return _read(folder, follow_links)
+    except _UnclearError as error:
+        better = _usable_below(folder, follow_links) if error.suggest else []
+        remedy = f"set prepare.data to {' or '.join(map(str, better))}" if better else error.remedy
+        raise HeadstartError(f"{folder} {error.problem}; {remedy}") from None
+
+
+def sub_folders(folder: Path) -> list[Path]:
+    """List the folders in `folder` that are no clutter, by name."""
+    return [path for path, is_folder in entries(folder) if is_folder and not is_clutter(path.name)]
+
+
+def entries(folder: Path) -> list[tuple[Path, bool]]:
+    """List what lies in `folder` by name, and whether it is a folder."""
+    with os.scandir(folder) as unsorted:  # unlike Path.iterdir, it knows what is a folder without a look at each
+        # By name: paths themselves sort without regard to case on Windows.
+        return [(folder / entry.name, _is_folder(entry)) for entry in sorted(unsorted, key=lambda entry: entry.name)]
+
+
+def is_clutter(name: str) -> bool:
+    """Return whether a file or folder of this name is hidden, or written by a system or file manager."""
+    return name.startswith(".") or name.lower() in CLUTTER
+
+
+def _read(folder: Path, follow_links: bool) -> Layout:
+    top = _Inside.read(folder)
+    splits = {path: SPLIT_NAMES.get(path.name.lower()) for path in top.folders + top.empty}
+    if not any(splits.values()):
+        _check_plain(top)
+        insides: dict[Path, tuple[str | None, _Inside]] = {folder: (None, top)}
+    else:
+        _refuse_others(folder, splits)
+        insides = {folder: (None, replace(top, folders=[]))}
+        for path, split in _by_split(folder, top).items():
+            links.refuse(path, folder, follow=follow_links)
+            insides[path] = split, _Inside.read(path)
+        _check_splits(folder, {path: inside for path, (_, inside) in insides.items() if path != folder})
+    layout = Layout()
+    for split, inside in insides.values():
+        layout.strays += inside.images
+        layout.skipped += _skipped(inside)
+        layout.classes += [ClassFolder(path, split) for path in inside.folders]
+    for class_folder in layout.classes:
+        links.refuse(class_folder.path, folder, follow=follow_links)
+        _check_class(folder, class_folder.path)
+    return layout
+
+
+def _skipped(inside: _Inside) -> Iterator[tuple[Path, str]]:
+    yield from ((path, CLUTTER_REASON) for path in inside.clutter)
+    yield from ((path, "is in no class folder") for path in inside.others)
+    yield from ((path, "is an empty folder") for path in inside.empty)
+
+
+def _check_plain(top: _Inside) -> None:
+    """Raise an _UnclearError unless the folders on top can be classes."""
+    tables = [path for path in top.others if path.suffix.lower() in table_files.FORMATS]
+    from_table = f", or set prepare.data to {tables[0]} if that table names images and labels" if tables else ""
+    remedy = f"put the images of each class into a folder named after the class{from_table}"
+    if not top.folders:
+        empty = f"only empty folders ({listed(path.name for path in top.empty)})"
+        raise _UnclearError(f"holds {'images but no class folders' if top.images else empty}", remedy)
+    if len(top.folders) == 1:
+        raise _UnclearError(f"holds one folder, {top.folders[0].name}, but needs one per class", remedy, suggest=True)
+    meant = {path.name: split for path in top.folders if (split := _meant_split(path.name))}
+    if "train" in meant.values() and len(set(meant.values())) > 1:
+        raise _UnclearError(
+            f"holds {listed(meant)}, which look like splits",
+            f"rename them to {listed(meant.values())}; or if they are classes, move all class folders into a new folder"
+            " train",
+        )
+
+
+def _meant_split(name: str) -> str | None:
+    """Return the split that a folder such as `test_set` or `seg-train` seems to hold, or None."""
+    words = re.split(r"[\W_\d]+", name.lower())
+    return next((SPLIT_NAMES[match[1]] for word in words if (match := SPLIT_WORD.fullmatch(word))), None)
+
+
+def _refuse_others(folder: Path, splits: Mapping[Path, str | None]) -> None:
+    """Raise an _UnclearError if other folders lie beside split folders."""
+    names = listed(path.name for path, split in splits.items() if split)
+    if others := [path.name for path, split in splits.items() if not split]:
+        raise _UnclearError(
+            f"holds {names} and beside them {listed(others)}, which is no split (train, validation, test)",
+            f"move {listed(others)} out of it; or if {names} is a class, move all class folders into a new folder"
+            f" {folder / 'train'}",
+        )
+
+
+def _by_split(folder: Path, top: _Inside) -> dict[Path, str | None]:
+    names = listed(path.name for path in top.folders) or "no images"
+    empty = f" ({listed(path.name for path in top.empty)} is empty)" if top.empty else ""
+    return by_split(
+        ((SPLIT_NAMES[path.name.lower()], path) for path in top.folders),
+        no_train_error=f"{folder} holds {names} but no train{empty}; add it",
+    )
+
+
+def _check_splits(folder: Path, insides: Mapping[Path, _Inside]) -> None:
+    """Raise an _UnclearError unless the split folders hold class folders."""
+    names = {path.name for inside in insides.values() for path in inside.folders}
+    for split, inside in insides.items():
+        if not inside.folders:
+            raise _UnclearError(
+                f"has images without class folders in {split.name}, so they have no labels",
+                f"put those of each class into a folder {split / 'CLASS'}, or move {split.name} out: predict classifies"
+                " images without labels",
+            )
+        first, *more = inside.folders
+        if more and all(path.name.lower() in SPLIT_NAMES for path in inside.folders):
+            raise _UnclearError(
+                f"holds the split folders {listed(path.name for path in inside.folders)} in {split.name}",
+                f"move them up into {folder}",
+                suggest=len(insides) == 1,
+            )
+        # A folder too many, as train/train/CLASS or train/images/CLASS.
+        if not more and not inside.images and (len(names) == 1 or _meant_split(first.name)):
+            below = _Inside.read(first)
+            if len(below.folders) > 1 and not below.images:
+                raise _UnclearError(
+                    f"holds only {first.name} in {split.name}", f"move the folders in {first} up into {split}"
+                )
+
+
+def _check_class(folder: Path, path: Path) -> None:
+    """Raise an _UnclearError if the class folder `path` holds split folders."""
+    if splits := [entry.name for entry in sub_folders(path) if entry.name.lower() in SPLIT_NAMES]:
+        raise _UnclearError(
+            f"holds {listed(splits)} in {path.relative_to(folder)}, where images of one class are expected",
+            f"put class folders into split folders, as {folder / splits[0] / path.name} in place of {path / splits[0]}",
+            suggest=True,
+        )
+
+
+def _usable_below(folder: Path, follow_links: bool) -> list[Path]:
+    """List the folders below `folder`, all at the same depth, whose layout is understood."""
+    level = [folder]
+    for _ in range(MAX_DEPTH):
+        level = [path for parent in level for path in sub_folders(parent) if not links.leaves(path, folder)]
+        if usable := [path for path in level if _is_usable(path, follow_links)]:
+            return usable[:MAX_SUGGESTED]
+    return []
+
+
+def _is_usable(folder: Path, follow_links: bool) -> bool:
+    try:
+        return bool(_read(folder, follow_links).classes)
+    except (_UnclearError, HeadstartError):
+        return False
+
+
+def _holds_files(folder: Path) -> bool:
+    """Return whether a file that is no clutter lies anywhere below `folder`."""
+    # os.walk does not follow links below the top, which may lead in a circle.
+    for path, folders, files in os.walk(folder):
+        if any(not is_clutter(name) for name in files) or any(Path(path, name).is_symlink() for name in folders):
+            return True
+        folders[:] = [name for name in folders if not is_clutter(name)]
+    return False
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # links in a circle
+        return False
