@@ -53,7 +53,7 @@ def _pack_linear_layers(body: nn.Module) -> None:
     for module in body.modules():
         # In the blocks of BERT and its relatives, GELU as a separate step takes a tenth of the time.
         gelu = isinstance(getattr(module, "intermediate_act_fn", None), GELUActivation)
-        if gelu and type(module.dense) in LINEAR:
+        if gelu and type(getattr(module, "dense", None)) in LINEAR:
             module.dense = PackedLinear(cast(nn.Linear, module.dense), then_gelu=True)
             module.intermediate_act_fn = nn.Identity()
     for name, module in list(body.named_modules()):

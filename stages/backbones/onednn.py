@@ -37,12 +37,20 @@ class TrainableLinear(nn.Linear):
         self.weight, self.bias = linear.weight, linear.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `x`, (…, in_features) float32, to (…, out_features)."""
-        out: Tensor = _Product.apply(x, self.weight, self.bias)
-        return out
+        """Map `x`, (…, in_features) float32, to (…, out_features).
+
+        The reshaping is outside of the function, because torch lets nobody write into a view that a function made, as
+        Longformer does when it scales its queries in place.
+        """
+        if not x.numel():  # no token goes to this expert; oneDNN has no gradient of nothing
+            return super().forward(x)
+        out: Tensor = _Product.apply(x.reshape(-1, self.in_features), self.weight, self.bias)
+        return out.view(*x.shape[:-1], self.out_features)
 
 
 class _Product(torch.autograd.Function):
+    """The product of `x`, (rows, in), and a weight, (out, in), plus a bias: (rows, out)."""
+
     @staticmethod
     def forward(context: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         context.save_for_backward(x, weight)
@@ -53,11 +61,11 @@ class _Product(torch.autograd.Function):
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = context.saved_tensors
         needs_x, needs_weight, needs_bias = context.needs_input_grad
-        rows, gradient = x.flatten(0, -2), gradients[0].flatten(0, -2)  # (rows, in), (rows, out)
+        (gradient,) = gradients  # (rows, out)
         product = torch.ops.mkldnn._linear_pointwise
         return (
-            product(gradient, weight.t(), None, *PLAIN).view(x.shape) if needs_x else None,
-            product(gradient.t(), rows.t(), None, *PLAIN) if needs_weight else None,
+            product(gradient, weight.t(), None, *PLAIN) if needs_x else None,
+            product(gradient.t(), x.t(), None, *PLAIN) if needs_weight else None,
             gradient.sum(0) if needs_bias else None,
         )
 

@@ -1,5 +1,6 @@
 """Linear layers by oneDNN."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -20,3 +21,18 @@ def test_a_linear_layer_by_onednn_has_the_gradients_of_torch() -> None:
         outputs.append([out.detach(), x.grad, plain.weight.grad.clone(), plain.bias.grad.clone()])
     for one, other in zip(*outputs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(24,), (5, 24), (2, 5, 24), (2, 1, 5, 24), (0, 24)])
+def test_its_output_may_be_changed_in_place(shape: tuple[int, ...]) -> None:
+    """As Longformer's queries and Swin's logits are."""
+    plain = nn.Linear(24, 40)
+    fast = onednn.TrainableLinear(plain)
+    x = torch.ones(shape)
+    out = fast(x)
+    out /= 4
+    out.sum().backward()
+    torch.testing.assert_close(out, plain(x) / 4)
+    torch.testing.assert_close(onednn.PackedLinear(plain)(x), plain(x))
+    assert plain.bias.grad is not None
+    torch.testing.assert_close(plain.bias.grad.sum(), torch.tensor(out.numel() / 4))
