@@ -26,6 +26,7 @@ from stages.common import atomic, cli, json_file, params, run_stats, targets, th
 from stages.common.errors import HeadstartError, listed
 from stages.common.params import PrepareParams
 from stages.sources import Row
+from stages.sources.selection import KINDS, Selection
 from stages.tables import prepared
 
 Result = TypeVar("Result")
@@ -40,29 +41,6 @@ CONTENT = targets.Content(
     },
 )
 MAX_EXAMPLES = 3  # of unreadable rows in an error
-
-
-@dataclass(slots=True)
-class _Content:
-    """One distinct content: the row that is kept, and all labels that rows with this content have."""
-
-    kept: int  # row number
-    rank: int  # of its split: later splits win
-    origin: str
-    labels: tuple[str, ...]
-
-
-@dataclass
-class _Plan:
-    """What the first pass over the rows learns."""
-
-    rows: int = 0
-    names_files: bool = False
-    unreadable: dict[int, str] = field(default_factory=dict)  # row number to problem
-    examples: list[str] = field(default_factory=list)
-    skipped: list[Row] = field(default_factory=list)  # files and folders that are no rows
-    given_splits: set[str] = field(default_factory=set)
-    contents: dict[str, _Content] = field(default_factory=dict)  # by id
 
 
 @dataclass
@@ -99,52 +77,57 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
         max_side=settings.max_side if modality == "image" else None,
     )
     rows = partial(sources.rows, data, columns, modality, follow_links=settings.follow_links)
-    plan = _first_pass(rows(), settings)
+    skipped: list[Row] = []
+    selection = _first_pass(sources.without_skipped(rows(), skipped), settings)
     with atomic.directory(prepared_folder, CONTENT) as out:
-        counts = _second_pass(out, rows(), plan, info, settings)
+        counts, left_out = _second_pass(out, sources.without_skipped(rows(), []), selection, info)
+        left_out += ({"source": row.origin, "reason": f"skipped: {row.problem}"} for row in skipped)
+        pq.write_table(pa.Table.from_pylist(left_out, REJECTED), out / "rejected.parquet", compression="zstd")
         _check_classes(counts, settings)
-        summary = _summary(plan, counts)
+        summary = _summary(selection.rows, counts)
         json_file.write(out / "summary.json", summary)
     kept = ", ".join(f"{counts.rows(split):,} {split}" for split in prepared.SPLITS)
     print(
-        f"prepare: {plan.rows:,} rows in {len(counts.labels())} classes -> {kept};"
+        f"prepare: {selection.rows:,} rows in {len(counts.labels())} classes -> {kept};"
         f" {counts.left_out.total():,} left out ({prepared_folder / 'rejected.parquet'})"
         f" in {run_stats.spent()}"
     )
     for names in summary.get("similar_classes", ()):
         print(f"prepare: {' and '.join(map(repr, names))} look like one class; correct the table if they are")
-    for remark in sources.remarks(data, plan.skipped, labelled=True, follow_links=settings.follow_links):
+    for remark in sources.remarks(data, skipped, labelled=True, follow_links=settings.follow_links):
         print(f"prepare: {remark}")
-    if plan.names_files and data.is_file():
+    if selection.rare_classes:
+        print(
+            f"prepare: classes with fewer than prepare.min_rows = {settings.min_rows:,} rows are left out:"
+            f" {listed(selection.rare_classes)}"
+        )
+    if selection.names_files and data.is_file():
         print(
             f"prepare: DVC watches {data}, but not the images that it names; to have both watched, name the table"
             f" train{data.suffix.lower()} and set prepare.data to its folder"
         )
 
 
-def _first_pass(rows: Iterator[Row], settings: PrepareParams) -> _Plan:
+def _first_pass(rows: Iterator[Row], settings: PrepareParams) -> Selection:
     """Read all rows, and decide which to keep."""
-    plan = _Plan()
-    rows = sources.without_skipped(rows, plan.skipped)
+    selection = Selection(settings)
+    examples: list[str] = []
     progress = tqdm(_parallel(_identify, rows), desc="prepare: reading", unit=" rows", disable=None)
     for number, row, row_id in progress:
-        plan.rows += 1
-        plan.names_files |= row.name is not None
-        if row.problem:
-            plan.unreadable[number] = row.problem
-            if len(plan.examples) < MAX_EXAMPLES:
-                plan.examples.append(f"{row.origin}: {row.problem}")
-        else:
-            _add_content(plan, number, row, row_id)
-    if not plan.rows:
+        selection.add(number, row, row_id)
+        if row.problem and len(examples) < MAX_EXAMPLES:
+            examples.append(f"{row.origin}: {row.problem}")
+    if not selection.rows:
         raise HeadstartError(f"{settings.data} has no rows; it needs labelled rows below its header")
-    if len(plan.unreadable) / plan.rows > settings.max_rejected:
+    unreadable = len(selection.unreadable)
+    if unreadable / selection.rows > settings.max_rejected:
         raise HeadstartError(
-            f"{settings.data}: {len(plan.unreadable):,} of {plan.rows:,} rows cannot be used"
-            f" ({'; '.join(plan.examples)}{'; …' if len(plan.unreadable) > len(plan.examples) else ''}), more than"
+            f"{settings.data}: {unreadable:,} of {selection.rows:,} rows cannot be used"
+            f" ({'; '.join(examples)}{'; …' if unreadable > len(examples) else ''}), more than"
             f" prepare.max_rejected = {settings.max_rejected:g} allows; correct them or raise it"
         )
-    return plan
+    selection.decide()
+    return selection
 
 
 def _identify(numbered: tuple[int, Row]) -> tuple[int, Row, str]:
@@ -155,46 +138,31 @@ def _identify(numbered: tuple[int, Row]) -> tuple[int, Row, str]:
     return number, replace(row, content=type(row.content)()), row_id
 
 
-def _add_content(plan: _Plan, number: int, row: Row, row_id: str) -> None:
-    """Note the label of a usable row, and keep the row if it is the first of its content or of a later split."""
-    assert row.label is not None
-    if row.split:
-        plan.given_splits.add(row.split)
-    # If a row occurs in several given splits, keep the copy in the latest: a published test file stays complete.
-    rank = prepared.SPLITS.index(row.split) if row.split else 0
-    content = plan.contents.setdefault(row_id, _Content(number, rank, row.origin, (row.label,)))
-    if row.label not in content.labels:
-        content.labels = (*content.labels, row.label)
-    if rank > content.rank:
-        content.kept, content.rank, content.origin = number, rank, row.origin
-
-
 def _second_pass(
-    out: Path, rows: Iterator[Row], plan: _Plan, info: prepared.TableInfo, settings: PrepareParams
-) -> _Counts:
-    """Write each row to the table of its split, or to rejected.parquet."""
+    out: Path, rows: Iterator[Row], selection: Selection, info: prepared.TableInfo
+) -> tuple[_Counts, list[dict[str, str | None]]]:
+    """Write each row to the table of its split, or list it with the reason why it is left out."""
 
     def finish(numbered: tuple[int, Row]) -> tuple[Row, str, tuple[str, str] | None]:
         number, row = numbered
         row_id = prepared.content_id(row.content)
-        reason = _reason_to_leave_out(plan, number, row, row_id)
+        reason = selection.reason_to_leave_out(number, row, row_id)
         return (row if reason else sources.ready(row, info.max_side, checked=True)), row_id, reason
 
     counts = _Counts()
     left_out: list[dict[str, str | None]] = []
-    rows = sources.without_skipped(rows, [])
     batches: dict[str, list[dict[str, Any]]] = {split: [] for split in prepared.SPLITS}
     with ExitStack() as stack:
         writers = {split: stack.enter_context(prepared.writer(out / split, info)) for split in prepared.SPLITS}
         finished = _parallel(finish, rows)
-        progress = tqdm(finished, total=plan.rows, desc="prepare: writing", unit=" rows", disable=None)
+        progress = tqdm(finished, total=selection.rows, desc="prepare: writing", unit=" rows", disable=None)
         for row, row_id, reason in progress:
             if reason:
                 counts.left_out[reason[0]] += 1
                 left_out.append({"source": row.origin, "reason": reason[1]})
                 continue
             assert row.label is not None
-            split = _split(row, row_id, plan.given_splits, settings)
+            split = selection.split(row, row_id)
             counts.classes[split][row.label] += 1
             batch = batches[split]
             columns = {"label": row.label, "group": row.group, "slice": row.slice, "source": row.origin}
@@ -204,9 +172,7 @@ def _second_pass(
                 batch.clear()
         for split, batch in batches.items():
             writers[split].write(pa.Table.from_pylist(batch, writers[split].schema))
-    left_out += ({"source": row.origin, "reason": f"skipped: {row.problem}"} for row in plan.skipped)
-    pq.write_table(pa.Table.from_pylist(left_out, REJECTED), out / "rejected.parquet", compression="zstd")
-    return counts
+    return counts, left_out
 
 
 def _parallel(function: Callable[[tuple[int, Row]], Result], rows: Iterator[Row]) -> Iterator[Result]:
@@ -221,32 +187,6 @@ def _parallel(function: Callable[[tuple[int, Row]], Result], rows: Iterator[Row]
     return threads.ordered(function, items, workers=threads.cores())
 
 
-def _reason_to_leave_out(plan: _Plan, number: int, row: Row, row_id: str) -> tuple[str, str] | None:
-    """Return (kind, explanation) for a row that is left out, or None."""
-    if number in plan.unreadable:
-        return "unreadable", plan.unreadable[number]
-    content = plan.contents.get(row_id)
-    if content is None:
-        raise HeadstartError(f"{row.origin} changed while it was read; run `dvc repro prepare` again")
-    if len(content.labels) > 1:
-        return "conflict", f"the same content is labelled {' and '.join(sorted(content.labels))}"
-    if content.kept != number:
-        return "duplicate", f"duplicate of {content.origin}"
-    return None
-
-
-def _split(row: Row, row_id: str, given_splits: set[str], settings: PrepareParams) -> str:
-    """Return the given split; a split that is not given for any row is cut from the training rows."""
-    if row.split in ("validation", "test"):
-        return row.split
-    return prepared.split_of(
-        row.group or row_id,
-        validation=0 if "validation" in given_splits else settings.validation,
-        test=0 if "test" in given_splits else settings.test,
-        seed=settings.seed,
-    )
-
-
 def _check_classes(counts: _Counts, settings: PrepareParams) -> None:
     """Raise a HeadstartError unless a classifier can be trained and tested on these rows."""
     labels = counts.labels()
@@ -257,20 +197,22 @@ def _check_classes(counts: _Counts, settings: PrepareParams) -> None:
         )
     if missing := [label for label in labels if not counts.classes["train"][label]]:
         raise HeadstartError(
-            f"{settings.data}: no training row for {listed(missing, limit=10)};"
-            " label more rows of it, or change prepare.test, prepare.validation or prepare.seed"
+            f"{settings.data}: no training row for {listed(missing, limit=10)}, since the data gives all of its rows to"
+            " other splits; add training rows of it"
         )
     if not counts.rows("test"):
-        raise HeadstartError(f"{settings.data} leaves no test rows; raise prepare.test or add rows")
+        raise HeadstartError(
+            f"{settings.data} leaves no test rows; raise prepare.test, or add rows: a class needs two for one to test"
+        )
 
 
-def _summary(plan: _Plan, counts: _Counts) -> dict[str, Any]:
+def _summary(rows: int, counts: _Counts) -> dict[str, Any]:
     """Return the content of summary.json."""
     labels = counts.labels()
     summary: dict[str, Any] = {
-        "rows": plan.rows,
+        "rows": rows,
         "kept": {split: counts.rows(split) for split in prepared.SPLITS},
-        "left_out": {kind: counts.left_out[kind] for kind in ("unreadable", "duplicate", "conflict")},
+        "left_out": {kind: counts.left_out[kind] for kind in KINDS},
         "classes": {label: {split: counts.classes[split][label] for split in prepared.SPLITS} for label in labels},
     }
     if similar := _similar_labels(labels):

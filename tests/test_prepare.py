@@ -68,7 +68,7 @@ def test_duplicates_collapse_and_conflicts_are_listed(tmp_path: Path) -> None:
     assert reasons["rows.csv:202"] == "duplicate of rows.csv:2"
     assert reasons["rows.csv:3"] == reasons["rows.csv:203"] == "the same content is labelled a and b"
     summary = json.loads((tmp_path / "out/summary.json").read_text("utf-8"))
-    assert summary["left_out"] == {"unreadable": 0, "duplicate": 1, "conflict": 2}
+    assert summary["left_out"] == {"unreadable": 0, "duplicate": 1, "conflict": 2, "rare_class": 0}
     assert sum(summary["kept"].values()) == 199 == sum(map(len, split_ids(tmp_path / "out").values()))
 
 
@@ -108,3 +108,57 @@ def test_the_verb_tells_a_mistake_in_one_line(project: Path, verb: Callable[...,
     assert done.returncode == 1
     assert done.stderr == "error: data/reviews.csv has no column category; it has text, kind\n"
     assert (project / "data/prepared/summary.json").read_bytes() == before
+
+
+def rare(sizes: dict[str, int]) -> list[dict[str, str]]:
+    return [{"text": f"{label} {n}", "label": label} for label, size in sizes.items() for n in range(size)]
+
+
+def labels(folder: Path, split: str) -> set[str]:
+    return set(prepared.read(folder, split)["label"].to_pylist())
+
+
+def test_every_class_of_few_rows_trains_and_tests(tmp_path: Path) -> None:
+    table = csv_of(rare({chr(97 + n): 2 for n in range(26)} | {"single": 1}), tmp_path / "rows.csv")
+    for seed in range(3):
+        prepare(tmp_path / "out", settings(table, seed=seed))
+        assert labels(tmp_path / "out", "test") == labels(tmp_path / "out", "train") - {"single"}
+        assert len(labels(tmp_path / "out", "train")) == 27
+
+
+def test_the_only_training_row_that_was_given_is_not_carved_off(tmp_path: Path) -> None:
+    for number in range(12):
+        rows = [{**row, "part": "test" if n % 5 == 0 else "train"} for n, row in enumerate(ROWS)]
+        rows += [{"text": f"rare {number}", "label": "rare", "part": "train"}]
+        rows += [{"text": f"rare {number} too", "label": "rare", "part": "test"}]
+        prepare(tmp_path / "out", settings(csv_of(rows, tmp_path / "rows.csv"), split="part"))
+        train, test = (prepared.read(tmp_path / "out", split)["text"].to_pylist() for split in ("train", "test"))
+        assert f"rare {number}" in train and f"rare {number} too" in test
+        assert len(test) == 41, "a given split keeps its rows"
+
+
+def test_groups_of_rare_classes_stay_whole(tmp_path: Path) -> None:
+    rows = [{**row, "who": f"w{n // 3}"} for n, row in enumerate(rare({"a": 60, "b": 6, "c": 3}))]
+    for seed in range(6):
+        prepare(tmp_path / "out", settings(csv_of(rows, tmp_path / "rows.csv"), group="who", seed=seed))
+        assert labels(tmp_path / "out", "train") == {"a", "b", "c"} and {"a", "b"} <= labels(tmp_path / "out", "test")
+        groups = [set(prepared.read(tmp_path / "out", split)["group"].to_pylist()) for split in prepared.SPLITS]
+        assert sum(map(len, groups)) == 23, "in one split each"
+
+
+def test_classes_with_too_few_rows_are_left_out_and_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [*rare({"a": 30, "b": 30, "c": 3, "d": 2}), {"text": "d 0", "label": "d"}]
+    prepare(tmp_path / "out", settings(csv_of(rows, tmp_path / "rows.csv"), min_rows=3))
+    assert set().union(*(labels(tmp_path / "out", split) for split in prepared.SPLITS)) == {"a", "b", "c"}
+    assert rejected(tmp_path / "out") == [
+        ("rows.csv:65", "class d has 2 rows, prepare.min_rows is 3"),
+        ("rows.csv:66", "class d has 2 rows, prepare.min_rows is 3"),
+        ("rows.csv:67", "duplicate of rows.csv:65"),
+    ]
+    assert json.loads((tmp_path / "out/summary.json").read_text("utf-8"))["left_out"]["rare_class"] == 2
+    assert "classes with fewer than prepare.min_rows = 3 rows are left out: d\n" in capsys.readouterr().out
+
+
+def test_classes_of_one_row_each_leave_nothing_to_test(tmp_path: Path) -> None:
+    with pytest.raises(HeadstartError, match=r"leaves no test rows; .* a class needs two"):
+        prepare(tmp_path / "out", settings(csv_of(rare({"a": 1, "b": 1}), tmp_path / "rows.csv")))

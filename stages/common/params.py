@@ -50,6 +50,7 @@ class PrepareParams(Section):
     validation: Fraction = 0.15
     test: Fraction = 0.2
     seed: int = 0
+    min_rows: Count = 1
     max_rejected: Annotated[Number, Field(ge=0, le=1)] = 0.01
     max_side: Annotated[int, Field(ge=8)] | None = 512
     follow_links: bool = False

@@ -1,8 +1,4 @@
-"""The prepared table: schema, content ids, the stable split, and the budget of training rows.
-
-Split and budget are pure functions of a row's own id (or group) and the settings. So growing data never moves a row to
-another split, and identical content is never in two splits.
-"""
+"""The prepared table: schema, content ids, and the budget of training rows."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -57,15 +53,9 @@ def content_id(content: str | bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:32]
 
 
-def split_of(key: str, *, validation: float, test: float, seed: int) -> str:
-    """Return the split of a row, from a hash of its id or group in [0, 1): test is the lowest part, then validation.
-
-    So changing the share `validation` moves rows between train and validation only.
-    """
-    position = _uniform(f"split:{seed}:{key}")
-    if position < test:
-        return "test"
-    return "validation" if position < test + validation else "train"
+def uniform(key: str) -> float:
+    """Return a hash of `key` as a number in [0, 1)."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) / 2**64
 
 
 def within_budget(
@@ -85,7 +75,7 @@ def within_budget(
     if budget.per_class is None:
         return np.ones(len(ids), dtype=bool)
     mask = np.zeros(len(ids), dtype=bool)
-    rank = np.array([_uniform(f"budget:{budget.seed}:{row_id}") for row_id in ids])
+    rank = np.array([uniform(f"budget:{budget.seed}:{row_id}") for row_id in ids])
     label_of_row = np.asarray(labels)
     for label in np.unique(label_of_row):
         rows = np.flatnonzero(label_of_row == label)
@@ -178,8 +168,3 @@ def _fields(names: Iterable[str]) -> pa.Schema:
     return pa.schema(
         [pa.field(name, _CONTENT_TYPES.get(name, pa.string()), nullable=name in ("group", "slice")) for name in names]
     )
-
-
-def _uniform(key: str) -> float:
-    """Return a hash of `key` as a number in [0, 1)."""
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) / 2**64
