@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.common import atomic, cli, params, run_stats, targets
+from stages.common.errors import listed
 from stages.common.params import BudgetParams, TrainHeadParams
 from stages.heads import choosing, from_disk, linear_layer, model_card, persistence
 from stages.heads.choosing import Chosen
@@ -39,8 +40,7 @@ def train_head(*, features_folder: Path, target: Path, budget: BudgetParams, set
     """Fit a head on the training rows of the feature table `features_folder` and write it to the folder `target`.
 
     Raises:
-        HeadstartError: the table is missing or damaged, a class has too few rows, or `target` holds anything but an
-            earlier head.
+        HeadstartError: the table is missing or damaged, or `target` holds anything but an earlier head.
     """
     targets.check_folder(target, CONTENT, [features_folder])
     head, chosen, labels = _fit(features_folder, budget, settings)
@@ -69,6 +69,8 @@ def train_head(*, features_folder: Path, target: Path, budget: BudgetParams, set
             ),
         )
     print(f"train_head: {_summary(settings.kind, chosen)} on {len(labels):,} rows in {run_stats.spent()}")
+    if remark := _remark(chosen, labels):
+        print(f"train_head: {remark}")
 
 
 def _fit(features_folder: Path, budget: BudgetParams, settings: TrainHeadParams) -> tuple[Head, Chosen, np.ndarray]:
@@ -100,6 +102,22 @@ def _summary(kind: str, chosen: Chosen) -> str:
     return (
         f"{text} of {', '.join(f'{value:g}' for value in chosen.candidates)} by {chosen.folds}-fold cross-validation"
         f" (accuracy {chosen.accuracies[best]:.3f}, log loss {chosen.log_losses[best]:.3f})"
+    )
+
+
+def _remark(chosen: Chosen, labels: np.ndarray) -> str | None:
+    """Say which classes were too small for the cross-validation, if that was to choose among candidates."""
+    single = [label for label, rows in sorted(Counter(labels).items()) if rows == 1]
+    if len(chosen.candidates) < 2 or not single:
+        return None
+    if not chosen.folds:
+        return (
+            f"{chosen.parameter} is {chosen.value:g} without a cross-validation, which needs two classes of two"
+            " training rows"
+        )
+    return (
+        f"{chosen.parameter} was chosen without classes of one training row, which cannot be in two folds:"
+        f" {listed(single)}"
     )
 
 

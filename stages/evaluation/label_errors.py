@@ -3,6 +3,7 @@
 A row is suspect if an out-of-fold classifier gives another class at least that class's average confidence.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,13 @@ def find(y: np.ndarray, P: np.ndarray) -> "pd.DataFrame":
 
     # Labels without a row have no average confidence to compare with.
     shares = P[:, present] / np.maximum(P[:, present].sum(axis=1, keepdims=True), np.finfo(float).tiny)
-    rows = find_label_issues(np.searchsorted(present, y), shares, return_indices_ranked_by="self_confidence", n_jobs=1)
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "May not flag all label issues"
+        )  # in classes of few rows, which are usual here
+        rows = find_label_issues(
+            np.searchsorted(present, y), shares, return_indices_ranked_by="self_confidence", n_jobs=1
+        )
     suggested = P[rows].argmax(axis=1)
     return from_array(np.column_stack([rows, suggested, P[rows, y[rows]], P[rows, suggested]]))
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stages.common.errors import listed
 from stages.evaluation import labels_saved
 from stages.evaluation.learning_curve import BASELINES
 from stages.evaluation.metrics_json import PAIRS
@@ -16,6 +17,8 @@ def lines(results: Results, report: Path) -> Iterator[str]:
     baseline = BASELINES[results.cards["head"].modality]
     yield f"how good: {'; '.join(_quality(model, metrics[model], baseline) for model in models)}"
     yield f"how sure: {_certainty(metrics, models)}"
+    if untested := _untested(results):
+        yield f"how sure: {untested}"
     for name, other in PAIRS:
         if f"{name}_minus_{other}" in metrics:
             yield f"worth it: {_difference(name, other, metrics)}"
@@ -36,6 +39,20 @@ def _certainty(metrics: Mapping[str, Any], models: Sequence[str]) -> str:
         return f"{rows}; set evaluate.bootstrap above 0 for 95 % intervals"
     intervals = ", ".join(f"{model} {_range(end, '.3f')}" for model, end in ends.items())
     return f"{rows}; 95 % intervals of accuracy: {intervals}"
+
+
+def _untested(results: Results) -> str | None:
+    """Say which classes have no test row, or nothing."""
+    labels = results.scored.labels
+    tested = set(results.scored.truth.tolist())
+    missing = [label for index, label in enumerate(labels) if index not in tested]
+    if not missing:
+        return None
+    has, it = ("has", "it") if len(missing) == 1 else ("have", "them")
+    return (
+        f"{len(missing):,} of {len(labels):,} classes {has} no test row, and none of these numbers is of {it}:"
+        f" {listed(missing)}"
+    )
 
 
 def _difference(name: str, other: str, metrics: Mapping[str, Any]) -> str:

@@ -15,7 +15,6 @@ from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
 from stages.common import threads
-from stages.common.errors import HeadstartError
 from stages.common.params import TrainHeadParams
 from stages.heads import estimators
 from stages.heads.head import Head
@@ -23,13 +22,16 @@ from stages.scores import calibration
 from stages.tables.features import Matrix
 
 MAX_FIT_ROWS = 200_000  # rows of one fit in memory
-DEFAULT_C = 10.0  # where a class has too few rows for a cross-validation
+DEFAULT_C = 10.0  # without a cross-validation
 KINDS_TO_CALIBRATE = ("linear_svm", "ridge")
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The result of a cross-validation: `log_losses` and `accuracies` are in the order of `candidates`."""
+    """The result of a cross-validation: `log_losses` and `accuracies` are in the order of `candidates`.
+
+    Without one, as for a single candidate, `folds` is 0 and there are no losses.
+    """
 
     parameter: str
     value: float
@@ -42,35 +44,30 @@ class Chosen:
 def fit(X: Matrix, labels: np.ndarray, settings: TrainHeadParams) -> tuple[Head, Chosen]:
     """Fit a head on all rows, with the candidate of the lowest out-of-fold log loss.
 
+    The cross-validation leaves out classes of a single row, which cannot be in two folds. If it leaves fewer than two
+    classes, there is none.
+
     Args:
         X: (rows, dim) float32.
         labels: (rows,) class names.
-
-    Raises:
-        HeadstartError: a class has too few rows for the cross-validation that the settings need.
     """
     names, y = np.unique(labels.astype(str), return_inverse=True)
     # One BLAS thread per fit: on small matrices, threads that wait for each other cost ten times the arithmetic.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the step limit of mlp is its early stopping
         warnings.filterwarnings("ignore", "The number of unique classes")  # many classes of few rows are usual here
-        chosen, temperature = _choose(X, y, names, settings)
+        chosen, temperature = _choose(X, y, settings)
         estimator = estimators.fit(X, y, chosen.value, settings)
     return Head(estimator, tuple(names.tolist()), temperature), chosen
 
 
 def logistic_head(X: Matrix, labels: np.ndarray, C: float | None = None) -> tuple[Head, float]:
-    """Fit a logistic head; without `C`, choose it by cross-validation if every class has two rows or more.
+    """Fit a logistic head; without `C`, choose it as `fit` does.
 
     Returns:
         The head and its C.
     """
-    if C is None:
-        smallest = np.unique(labels.astype(str), return_counts=True)[1].min()
-        settings = TrainHeadParams() if smallest > 1 else TrainHeadParams(C=(DEFAULT_C,))
-    else:
-        settings = TrainHeadParams(C=(C,))
-    head, chosen = fit(X, labels, settings)
+    head, chosen = fit(X, labels, TrainHeadParams() if C is None else TrainHeadParams(C=(C,)))
     return head, chosen.value
 
 
@@ -101,21 +98,19 @@ def sample_rows(order: np.ndarray, y: np.ndarray, least: int) -> np.ndarray:
     return np.sort(order[np.union1d(np.arange(MAX_FIT_ROWS), by_class[rank < least])])
 
 
-def _choose(X: Matrix, y: np.ndarray, names: np.ndarray, settings: TrainHeadParams) -> tuple[Chosen, float]:
+def _choose(X: Matrix, y: np.ndarray, settings: TrainHeadParams) -> tuple[Chosen, float]:
     """Choose among the candidates, and give the temperature of the chosen one."""
-    class_sizes = np.bincount(y)
-    folds = min(settings.folds, int(class_sizes.min()))
+    sizes = np.bincount(y)
+    rows = np.flatnonzero(sizes[y] > 1)  # of classes that can be divided into folds
+    folds = min(settings.folds, int(sizes[sizes > 1].min())) if len(np.unique(y[rows])) > 1 else 0
     parameter = "neighbors" if settings.kind == "knn" else "C"
-    candidates = _candidates(len(y), folds, settings)
+    candidates = _candidates(len(rows) if folds else len(y), folds, settings)
     calibrate = settings.kind in KINDS_TO_CALIBRATE
-    if len(candidates) == 1 and not calibrate:
-        return Chosen(parameter, candidates[0], candidates, folds=0), 1.0
-    if folds < 2:
-        raise HeadstartError(
-            f"class {names[class_sizes.argmin()]} has {class_sizes.min()} training row, but choosing"
-            f" train_head.{parameter} from {list(candidates)} for kind {settings.kind} needs 2 or more;"
-            f" label more rows, raise budget.per_class, or use kind logistic with a single value"
-        )
+    if not folds or (len(candidates) == 1 and not calibrate):
+        value = DEFAULT_C if parameter == "C" and DEFAULT_C in candidates else candidates[0]
+        return Chosen(parameter, value, candidates, folds=0), 1.0
+    if len(rows) < len(y):
+        X, y = X[rows], np.unique(y[rows], return_inverse=True)[1]
     by_candidate = _cross_validate(X, y, folds, candidates, settings)  # (candidates, rows, labels)
     temperatures = [calibration.fit_temperature(scores, y) if calibrate else 1.0 for scores in by_candidate]
     losses = [calibration.log_loss(scores / t, y) for scores, t in zip(by_candidate, temperatures, strict=True)]

@@ -43,7 +43,7 @@ def fit(
         labels: (rows,) class names.
 
     Raises:
-        HeadstartError: the table is damaged, or a class has too few rows.
+        HeadstartError: the table is damaged.
     """
     # Ids are hashes of the content, so their order is a random one that every run repeats.
     sample = choosing.sample_rows(np.argsort(ids, kind="stable"), labels.astype(str), least=settings.folds)

@@ -1,7 +1,9 @@
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from stages.evaluation import summary
@@ -28,11 +30,11 @@ def metrics() -> dict[str, Any]:
     }
 
 
-def lines(metrics: dict[str, Any]) -> list[str]:
+def lines(metrics: dict[str, Any], truth: Sequence[int] = (0, 1, 2)) -> list[str]:
     models = {name: None for name in ("head", "finetuned", "baseline") if name in metrics}
     results = SimpleNamespace(
         metrics=metrics,
-        scored=SimpleNamespace(probabilities=models),
+        scored=SimpleNamespace(probabilities=models, truth=np.array(truth), labels=("a", "b", "c")),
         cards={"head": SimpleNamespace(modality="text")},
     )
     return list(summary.lines(cast(Results, results), Path("data/evaluation/report.html")))
@@ -79,3 +81,13 @@ def test_near_duplicates_are_worth_a_look(metrics: dict[str, Any]) -> None:
     assert "(37 in train, 15 in test) and near-duplicates (3 in test) in " in lines(metrics)[-1]
     metrics |= {"near_duplicates": {"test_rows": 0}, "label_errors": {"train": 0, "test": 0}}
     assert lines(metrics)[-1].startswith("next: look at the mistakes in ")
+
+
+def test_classes_without_test_rows_are_named(metrics: dict[str, Any]) -> None:
+    assert lines(metrics, [0, 2])[2] == (
+        "how sure: 1 of 3 classes has no test row, and none of these numbers is of it: b"
+    )
+    assert lines(metrics, [1])[2].endswith(
+        "2 of 3 classes have no test row, and none of these numbers is of them: a, c"
+    )
+    assert not any("no test row" in line for line in lines(metrics))

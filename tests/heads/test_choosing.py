@@ -1,12 +1,12 @@
 """Heads are fitted and chosen by cross-validation."""
 
-from typing import Any
+from typing import get_args
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from stages.common.errors import HeadstartError
+from stages.common.params import TrainHeadParams
 from stages.heads import choosing, estimators
 from tests.heads.tables import data, settings
 
@@ -27,13 +27,29 @@ def test_a_single_value_needs_no_cross_validation() -> None:
     np.testing.assert_allclose(head.probabilities(X), wanted, atol=1e-5)
 
 
-@pytest.mark.parametrize("changes", [{"kind": "logistic"}, {"kind": "ridge", "C": (1.0,)}])
-def test_a_class_with_too_few_rows_is_named(changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize("kind", get_args(TrainHeadParams.model_fields["kind"].annotation))
+def test_classes_of_one_row_are_fitted_but_choose_nothing(kind: str) -> None:
     X, labels = data(3, rows=30)
-    labels[labels == "class 2"] = "class 1"
-    labels[0] = "rare"
-    with pytest.raises(HeadstartError, match="class rare has 1 training row, but"):
-        choosing.fit(X, labels, settings(**changes))
+    head, chosen = choosing.fit(X, labels, settings(kind))
+    X_more = np.vstack([X, 9 * np.eye(10, dtype=np.float32)[[4, 5]]])
+    with_rare, chosen_with_rare = choosing.fit(X_more, np.append(labels, ["rare", "a first"]), settings(kind))
+    assert chosen_with_rare == chosen and chosen.folds == 3 and len(chosen.log_losses) == 2
+    assert with_rare.temperature == head.temperature
+    assert set(with_rare.labels) == {*head.labels, "rare", "a first"}
+    if kind != "knn":
+        P = with_rare.probabilities(X_more[30:])
+        assert [with_rare.labels[index] for index in P.argmax(axis=1)] == ["rare", "a first"]
+
+
+@pytest.mark.parametrize("kind", get_args(TrainHeadParams.model_fields["kind"].annotation))
+@pytest.mark.parametrize("rows", [2, 4])
+def test_nothing_is_chosen_where_fewer_than_two_classes_can_be_divided(kind: str, rows: int) -> None:
+    X, _ = data(2, rows=rows)
+    labels = np.array(["a", "b", "a", "a"][:rows], dtype=object)
+    head, chosen = choosing.fit(X, labels, settings(kind, C=(0.1, 10.0), neighbors=(1, 10)))
+    assert (chosen.folds, chosen.log_losses, head.temperature) == (0, (), 1.0)
+    assert chosen.value == (1 if kind == "knn" else choosing.DEFAULT_C)
+    assert head.probabilities(X).shape == (rows, 2)
 
 
 def test_folds_shrink_to_the_smallest_class() -> None:
