@@ -3,9 +3,10 @@
     python -m stages.predict data/head NEW.csv OUT.parquet
     python -m stages.predict data/finetuned PHOTOS OUT.parquet
 
-NEW is a table (.csv .tsv .jsonl .parquet) with the input column that the model was trained on, or a folder of images;
-labels are not needed. OUT has one row for every row of NEW, in order: source, the input (for an image its path),
-predicted, confidence, one p_LABEL per label, and rejected: why the row could not be classified, or null.
+NEW is a table in any format that prepare reads, with the input columns that the model was trained on, or a folder of
+images; labels are not needed. OUT has one row for every row of NEW, in order: source, the
+input (for an image its path; `text` for several columns), predicted, confidence, one p_LABEL per label, and rejected:
+why the row could not be classified, or null.
 """
 
 from collections import Counter
@@ -47,7 +48,9 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
         raise HeadstartError(f"{target} must end in .parquet, the format that is written")
     targets.check_file(target, _is_prediction, verb="predict", inputs=[folder, new])
     skipped: list[Row] = []
-    rows = sources.without_skipped(sources.rows(new, sources.Columns(card.input), card.modality), skipped)
+    reading = sources.Reading(card.encoding, card.sheet)
+    new_rows = sources.rows(new, sources.Columns(card.input), card.modality, reading)
+    rows = sources.without_skipped(new_rows, skipped)
     ready = threads.ordered(lambda row: sources.ready(row, card.max_side), rows, workers=threads.cores())
     counts: Counter[bool] = Counter()
     probabilities: Probabilities | None = None
@@ -83,7 +86,7 @@ def _table(rows: Sequence[Row], P: np.ndarray, card: ModelCard) -> pa.Table:
     return pa.table(
         {
             "source": pa.array([row.origin for row in rows], pa.string()),
-            card.input: pa.array(inputs, pa.large_string()),
+            card.input if isinstance(card.input, str) else card.modality: pa.array(inputs, pa.large_string()),
             **prediction_columns.columns(P, card.labels),
             "rejected": pa.array([row.problem for row in rows], pa.string()),
         }

@@ -7,6 +7,7 @@ rejected.parquet (source and reason of each row left out and of each file skippe
 and class).
 """
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -70,13 +71,16 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
     targets.check_folder(prepared_folder, CONTENT, [Path(settings.data)])
     columns = sources.Columns(settings.input, settings.label, settings.group, settings.slice, settings.split)
     data = Path(settings.data)
-    modality = sources.modality(data, columns, settings.modality)
+    reading = sources.Reading(settings.encoding, settings.sheet, settings.follow_links)
+    modality = sources.modality(data, columns, settings.modality, reading)
     info = prepared.TableInfo(
         input="image" if sources.is_image_folder(data) else settings.input,
         modality=modality,
+        encoding=settings.encoding,
+        sheet=settings.sheet,
         max_side=settings.max_side if modality == "image" else None,
     )
-    rows = partial(sources.rows, data, columns, modality, follow_links=settings.follow_links)
+    rows = partial(sources.rows, data, columns, modality, reading)
     skipped: list[Row] = []
     selection = _first_pass(sources.without_skipped(rows(), skipped), settings)
     with atomic.directory(prepared_folder, CONTENT) as out:
@@ -221,11 +225,11 @@ def _summary(rows: int, counts: _Counts) -> dict[str, Any]:
 
 
 def _similar_labels(labels: list[str]) -> list[list[str]]:
-    """Group labels that differ only in case, spaces or the way that Unicode writes them."""
+    """Group labels that differ only in case, spaces, zeros behind the point, or the way that Unicode writes them."""
     groups: dict[str, list[str]] = {}
     for label in labels:
         plain = " ".join(unicodedata.normalize("NFKC", label).casefold().split())
-        groups.setdefault(plain, []).append(label)
+        groups.setdefault(re.sub(r"(?<=^\d)(\d*)\.0+$", r"\1", plain), []).append(label)
     return [group for group in groups.values() if len(group) > 1]
 
 

@@ -28,6 +28,25 @@ def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _column_names(value: object) -> object:
+    """Check the name of a column, or a list of names, which becomes a tuple; a list of one is that name."""
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) and name for name in names):
+        raise ValueError("must be the name of a column, or a list of names")
+    if len(set(names)) < len(names):
+        raise ValueError(f"names a column twice ({', '.join(names)}); name it once")
+    return names[0] if len(names) == 1 else tuple(names)
+
+
+def _encoding(value: object) -> object:
+    try:
+        if isinstance(value, str):
+            "".encode(value)
+    except (LookupError, ValueError):
+        raise ValueError(f"{value} is not the name of a text encoding; use one such as utf-8 or cp1252") from None
+    return value
+
+
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Positive = Annotated[Number, Field(gt=0)]
 Rate = Annotated[Number, Field(gt=0, le=0.1)]  # with a larger learning rate, AdamW destroys the pretrained weights
@@ -35,13 +54,15 @@ Fraction = Annotated[Number, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(min_length=1)]
 Modality = Literal["text", "image"]
+ColumnNames = Annotated[str | tuple[str, ...], BeforeValidator(_column_names)]
+Encoding = Annotated[str, BeforeValidator(_encoding)]
 
 
 class PrepareParams(Section):
     """Where the raw rows are, and how they are split."""
 
     data: Name
-    input: Name
+    input: ColumnNames
     label: Name
     modality: Literal["auto", "text", "image"] = "auto"
     split: Name | None = None
@@ -53,6 +74,8 @@ class PrepareParams(Section):
     min_rows: Count = 1
     max_rejected: Annotated[Number, Field(ge=0, le=1)] = 0.01
     max_side: Annotated[int, Field(ge=8)] | None = 512
+    encoding: Encoding = "utf-8"
+    sheet: Name | None = None
     follow_links: bool = False
 
     @model_validator(mode="after")

@@ -1,20 +1,18 @@
 """Data sets of the Hugging Face hub, from the Parquet copy that the hub keeps of every public data set."""
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from stages.common import hub_client
 from stages.common.errors import HeadstartError, listed, one_line
 from stages.datasets import CHECK_NETWORK, FETCH_TIMEOUT_SECONDS
+from stages.sources import class_names
 from stages.sources.row import SPLIT_NAMES
 from stages.tables.prepared import SPLITS
 
@@ -58,7 +56,7 @@ def write(name: str, *, config: str, target: Path, downloads: Path) -> str:
 
 def likely_columns(schema: pa.Schema) -> dict[str, str]:
     """Guess prepare's `input` and `label`; a column that cannot be guessed is a hint with all names to choose from."""
-    types = {name: feature.get("_type") for name, feature in _features(schema).items()}
+    types = {name: feature.get("_type") for name, feature in class_names.features(schema).items()}
     images = [name for name in schema.names if types[name] == "Image"]
     strings = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
     unknown = f"COLUMN (one of {listed(schema.names)})"
@@ -142,11 +140,12 @@ def _join(shards: Iterable[Path], target: Path, *, title: str) -> int:
         for shard in shards:
             try:
                 with pq.ParquetFile(shard) as file:
+                    described = class_names.features(file.schema_arrow)
                     if writer is None:
-                        schema = _with_class_names(file.schema_arrow.empty_table()).schema
+                        schema = class_names.put(file.schema_arrow.empty_table(), described).schema
                         writer = stack.enter_context(pq.ParquetWriter(target, schema, compression="zstd"))
                     for group in range(file.num_row_groups):
-                        writer.write_table(_with_class_names(file.read_row_group(group)).cast(writer.schema))
+                        writer.write_table(class_names.put(file.read_row_group(group), described).cast(writer.schema))
                     rows += file.metadata.num_rows
             except (pa.ArrowException, ValueError, OSError) as error:
                 raise HeadstartError(f"{title} cannot be joined ({one_line(error)}); choose another data set") from None
@@ -159,28 +158,3 @@ def _has_no_labels(table: Path) -> bool:
     with pq.ParquetFile(table) as file:
         labels = file.read([likely_columns(file.schema_arrow)["label"]])
     return any(column.null_count == labels.num_rows > 0 for column in labels.columns)
-
-
-def _with_class_names(table: pa.Table) -> pa.Table:
-    """Replace class numbers by names, and numbers without a name, as the -1 of unlabelled test rows, by null."""
-    for index, (column, feature) in enumerate(_features(table.schema).items()):
-        numbers, names = table.column(index), feature.get("names")
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            continue
-        if feature.get("_type") == "ClassLabel" and names and pa.types.is_integer(numbers.type):
-            known = pc.and_(pc.greater_equal(numbers, 0), pc.less(numbers, len(names)))
-            labels = pc.take(pa.array(names, pa.string()), pc.if_else(known, numbers, None))
-            table = table.set_column(index, column, labels)
-    return table
-
-
-def _features(schema: pa.Schema) -> dict[str, dict[str, Any]]:
-    """Read the hub's description of each column; empty where there is none, or one of another form."""
-    try:
-        described = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    except (ValueError, RecursionError):
-        described = {}
-    for key in ("info", "features"):
-        described = described.get(key) if isinstance(described, dict) else {}
-    features = described if isinstance(described, dict) else {}
-    return {name: features[name] if isinstance(features.get(name), dict) else {} for name in schema.names}

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from stages.common import json_file
 from stages.common.errors import HeadstartError, damaged
-from stages.common.params import BackboneParams, ExtractParams, Modality
+from stages.common.params import BackboneParams, ColumnNames, ExtractParams, Modality
 from stages.common.section import Section, validate
 
 FILE = "model.json"
@@ -24,8 +24,10 @@ class ModelCard(Section):
 
     method: Literal["head", "full", "last_block", "lora"]
     labels: tuple[str, ...] = Field(min_length=1)
-    input: str
+    input: ColumnNames
     modality: Modality
+    encoding: str = "utf-8"  # of the raw text files that it was trained on, and so of new ones that are not UTF-8
+    sheet: str | None = None  # of the spreadsheet, likewise
     max_side: int | None
     backbone: BackboneParams
     extract: ExtractParams

@@ -12,18 +12,22 @@ from typing import Literal
 from stages.common.errors import HeadstartError, listed
 from stages.common.params import Modality
 from stages.sources import image_folders, table_files
+from stages.sources import modality as modalities
 from stages.sources.image_folders import is_image_folder
-from stages.sources.row import Columns, Row
+from stages.sources.row import DEFAULT_READING, Columns, Reading, Row
 from stages.tables import images
 
-__all__ = ["Columns", "Row", "is_image_folder", "modality", "ready", "remarks", "rows", "without_skipped"]
+__all__ = ["Columns", "Reading", "Row", "is_image_folder", "modality", "ready", "remarks", "rows", "without_skipped"]
 
 
-def modality(data: Path, columns: Columns, setting: Literal["auto", "text", "image"]) -> Modality:
+def modality(
+    data: Path, columns: Columns, setting: Literal["auto", "text", "image"], reading: Reading = DEFAULT_READING
+) -> Modality:
     """Return the value of `prepare.modality`, or for `auto` the modality of `data`.
 
     Raises:
-        HeadstartError: `data` is missing, or is a folder of images although the setting is `text`.
+        HeadstartError: `data` is missing; is a folder of images although the setting is `text`; or holds images in a
+            way that is not read.
     """
     if is_image_folder(data):
         if setting == "text":
@@ -32,25 +36,26 @@ def modality(data: Path, columns: Columns, setting: Literal["auto", "text", "ima
             )
         return "image"
     if setting == "auto":
-        return "image" if table_files.holds_images(data, columns.input) else "text"
+        return modalities.from_values(data, columns, reading)
     table_files.tables(data)  # raises if `data` is not a table
+    if setting == "image" and len(columns.inputs()) > 1:
+        raise HeadstartError(
+            "prepare.modality is image, but only texts can be joined; name one column as prepare.input"
+        )
     return setting
 
 
-def rows(data: Path, columns: Columns, modality: Modality, *, follow_links: bool = False) -> Iterator[Row]:
+def rows(data: Path, columns: Columns, modality: Modality, reading: Reading = DEFAULT_READING) -> Iterator[Row]:
     """Yield the rows of a table, of a folder of tables named train, validation and test, or of a folder of images.
-
-    Args:
-        follow_links: whether links may lead out of the folder of the images or tables.
 
     Raises:
         HeadstartError: `data` is missing, damaged, or of unknown format or layout; a column is missing; or a path in a
             table, or a link, leaves the folder.
     """
     if modality == "image" and is_image_folder(data):
-        yield from image_folders.rows(data, labelled=columns.label is not None, follow_links=follow_links)
+        yield from image_folders.rows(data, labelled=columns.label is not None, follow_links=reading.follow_links)
     else:
-        yield from table_files.rows(data, columns, modality, follow_links=follow_links)
+        yield from table_files.rows(data, columns, modality, reading)
 
 
 def without_skipped(rows: Iterable[Row], skipped: list[Row]) -> Iterator[Row]:

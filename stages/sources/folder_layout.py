@@ -147,7 +147,7 @@ def _skipped(inside: _Inside) -> Iterator[tuple[Path, str]]:
 
 def _check_plain(top: _Inside) -> None:
     """Raise an _UnclearError unless the folders on top can be classes."""
-    tables = [path for path in top.others if path.suffix.lower() in table_files.FORMATS]
+    tables = [path for path in top.others if table_files.is_table(path)]
     from_table = f", or set prepare.data to {tables[0]} if that table names images and labels" if tables else ""
     remedy = f"put the images of each class into a folder named after the class{from_table}"
     if not top.folders:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stages.sources import folder_layout, links, table_files
-from stages.sources.row import SPLIT_NAMES, Row, utf8_name
+from stages.sources.row import Row, utf8_name
 from stages.tables import images
 
 
@@ -13,7 +13,7 @@ def is_image_folder(data: Path) -> bool:
     if not data.is_dir():
         return False
     entries = [path for path in data.iterdir() if not folder_layout.is_clutter(path.name)]
-    if any(path.suffix.lower() in table_files.FORMATS and path.stem.lower() in SPLIT_NAMES for path in entries):
+    if any(table_files.is_table(path) and table_files.split_of(path) for path in entries):
         return False
     return any(path.is_dir() or images.is_image_name(path.name) for path in entries)
 

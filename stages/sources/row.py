@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.common.errors import HeadstartError
+from stages.common.errors import HeadstartError, did_you_mean, listed
 from stages.tables.prepared import SPLITS
+
+MAX_SHOWN = 100  # characters of a column's name in an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +27,35 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """How files of tables are read."""
+
+    encoding: str = "utf-8"  # of text files that are not UTF-8 and have no mark
+    sheet: str | None = None  # of spreadsheets; None for the first
+    follow_links: bool = False  # whether links may lead out of the folder of the images or tables
+
+
+DEFAULT_READING = Reading()
+
+
+@dataclass(frozen=True, slots=True)
 class Columns:
     """Names of the columns to read; None if there is no such column."""
 
-    input: str  # the content
+    input: str | tuple[str, ...]  # the content; several are joined to one text
     label: str | None = None  # the class
     group: str | None = None
     slice: str | None = None
     split: str | None = None
 
+    def inputs(self) -> tuple[str, ...]:
+        """List the columns with the content."""
+        return (self.input,) if isinstance(self.input, str) else self.input
+
     def names(self) -> list[str]:
         """List the columns to read."""
-        return [name for name in (self.input, self.label, self.group, self.slice, self.split) if name is not None]
+        others = (self.label, self.group, self.slice, self.split)
+        return [*self.inputs(), *(name for name in others if name is not None)]
 
 
 # Names of files, folders and column values, in lower case, to splits.
@@ -73,3 +92,14 @@ def by_split(splits_and_paths: Iterable[tuple[str, Path]], *, no_train_error: st
     if "train" not in paths:
         raise HeadstartError(no_train_error)
     return {paths[split]: split for split in SPLITS if split in paths}
+
+
+def require(path: Path, columns: Columns, header: list[str]) -> None:
+    """Raise a HeadstartError unless the header has all columns, each once."""
+    twice = sorted({name for name in columns.names() if header.count(name) > 1})
+    if twice:
+        raise HeadstartError(f"{path} has two columns named {twice[0]}; rename one")
+    for name in columns.names():
+        if name not in header:
+            shown = [f"{column[:MAX_SHOWN]}…" if len(column) > MAX_SHOWN else column for column in header]
+            raise HeadstartError(f"{path} has no column {name}; it has {listed(shown)}{did_you_mean(name, header)}")

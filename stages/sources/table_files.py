@@ -1,300 +1,123 @@
-"""Tables of texts, image paths or image bytes (.csv .tsv .jsonl .parquet): one file, or a folder with one per split.
+"""Tables of texts, image paths or image bytes: one file, or a folder with one per split or several shards of one.
 
 A file that cannot be divided into rows (ragged lines, wrong encoding, damage) is an error that names the line.
 """
 
-import csv
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import count, islice
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from stages.common.errors import HeadstartError, did_you_mean, listed, not_utf8, one_line
+from stages.common.errors import HeadstartError
 from stages.common.params import Modality
-from stages.sources import links
-from stages.sources.row import SPLIT_NAMES, Columns, Row, by_split, utf8_name
-from stages.tables import images
+from stages.sources import delimited, json_files, links, parquet_files, spreadsheets, table_rows, text_files
+from stages.sources.row import SPLIT_NAMES, Columns, Reading, Row, by_split, utf8_name
 
-FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
+TEXT_FORMATS = (*delimited.SUFFIXES, *json_files.SUFFIXES)
+FORMATS = (*TEXT_FORMATS, *parquet_files.SUFFIXES, *spreadsheets.SUFFIXES)
 ANY_FORMAT = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-MAX_PEEK_ROWS = 100  # read to tell paths of images from texts
-HALF_PAIR = "holds half a surrogate pair, which is not valid Unicode"
-MAX_LINE = 2**26  # characters of a line or a field: far more than any text to classify, but safe for the memory
+SHARD = re.compile(r"(?P<split>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})")  # as the Hugging Face hub names shards
 
 
-def rows(data: Path, columns: Columns, modality: Modality, *, follow_links: bool = False) -> Iterator[Row]:
-    """Yield every row of a table, or of a folder of tables named train, validation and test, in order.
-
-    Args:
-        follow_links: whether tables in a folder, and images that a table names, may be links out of their folder.
-    """
+def rows(data: Path, columns: Columns, modality: Modality, reading: Reading) -> Iterator[Row]:
+    """Yield every row of a table, or of a folder of tables named train, validation and test, in order."""
     for path, split in tables(data).items():
         if data.is_dir():
-            links.refuse(path, data, follow=follow_links)
-        images_of_table = _ImageFolder(path.parent, follow_links) if modality == "image" else None
-        for number, record in _records(path, columns):
-            yield _row(f"{utf8_name(path.name)}:{number}", record, columns, split, images_of_table)
+            links.refuse(path, data, follow=reading.follow_links)
+        folder = table_rows.ImageFolder(path.parent, reading.follow_links) if modality == "image" else None
+        for number, record in records(path, columns, reading):
+            yield table_rows.row(f"{utf8_name(path.name)}:{number}", record, columns, split, folder)
 
 
-@dataclass(frozen=True)
-class _ImageFolder:
-    """Where the images of a table lie."""
+def records(path: Path, columns: Columns, reading: Reading) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (number, column values) for each row; the number is a line in the file, or a row, from 1."""
+    read: Callable[[Path, Columns, Reading], Iterator[tuple[int, dict[str, Any]]]]
+    match text_files.suffix(path):
+        case suffix if suffix in parquet_files.SUFFIXES:
+            read = parquet_files.records
+        case suffix if suffix in json_files.SUFFIXES:
+            read = json_files.records
+        case suffix if suffix in spreadsheets.SUFFIXES:
+            read = spreadsheets.records
+        case _:
+            read = delimited.records
+    return read(path, columns, reading)
 
-    path: Path
-    follow_links: bool
+
+def is_table(path: Path) -> bool:
+    """Return whether the suffix is of a format that can be read; text formats may be compressed."""
+    compressed = path.suffix.lower() in text_files.COMPRESSED
+    return text_files.suffix(path) in (TEXT_FORMATS if compressed else FORMATS)
 
 
-def holds_images(data: Path, column: str) -> bool:
-    """Return whether the column holds images: bytes, or paths that all end like an image."""
-    first = next(iter(tables(data)))
-    values = [record[column] for _, record in islice(_records(first, Columns(column)), MAX_PEEK_ROWS)]
-    filled = [value for value in values if value not in (None, "")]
-    return bool(filled) and all(
-        isinstance(value, bytes | dict) or (isinstance(value, str) and images.is_image_name(value)) for value in filled
-    )
+def split_of(path: Path) -> str | None:
+    """Return the split that the name of a table or shard tells; None if it tells none."""
+    return SPLIT_NAMES.get(_name(path))
 
 
 def tables(data: Path) -> dict[Path, str | None]:
     """Map the table files in `data` to the splits that their names tell, training rows first.
 
     Raises:
-        HeadstartError: `data` does not exist, is neither a table nor a folder of tables, or holds no training rows.
+        HeadstartError: `data` does not exist, is neither a table nor a folder of tables, holds no training rows, or
+            lacks a shard.
     """
     if data.is_dir():
         return _split_tables(data)
     if not data.is_file():
         problem = "is not a file" if data.exists() else "does not exist"
         raise HeadstartError(f"{data} {problem}; set prepare.data to a {ANY_FORMAT} file or a folder of them")
-    if data.suffix.lower() not in FORMATS:
-        raise HeadstartError(f"{data} ends in {data.suffix or 'nothing'}, but must end in {ANY_FORMAT}")
+    if not is_table(data):
+        raise HeadstartError(
+            f"{data} ends in {data.suffix or 'nothing'}, but must end in {ANY_FORMAT}; text formats may be compressed"
+            f" ({', '.join(text_files.COMPRESSED)})"
+        )
     return {data: None}
 
 
 def _split_tables(folder: Path) -> dict[Path, str | None]:
     """Map the tables in a folder to the splits of their names; files of other formats are ignored."""
-    splits_and_paths = []
+    shards: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir(), key=lambda path: path.name):
-        if path.suffix.lower() not in FORMATS:
+        if not is_table(path) or path.name.startswith("."):
             continue
-        split = SPLIT_NAMES.get(path.stem.lower())
+        split = split_of(path)
         if split is None:
             raise HeadstartError(
-                f"{path} is named {path.stem}, but a table in a folder must be named train, validation or test"
+                f"{path} is named {_name(path)}, but a table in a folder must be named train, validation or test"
             )
-        splits_and_paths.append((split, path))
+        shards.setdefault(f"{split}/{_series(path)}", []).append(path)
+    first = ((series.partition("/")[0], paths[0]) for series, paths in shards.items())
     error = f"{folder} holds no train{{{','.join(FORMATS)}}}; add one, or set prepare.data to a table"
-    return by_split(splits_and_paths, no_train_error=error)
+    order = by_split(first, no_train_error=error)
+    all_shards = {paths[0]: paths for paths in shards.values()}
+    return {path: split for start, split in order.items() for path in _complete(all_shards[start])}
 
 
-def _row(
-    origin: str, record: dict[str, Any], columns: Columns, split: str | None, image_folder: _ImageFolder | None
-) -> Row:
-    """Check the values of one record.
-
-    Args:
-        split: of the whole file; a split column takes precedence.
-        image_folder: image paths are relative to it; None for text.
-    """
-    label = record[columns.label] if columns.label else None
-    name: str | None = None
-    content: str | bytes
-    if image_folder is None:
-        content, problem = _text(record[columns.input], columns.input)
-    else:
-        content, name, problem = _image(record[columns.input], columns.input, origin, image_folder)
-    if not problem and columns.label and (label is None or not str(label).strip()):
-        problem = f"{columns.label} is empty"
-    for name_of_column in (columns.label, columns.group, columns.slice):
-        problem = problem or (_unwritable(str(record[name_of_column]), name_of_column) if name_of_column else None)
-    if columns.split:
-        value = record[columns.split]
-        split = SPLIT_NAMES.get(str(value).strip().lower())
-        if split is None:
-            problem = problem or f"{columns.split} is {value!r}, not train, validation or test"
-    return Row(
-        origin=origin,
-        content=type(content)() if problem else content,
-        name=name,
-        label=None if label is None else str(label).strip(),
-        group=_optional(record, columns.group),
-        slice=_optional(record, columns.slice),
-        split=split,
-        problem=problem,
-    )
+def _name(path: Path) -> str:
+    """Return the name of a table in lower case, without suffixes and the number of a shard."""
+    name = path.name.lower()
+    if path.suffix.lower() in text_files.COMPRESSED:
+        name = name.removesuffix(path.suffix.lower())
+    name = name.removesuffix(text_files.suffix(path))
+    shard = SHARD.fullmatch(name)
+    return shard["split"] if shard else name
 
 
-def _optional(record: dict[str, Any], column: str | None) -> str | None:
-    """Return the value of an optional column as a string; None if it is empty or there is no such column."""
-    value = record[column] if column else None
-    return None if value is None or not str(value).strip() else str(value)
+def _series(path: Path) -> str:
+    """Return what all shards of one table have in common."""
+    return SHARD.sub(r"\g<split>-of-\g<count>", path.name)
 
 
-def _text(value: Any, column: str) -> tuple[str, str | None]:
-    """Return (text, None), or (empty text, problem)."""
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return "", f"{column} is empty"
-    if not isinstance(value, str):
-        return "", f"{column} is {type(value).__name__}, not text"
-    if not _encodes(value):
-        return "", f"{column} {HALF_PAIR}"
-    return value, None
-
-
-def _unwritable(value: str, column: str) -> str | None:
-    """Return why a label, group or slice cannot be used as a name, or None."""
-    if not _encodes(value):
-        return f"{column} {HALF_PAIR}"
-    return f"{column} holds a NUL character" if "\0" in value else None
-
-
-def _image(value: Any, column: str, origin: str, folder: _ImageFolder) -> tuple[bytes, str | None, str | None]:
-    """Return (bytes, path as the table spells it, problem).
-
-    Args:
-        value: bytes, a path, or a mapping of both, as in data sets of the hub.
-        origin: file and line, for the error.
+def _complete(paths: list[Path]) -> list[Path]:
+    """Return the shards of a table, or its one file.
 
     Raises:
-        HeadstartError: the path leaves the folder.
+        HeadstartError: a shard is missing.
     """
-    if isinstance(value, dict):
-        value = value.get("bytes") or value.get("path")
-    if value is None or value == "":
-        return b"", None, f"{column} is empty"
-    if isinstance(value, bytes):
-        return value, None, None
-    if not isinstance(value, str):
-        return b"", None, f"{column} is {type(value).__name__}, not a path or the bytes of an image"
-    if "\0" in value or not _encodes(value):
-        return b"", None, f"{column} is {value!r}, which is not a path"
-    path = folder.path / value
-    # The check follows links: a downloaded table must not reach other files of this machine.
-    inside = not Path(value).is_absolute() and ".." not in Path(value).parts
-    if not inside or (not folder.follow_links and links.leaves(path, folder.path)):
-        raise HeadstartError(
-            f"{origin}: {column} is {value!r}, which leaves the table's folder; use paths relative to it and inside it"
-        )
-    content, problem = images.read(path)
-    return content, value, problem and f"{value} {problem}"
-
-
-def _encodes(text: str) -> bool:
-    """Return whether UTF-8 can encode the text: JSON can escape lone surrogates, which no file can hold."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _records(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (number, column values) for each row; the number is a line in the file, for Parquet a row, from 1."""
-    try:
-        match path.suffix.lower():
-            case ".parquet":
-                yield from _parquet(path, columns)
-            case ".jsonl":
-                yield from _jsonl(path, columns)
-            case suffix:
-                yield from _delimited(path, columns, "," if suffix == ".csv" else "\t")
-    except UnicodeDecodeError:
-        raise not_utf8(path, f"in line {_first_bad_line(path)}") from None
-
-
-def _delimited(path: Path, columns: Columns, delimiter: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Read CSV and TSV with the csv module: unlike pandas it reports short lines, and gives line numbers."""
-    csv.field_size_limit(MAX_LINE)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(_lines(path, file), delimiter=delimiter, strict=True)
-        try:
-            header = next(reader, None)
-            if header is None:
-                raise HeadstartError(f"{path} is empty; it needs a header line and rows")
-            _require(path, columns, header)
-            index = {name: header.index(name) for name in columns.names()}
-            line = reader.line_num + 1
-            for record in reader:
-                if record and len(record) != len(header):
-                    raise HeadstartError(
-                        f"{path} has {len(record)} fields in line {line}, but its header has {len(header)};"
-                        " quote fields that hold the separator or a line break"
-                    )
-                if record:
-                    yield line, {name: record[position] for name, position in index.items()}
-                line = reader.line_num + 1
-        except csv.Error as error:
-            raise HeadstartError(
-                f"{path} is not valid CSV in line {reader.line_num}: {one_line(error)}; correct it"
-            ) from None
-
-
-def _lines(path: Path, file: TextIO) -> Iterator[str]:
-    """Yield the lines of a file, and refuse one of more than `MAX_LINE` characters without reading it whole."""
-    for number in count(1):
-        line = file.readline(MAX_LINE)
-        if len(line) == MAX_LINE:
-            raise HeadstartError(f"{path} has more than {MAX_LINE:,} characters in line {number}; correct it")
-        if not line:
-            return
-        yield line
-
-
-def _jsonl(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Read one JSON object a line; the first must have all columns, a later one without a column has None there."""
-    empty = True
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(_lines(path, file), start=1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise HeadstartError(
-                    f"{path} is not valid JSON in line {number}: {one_line(error)}; correct it"
-                ) from None
-            if not isinstance(record, dict):
-                raise HeadstartError(f"{path} holds no JSON object in line {number}; each line must be one object")
-            if empty:
-                _require(path, columns, list(record))
-                empty = False
-            yield number, {name: record.get(name) for name in columns.names()}
-    if empty:
-        raise HeadstartError(f"{path} is empty; it needs one JSON object a line")
-
-
-def _parquet(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        with pq.ParquetFile(path) as table:
-            _require(path, columns, table.schema_arrow.names)
-            number = 0
-            for batch in table.iter_batches(batch_size=256, columns=columns.names()):
-                for record in batch.to_pylist():
-                    number += 1
-                    yield number, record
-    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: bytes that are not UTF-8
-        raise HeadstartError(f"{path} is not readable Parquet ({one_line(error)}); write it again") from None
-
-
-def _require(path: Path, columns: Columns, header: list[str]) -> None:
-    """Raise a HeadstartError unless the header has all columns, each once."""
-    twice = sorted({name for name in columns.names() if header.count(name) > 1})
-    if twice:
-        raise HeadstartError(f"{path} has two columns named {twice[0]}; rename one")
-    for name in columns.names():
-        if name not in header:
-            raise HeadstartError(f"{path} has no column {name}; it has {listed(header)}{did_you_mean(name, header)}")
-
-
-def _first_bad_line(path: Path) -> int:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError:
-                return number
-    return 0
+    if shard := SHARD.match(paths[0].name):
+        numbers = {int(match["number"]) for path in paths if (match := SHARD.match(path.name))}
+        if missing := sorted(set(range(int(shard["count"]))) - numbers):
+            name = SHARD.sub(rf"\g<split>-{missing[0]:05d}-of-\g<count>", paths[0].name)
+            raise HeadstartError(f"{paths[0].parent} lacks the shard {name}; add it")
+    return paths

@@ -15,7 +15,7 @@ from pydantic import Field
 from scipy import sparse
 
 from stages.common.errors import HeadstartError, damaged
-from stages.common.params import BackboneParams, BudgetParams, ExtractParams, Modality
+from stages.common.params import BackboneParams, BudgetParams, ColumnNames, ExtractParams, Modality
 from stages.common.section import Section, validate
 from stages.tables import prepared, shards
 
@@ -35,8 +35,10 @@ class Metadata(Section):
     fingerprint: str
     dim: int = Field(ge=1, lt=2**31)
     sparse: bool
-    input: str
+    input: ColumnNames
     modality: Modality
+    encoding: str = "utf-8"
+    sheet: str | None = None
     max_side: int | None
 
 

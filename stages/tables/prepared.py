@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from stages.common.errors import HeadstartError
-from stages.common.params import BudgetParams, Modality
+from stages.common.params import BudgetParams, ColumnNames, Modality
 from stages.common.section import Section, validate
 from stages.tables import shards
 
@@ -24,8 +24,10 @@ WINDOW_ROWS = {"text": 4_096, "image": 256}  # in memory at a time
 class TableInfo(Section):
     """What prepare stores about the table as a whole."""
 
-    input: str  # name of the raw column
+    input: ColumnNames  # the raw column, or those that were joined
     modality: Modality
+    encoding: str = "utf-8"  # of the raw text files
+    sheet: str | None = None  # of the raw spreadsheet
     max_side: int | None  # pixels that images were shrunk to
 
 

@@ -61,7 +61,7 @@ def compressed_bomb(path: Path) -> None:
 
 REFUSED: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "a CSV of one line of a gigabyte": ("rows.csv", gigabyte_line, "has more than 67,108,864 characters in line 2"),
-    "a quote that is never closed": ("rows.csv", open_quote, "field larger than field limit"),
+    "a quote that is never closed": ("rows.csv", open_quote, "opens a quote in line 2 that is never closed"),
     "a table of a hundred thousand classes": (
         "rows.csv",
         lambda path: classes(path, 100_000),
@@ -76,7 +76,11 @@ REFUSED: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "Parquet with a damaged footer": ("rows.parquet", corrupt_footer, "is not readable Parquet"),
     "Parquet whose footer claims 2 GB": ("rows.parquet", hostile_sizes, "is not readable Parquet"),
     "Parquet of texts of a hundred million characters": ("rows.parquet", compressed_bomb, "is not readable Parquet"),
-    "a text file that is no table": ("rows.csv", lambda path: path.write_bytes(b"\xff\xfe" * 5000), "is not UTF-8"),
+    "a text file that is no table": (
+        "rows.csv",
+        lambda path: path.write_bytes(b"\xff\xfe" * 5000),
+        "has no column text",
+    ),
     "a FIFO in place of a table": ("rows.csv", fifo, "is not a file"),
     "a device in place of a table": ("rows.csv", lambda path: path.symlink_to("/dev/zero"), "is not a file"),
     "a table that is a link to itself": ("rows.csv", lambda path: path.symlink_to(path), "does not exist"),

@@ -8,7 +8,7 @@ import pytest
 from stages.common.errors import HeadstartError
 from stages.common.params import PrepareParams
 from stages.prepare import prepare
-from stages.sources import Columns, rows
+from stages.sources import Columns, Reading, rows
 from stages.tables import prepared
 from tests.pictures import png
 from tests.projects import POSIX
@@ -92,7 +92,7 @@ def test_links_inside_are_fine_and_no_circle_is_endless(photos: Path) -> None:
         origins = [row.origin for row in rows(data, Columns("image", "label"), "image") if not row.skipped]
         assert len(origins) == len(set(origins)) == 62 and "ant/circle.png" in origins and "cat/000.png" in origins
     link(photos / "dog", photos.parent / "private")
-    followed = list(rows(photos, Columns("image", "label"), "image", follow_links=True))
+    followed = list(rows(photos, Columns("image", "label"), "image", Reading(follow_links=True)))
     assert [row.origin for row in followed].count("dog/000.png") == 1 and len(followed) == 83
 
 
@@ -112,15 +112,15 @@ def test_tables_and_the_images_that_they_name(photos: Path) -> None:
     link(data / "train.csv", table)
     with pytest.raises(HeadstartError, match=r"train\.csv is a link to .*private\.csv, outside of"):
         list(rows(data, Columns("text", "label"), "text"))
-    assert len(list(rows(data, Columns("text", "label"), "text", follow_links=True))) == 40
+    assert len(list(rows(data, Columns("text", "label"), "text", Reading(follow_links=True)))) == 40
     assert len(list(rows(table, Columns("text", "label"), "text"))) == 40, "a table that is named itself is no link out"
     link(photos / "out.png", photos.parent / "private/000.png")
     (photos / "table.csv").write_text("image\nant/000.png\nout.png\n", "utf-8")
     with pytest.raises(HeadstartError, match=r"is 'out\.png', which leaves the table's folder"):
         list(rows(photos / "table.csv", Columns("image"), "image"))
-    assert [row.problem for row in rows(photos / "table.csv", Columns("image"), "image", follow_links=True)] == [
-        None
-    ] * 2
+    assert [
+        row.problem for row in rows(photos / "table.csv", Columns("image"), "image", Reading(follow_links=True))
+    ] == [None] * 2
     (photos / "table.csv").write_text("image\n../private/000.png\n", "utf-8")
     with pytest.raises(HeadstartError, match="which leaves the table's folder"):
-        list(rows(photos / "table.csv", Columns("image"), "image", follow_links=True))
+        list(rows(photos / "table.csv", Columns("image"), "image", Reading(follow_links=True)))

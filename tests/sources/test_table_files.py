@@ -58,7 +58,7 @@ BAD: list[tuple[str, bytes, dict[str, Any], str]] = [
     ("rows.jsonl", b"[1]\n", {}, "no JSON object in line 1"),
     ("rows.jsonl", b'{"text": "\\ud800", "label": "a"}\n', {}, "surrogate"),
     ("rows.parquet", b"PAR1", {}, "not readable Parquet"),
-    ("rows.xlsx", b"", {}, r"ends in \.xlsx, but must end in \.csv"),
+    ("rows.doc", b"", {}, r"ends in \.doc, but must end in \.csv"),
     ("rows.csv", b"text,label\nx,a\ny,a\n", {}, "only one class, a"),
     ("rows.csv", b"text,label\nx,a\ny,b\n", {"test": 0.0, "validation": 0.0}, "leaves no test rows"),
     ("rows.csv", b"text,label,part\nx,a,train\ny,b,exam\n", {"split": "part"}, "part is 'exam', not train"),

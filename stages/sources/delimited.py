@@ -1,0 +1,86 @@
+"""Tables of delimited lines: the header tells whether by comma, semicolon, tab or bar, whatever the suffix.
+
+Read with the csv module: unlike pandas it reports short lines, and gives line numbers.
+"""
+
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from stages.common.errors import HeadstartError, listed
+from stages.sources import quoting, text_files
+from stages.sources.quoting import Layout
+from stages.sources.row import Columns, Reading, require
+
+SUFFIXES = (".csv", ".tsv", ".tab")
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+EXCEL_LINE = re.compile(r'"?sep=(.)"?\s*')  # the first line of files for Excel may name the delimiter
+MAX_HEADER = 2**16  # characters of a header over several lines
+
+
+def records(path: Path, columns: Columns, reading: Reading) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line, column values) for each row.
+
+    Raises:
+        HeadstartError: the file lacks a column, a row has more or fewer fields than the header, or a quote does not
+            close.
+    """
+    layout = _layout(path, columns, reading)
+    layout = replace(layout, quoted=quoting.encloses(path, layout, columns, reading))
+    index = {name: layout.header.index(name) for name in columns.names()}
+    for record in quoting.divided(path, layout, reading):
+        if len(record.fields) != len(layout.header):
+            raise HeadstartError(
+                f"{path} has {len(record.fields)} fields in line {record.line}, but its header has"
+                f" {len(layout.header)}; quote fields that hold the separator or a line break"
+            )
+        yield record.line, {name: record.fields[position] for name, position in index.items()}
+
+
+def _layout(path: Path, columns: Columns, reading: Reading) -> Layout:
+    """Choose the delimiter that gives a header with the columns to read.
+
+    Raises:
+        HeadstartError: the file is empty, no delimiter gives these columns, or several do.
+    """
+    with text_files.opened(path, reading) as lines:
+        first = next(lines, "")
+        excel = EXCEL_LINE.fullmatch(first)
+        start = [] if excel else [first]
+        for line in lines:
+            start.append(line)
+            if sum(map(len, start)) > MAX_HEADER:
+                break
+    number = 2 if excel else 1
+    while start and not start[0].strip():
+        del start[0]
+        number += 1
+    if not start:
+        raise HeadstartError(f"{path} is empty; it needs a header line and rows")
+    usual = "," if text_files.suffix(path) == ".csv" else "\t"
+    delimiters = [excel[1]] if excel else sorted(DELIMITERS, key=lambda delimiter: delimiter != usual)
+    headers = {delimiter: header for delimiter in delimiters if (header := _header(start, delimiter, columns))}
+    if not headers:
+        raise quoting.not_closed(path, number, start, delimiters[0], "")
+    fitting = {at: header for at, header in headers.items() if set(columns.names()) <= set(header)}
+    if sum(len(header) > 1 for header in fitting.values()) > 1:
+        raise HeadstartError(
+            f"{path} may be divided at {listed(DELIMITERS[at] for at in fitting)}, since its first line has"
+            f" {listed(columns.names())} either way; rename the other columns"
+        )
+    candidates = fitting or headers
+    delimiter = max(candidates, key=lambda delimiter: len(candidates[delimiter]))
+    require(path, columns, candidates[delimiter])
+    return Layout(delimiter, candidates[delimiter], number)
+
+
+def _header(start: list[str], delimiter: str, columns: Columns) -> list[str] | None:
+    """Return the names at this delimiter, without spaces around them unless asked for so; None if there is none."""
+    try:
+        header = next(csv.reader(start, delimiter=delimiter, strict=True))
+    except csv.Error:
+        return None
+    return [name if name in columns.names() else name.strip() for name in header]

@@ -1,0 +1,201 @@
+"""Divide delimited lines into fields, and tell whether a file's quotes enclose fields or are ordinary characters.
+
+A quote that starts a field and does not end it joins rows until the next quote. Such rows are never joined silently: a
+file of tabs or bars that plainly does not quote is read line by line, and any other is an error at the opening quote.
+"""
+
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stages.common.errors import HeadstartError, one_line
+from stages.sources import text_files
+from stages.sources.row import Columns, Reading
+
+UNQUOTED_DELIMITERS = ("\t", "|")  # of tools that write no quotes, since texts hold no delimiter
+MAX_RECORD_LINES = 1000  # of one record that are kept for a closer look
+FIX = 'write a quote inside a field twice ("") and enclose the field in quotes'
+
+
+class QuoteError(HeadstartError):
+    """A quote opens a field and does not close it properly."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the lines of a file are divided."""
+
+    delimiter: str
+    header: list[str]
+    header_line: int  # from 1
+    quoted: bool = True  # whether quotes enclose fields
+
+
+@dataclass(slots=True)
+class Record:
+    """The fields of one row, until the next row is read."""
+
+    fields: list[str]
+    line: int  # where it starts, from 1
+    lines: list[str]  # as they are in the file, at most MAX_RECORD_LINES
+
+
+@dataclass
+class _Scan:
+    """What a file's rows tell about its quotes."""
+
+    doubled: bool = False  # whether quotes in enclosed fields are doubled, as only tools that quote do
+    labels: set[str] = field(default_factory=set)
+    empty: set[int] = field(default_factory=set)  # positions of columns with empty values
+    error: QuoteError | None = None
+    joined: list[tuple[int, list[list[str]]]] = field(
+        default_factory=list
+    )  # line, and fields of lines that may be rows
+
+
+def divided(path: Path, layout: Layout, reading: Reading) -> Iterator[Record]:
+    """Yield the rows below the header; blank lines are none.
+
+    Raises:
+        QuoteError: a quote opens a field and does not close where the field ends.
+    """
+    csv.field_size_limit(text_files.MAX_LINE)
+    with text_files.opened(path, reading) as lines:
+        for _ in range(layout.header_line - 1):
+            next(lines, None)
+        taken: list[str] = []
+        reader = csv.reader(
+            _noted(lines, taken),
+            delimiter=layout.delimiter,
+            strict=True,
+            quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
+        )
+        line = layout.header_line
+        try:
+            next(reader, None)
+            while True:
+                line = layout.header_line + reader.line_num
+                taken.clear()
+                fields = next(reader, None)
+                if fields is None:
+                    return
+                if fields:
+                    yield Record(fields, line, taken)
+        except csv.Error as error:
+            raise not_closed(path, line, taken, layout.delimiter, one_line(error)) from None
+
+
+def _noted(lines: Iterator[str], taken: list[str]) -> Iterator[str]:
+    """Yield the lines, and append them to `taken` while it is short."""
+    for line in lines:
+        if len(taken) < MAX_RECORD_LINES:
+            taken.append(line)
+        yield line
+
+
+def encloses(path: Path, layout: Layout, columns: Columns, reading: Reading) -> bool:
+    """Return whether quotes enclose fields in this file; if not, they are characters like any other.
+
+    Raises:
+        QuoteError: they enclose fields, and one of them does not close, or closes behind rows of their own.
+    """
+    if not text_files.holds(path, b'"'):
+        return True
+    scan = _scan(path, layout, columns, reading)
+    error = scan.error or _joined_rows(path, layout, columns, scan)
+    if error is None:
+        return True
+    if layout.delimiter in UNQUOTED_DELIMITERS and not scan.doubled:
+        plain = Layout(layout.delimiter, layout.header, layout.header_line, quoted=False)
+        if all(len(record.fields) == len(layout.header) for record in divided(path, plain, reading)):
+            return False
+    raise error
+
+
+def _scan(path: Path, layout: Layout, columns: Columns, reading: Reading) -> _Scan:
+    """Read a file as one with enclosed fields, up to the first that is not enclosed properly."""
+    scan, width = _Scan(), len(layout.header)
+    label = layout.header.index(columns.label) if columns.label else None
+    try:
+        for record in divided(path, layout, reading):
+            if len(record.lines) == 1:
+                scan.doubled |= '""' in record.lines[0] and any('"' in value for value in record.fields)
+                if label is not None and label < len(record.fields):
+                    scan.labels.add(record.fields[label].strip())
+                scan.empty.update(position for position, value in enumerate(record.fields) if not value)
+                if len(record.fields) == width or '"' not in record.lines[0]:
+                    continue
+                if layout.delimiter in UNQUOTED_DELIMITERS:
+                    raise _wrong_width(path, record, width)
+            elif len(record.fields) != width:
+                raise _wrong_width(path, record, width)
+            else:
+                parts = _parts(record, layout.delimiter)
+                if all(len(fields) == width for fields in parts):
+                    scan.joined.append((record.line, parts))
+    except QuoteError as error:
+        scan.error = error
+    return scan
+
+
+def _parts(record: Record, delimiter: str) -> list[list[str]]:
+    """Divide each line of a record at every delimiter."""
+    return [[value.strip('"') for value in line.rstrip("\r\n").split(delimiter)] for line in record.lines]
+
+
+def _joined_rows(path: Path, layout: Layout, columns: Columns, scan: _Scan) -> QuoteError | None:
+    """Return the error for the first record whose every line looks like a row; None if there is none."""
+    for line, parts in scan.joined:
+        if all(_looks_like_row(fields, layout, columns, scan) for fields in parts):
+            last = line + len(parts) - 1
+            return QuoteError(
+                f"{path} opens a quote in line {line} that closes in line {last}, and each line up to there looks like"
+                f" a row of its own; {FIX}, or delete it"
+            )
+    return None
+
+
+def _looks_like_row(fields: list[str], layout: Layout, columns: Columns, scan: _Scan) -> bool:
+    """Return whether the values beside the content are as in other rows: a label of theirs, no space before a word.
+
+    A line of a text may hold as many commas as a row, but there a space, the line's end or any words follow.
+    """
+    others = [position for position, name in enumerate(layout.header) if name not in columns.inputs()]
+    for position in others:
+        value = fields[position]
+        if layout.header[position] == columns.label and scan.labels:
+            if value.strip() not in scan.labels:
+                return False
+        elif value.startswith(" ") or (not value and position not in scan.empty):
+            return False
+    return bool(others) or layout.delimiter in UNQUOTED_DELIMITERS
+
+
+def _wrong_width(path: Path, record: Record, width: int) -> QuoteError:
+    last = record.line + len(record.lines) - 1
+    return QuoteError(
+        f"{path} opens a quote in line {record.line} that closes in line {last}, which leaves {len(record.fields)}"
+        f" fields, but its header has {width}; {FIX}, or delete it"
+    )
+
+
+def not_closed(path: Path, line: int, lines: list[str], delimiter: str, problem: str) -> QuoteError:
+    """Return the error for a quote that the csv module cannot match, with the line where it opens.
+
+    Args:
+        line: where the record starts.
+        lines: the lines of the record up to the problem.
+        problem: the csv module's message.
+    """
+    at = re.escape(delimiter)
+    closed = rf'(?:(?:"(?:[^"]|"")*+"|[^"{at}\r\n][^{at}\r\n]*+|)(?:{at}|\r\n?|\n))*+'
+    before = re.match(closed, "".join(lines))
+    line += len(re.findall("\r\n?|\n", before[0])) if before else 0
+    if "expected after" in problem:
+        return QuoteError(
+            f"{path} is not valid CSV in line {line}: a quote opens a field there and closes before the field ends;"
+            f" {FIX}, or delete it"
+        )
+    return QuoteError(f"{path} opens a quote in line {line} that is never closed; close it, or {FIX}")

@@ -1,0 +1,129 @@
+"""Check the values of one record of a table, and make a row of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stages.common.errors import HeadstartError
+from stages.sources import image_values, links
+from stages.sources.row import SPLIT_NAMES, Columns, Row
+from stages.sources.values import ValueProblemError, as_name, as_text, encodes, is_missing
+from stages.tables import images
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """Where the images of a table lie."""
+
+    path: Path
+    follow_links: bool
+
+
+def row(
+    origin: str, record: dict[str, Any], columns: Columns, split: str | None, image_folder: ImageFolder | None
+) -> Row:
+    """Check the values of one record.
+
+    Args:
+        origin: file and line.
+        split: of the whole file; a split column takes precedence.
+        image_folder: image paths are relative to it; None for text.
+    """
+    name: str | None = None
+    content: str | bytes
+    if image_folder is None:
+        content, problem = _text(record, columns)
+    else:
+        (column,) = columns.inputs()
+        content, name, problem = _image(record[column], column, origin, image_folder)
+    names: dict[str, str | None] = {}
+    for column in columns.names()[len(columns.inputs()) :]:
+        try:
+            names[column] = as_name(record[column])
+        except ValueProblemError as error:
+            names[column] = None
+            problem = problem or f"{column} {error}"
+    label = names[columns.label] if columns.label else None
+    if columns.label and label is None:
+        problem = problem or f"{columns.label} is empty"
+    if columns.split:
+        split = SPLIT_NAMES.get((names[columns.split] or "").strip().lower())
+        if split is None:
+            problem = problem or f"{columns.split} is {record[columns.split]!r}, not train, validation or test"
+    return Row(
+        origin=origin,
+        content=type(content)() if problem else content,
+        name=name,
+        label=label and label.strip(),
+        group=names[columns.group] if columns.group else None,
+        slice=names[columns.slice] if columns.slice else None,
+        split=split,
+        problem=problem,
+    )
+
+
+def _text(record: dict[str, Any], columns: Columns) -> tuple[str, str | None]:
+    """Return (text, None), or (empty text, problem); of several columns, those with text, below their names."""
+    parts = []
+    for column in columns.inputs():
+        try:
+            text = as_text(record[column])
+        except ValueProblemError as error:
+            return "", f"{column} {error}"
+        if text is not None:
+            parts.append(text if isinstance(columns.input, str) else f"{column}: {text}")
+    if not parts:
+        names = columns.inputs()
+        return "", f"{names[0]} is empty" if len(names) == 1 else f"{' and '.join(names)} are empty"
+    return "\n".join(parts), None
+
+
+def _image(value: Any, column: str, origin: str, folder: ImageFolder) -> tuple[bytes, str | None, str | None]:
+    """Return (bytes, path as the table spells it, problem).
+
+    Args:
+        value: bytes, a path, or a mapping of both, as in data sets of the hub.
+        origin: file and line, for the error.
+
+    Raises:
+        HeadstartError: the path leaves the folder.
+    """
+    if isinstance(value, dict):
+        value = value.get("bytes") or value.get("path")
+    if isinstance(value, bytes):
+        value = _path_in_bytes(value) or value
+    if is_missing(value) or value in ("", b""):
+        return b"", None, f"{column} is empty"
+    if isinstance(value, bytes):
+        return value, None, None
+    if not isinstance(value, str):
+        return b"", None, f"{column} is {type(value).__name__}, not a path or the bytes of an image"
+    if problem := _no_path(value):
+        return b"", None, f"{column} {problem}"
+    path = folder.path / value
+    # The check follows links: a downloaded table must not reach other files of this machine.
+    inside = not Path(value).is_absolute() and ".." not in Path(value).parts
+    if not inside or (not folder.follow_links and links.leaves(path, folder.path)):
+        raise HeadstartError(
+            f"{origin}: {column} is {value!r}, which leaves the table's folder; use paths relative to it and inside it"
+        )
+    content, problem = images.read(path)
+    return content, value, problem and f"{value} {problem}"
+
+
+def _no_path(value: str) -> str | None:
+    """Return why a string cannot be the path of an image, or None."""
+    if image_values.is_address(value):
+        return "is a web address; download the file and name its path"
+    if image_values.is_base64_image(value):
+        return "is an image as text; decode it to a file and name its path"
+    return None if "\0" not in value and encodes(value) else f"is {value!r}, which is not a path"
+
+
+def _path_in_bytes(value: bytes) -> str | None:
+    """Return the path that some tools store as bytes; None for the bytes of an image."""
+    try:
+        text = value.decode() if len(value) < 4096 else ""
+    except UnicodeDecodeError:
+        return None
+    return text if text.isprintable() and images.is_image_name(text) else None

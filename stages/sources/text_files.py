@@ -1,0 +1,172 @@
+"""Text files of raw rows: plain or compressed, in UTF-8, in what their byte-order mark says, or in a given encoding."""
+
+import bz2
+import codecs
+import gzip
+import io
+import lzma
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from itertools import count
+from pathlib import Path, PurePath
+from typing import IO, TextIO, cast
+
+import pyarrow as pa
+
+from stages.common.errors import HeadstartError, listed, one_line
+from stages.sources import encoding_guess
+from stages.sources.row import Reading
+
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+DAMAGE = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError)
+MARKS = {  # the longest first: UTF-32's begins as UTF-16's
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+MAX_LINE = 2**26  # characters of a line or a field: far more than any text to classify, but safe for the memory
+BLOCK = 2**20  # bytes
+MAX_SAMPLE = 2**14  # bytes of lines to guess an encoding from
+
+
+def suffix(path: Path) -> str:
+    """Return the suffix of the format, in lower case, without that of a compression."""
+    return PurePath(path.stem if path.suffix.lower() in COMPRESSED else path.name).suffix.lower()
+
+
+@contextmanager
+def opened(path: Path, reading: Reading) -> Iterator[Iterator[str]]:
+    """Give the lines of a text file, with their line ends as they are.
+
+    Raises:
+        HeadstartError: the file is damaged or not in its encoding, which names a likely one, or a line has more than
+            `MAX_LINE` characters.
+    """
+    encoding = encoding_of(path, reading)
+    try:
+        with _bytes(path) as stream, io.TextIOWrapper(stream, encoding=encoding, newline="") as file:
+            yield _lines(path, file)
+    except UnicodeError:
+        raise _wrong_encoding(path, encoding) from None
+
+
+def encoding_of(path: Path, reading: Reading) -> str:
+    """Return the encoding of a file: what its mark says; UTF-8 if its bytes are that and no ASCII; else the given one.
+
+    So a folder may hold files of both, and a model that was trained on a table in another encoding reads new ones.
+    """
+    with _bytes(path) as stream:
+        start = stream.read(4)
+    for mark, encoding in MARKS.items():
+        if start.startswith(mark):
+            return encoding
+    return "utf-8" if reading.encoding == "utf-8" or _is_utf8_beyond_ascii(path) else reading.encoding
+
+
+def _is_utf8_beyond_ascii(path: Path) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    ascii_only = True
+    with _bytes(path) as stream:
+        while block := stream.read(BLOCK):
+            ascii_only = ascii_only and block.isascii()
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError:
+                return False
+    return not ascii_only
+
+
+def holds(path: Path, byte: bytes) -> bool:
+    """Return whether a file holds this byte."""
+    with _bytes(path) as stream:
+        return any(byte in block for block in iter(partial(stream.read, BLOCK), b""))
+
+
+@contextmanager
+def _bytes(path: Path) -> Iterator[IO[bytes]]:
+    """Give the bytes of a file, without its compression."""
+    with ExitStack() as stack:
+        try:
+            stream = _unpacked(path, stack)
+        except DAMAGE as error:
+            raise _damaged(path, error) from None
+        try:
+            yield stream
+        except DAMAGE as error:
+            # The operating system's own errors, as of a network drive, have a number; damage has none.
+            if path.suffix.lower() not in COMPRESSED or getattr(error, "errno", None):
+                raise
+            raise _damaged(path, error) from None
+
+
+def _unpacked(path: Path, stack: ExitStack) -> IO[bytes]:
+    match path.suffix.lower():
+        case ".gz":
+            return cast(IO[bytes], stack.enter_context(gzip.open(path)))
+        case ".bz2":
+            return stack.enter_context(bz2.open(path))
+        case ".xz":
+            return stack.enter_context(lzma.open(path))
+        case ".zst":
+            stream = stack.enter_context(pa.input_stream(str(path), compression="zstd"))
+            return cast(IO[bytes], io.BufferedReader(stream))
+        case ".zip":
+            archive = stack.enter_context(zipfile.ZipFile(path))
+            return stack.enter_context(archive.open(_only_file(path, archive)))
+        case _:
+            return stack.enter_context(path.open("rb"))
+
+
+def _only_file(path: Path, archive: zipfile.ZipFile) -> str:
+    names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
+    if len(names) != 1:
+        raise HeadstartError(
+            f"{path} holds {len(names)} files ({listed(names, limit=5)}), but must hold one table; unpack it"
+        )
+    return names[0]
+
+
+def _lines(path: Path, file: TextIO) -> Iterator[str]:
+    """Yield the lines of a file, and refuse one of more than `MAX_LINE` characters without reading it whole."""
+    for number in count(1):
+        line = file.readline(MAX_LINE)
+        if len(line) == MAX_LINE:
+            raise HeadstartError(f"{path} has more than {MAX_LINE:,} characters in line {number}; correct it")
+        if not line:
+            return
+        yield line
+
+
+def _damaged(path: Path, error: BaseException) -> HeadstartError:
+    return HeadstartError(f"{path} cannot be unpacked ({one_line(error)}); compress it again")
+
+
+def _wrong_encoding(path: Path, encoding: str) -> HeadstartError:
+    """Return the error for a file that is not in `encoding`, and its first wrong line as it likely reads."""
+    if encoding.startswith(("utf-16", "utf-32")):
+        return HeadstartError(f"{path} is marked as {encoding.upper()} but is not; save it as UTF-8")
+    first, sample = 0, b""
+    with _bytes(path) as stream:
+        for number in count(1):
+            line = stream.readline(MAX_LINE)
+            if not line or len(sample) > MAX_SAMPLE:
+                break
+            try:
+                line.decode(encoding)
+            except UnicodeError:
+                first = first or number
+                sample += line[:MAX_SAMPLE]
+    name = "UTF-8" if encoding.startswith("utf-8") else encoding
+    problem = f"{path} is not {name} in line {first}"
+    if not (likely := encoding_guess.likely(sample)):
+        return HeadstartError(f"{problem}; save it as UTF-8")
+    text = sample.decode(likely, "replace").splitlines()[0].strip()
+    return HeadstartError(
+        f"{problem}; it looks like {likely}, in which the line is {text[:60]!r}: if that is right, set"
+        f" prepare.encoding: {likely}, or save the file as UTF-8"
+    )
