@@ -71,7 +71,7 @@ def remarks(data: Path, skipped: Sequence[Row], *, labelled: bool, follow_links:
     """Yield sentences on what was skipped, and on what was read as the user may not have meant it."""
     if skipped:
         names = listed([row.origin for row in skipped], limit=5)
-        yield f"{len(skipped):,} files or folders are no images of a class and were skipped: {names}"
+        yield f"{len(skipped):,} files or folders are no rows and were skipped: {names}"
     if labelled and is_image_folder(data):
         yield from image_folders.remarks(data, follow_links=follow_links)
 

@@ -20,7 +20,13 @@ SHARD = re.compile(r"(?P<split>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})")  # as
 
 
 def rows(data: Path, columns: Columns, modality: Modality, reading: Reading) -> Iterator[Row]:
-    """Yield every row of a table, or of a folder of tables named train, validation and test, in order."""
+    """Yield every row of a table, or of a folder of tables named train, validation and test, in order.
+
+    JSON files of other names, which describe data as often as they hold them, become rows that are skipped.
+    """
+    for path in _visible(data):
+        if _may_describe(path):
+            yield Row(utf8_name(path.name), "", problem="is JSON that its name gives to no split", skipped=True)
     for path, split in tables(data).items():
         if data.is_dir():
             links.refuse(path, data, follow=reading.follow_links)
@@ -78,8 +84,8 @@ def tables(data: Path) -> dict[Path, str | None]:
 def _split_tables(folder: Path) -> dict[Path, str | None]:
     """Map the tables in a folder to the splits of their names; files of other formats are ignored."""
     shards: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir(), key=lambda path: path.name):
-        if not is_table(path) or path.name.startswith("."):
+    for path in _visible(folder):
+        if not is_table(path) or _may_describe(path):
             continue
         split = split_of(path)
         if split is None:
@@ -92,6 +98,16 @@ def _split_tables(folder: Path) -> dict[Path, str | None]:
     order = by_split(first, no_train_error=error)
     all_shards = {paths[0]: paths for paths in shards.values()}
     return {path: split for start, split in order.items() for path in _complete(all_shards[start])}
+
+
+def _visible(folder: Path) -> list[Path]:
+    """List what is in a folder by name, without hidden files; nothing for a file."""
+    paths = folder.iterdir() if folder.is_dir() else ()
+    return sorted((path for path in paths if not path.name.startswith(".")), key=lambda path: path.name)
+
+
+def _may_describe(path: Path) -> bool:
+    return text_files.suffix(path) == ".json" and is_table(path) and split_of(path) is None
 
 
 def _name(path: Path) -> str:

@@ -173,7 +173,7 @@ def test_metadata_of_another_form_names_nothing(tmp_path: Path, feature: dict[st
     assert [row.label for row in rows(tmp_path / "rows.parquet", COLUMNS, "text")] == ["1", "0"]
 
 
-def test_shards_of_the_hub_are_one_table(tmp_path: Path) -> None:
+def test_shards_of_the_hub_are_one_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     for number in range(3):
@@ -181,7 +181,9 @@ def test_shards_of_the_hub_are_one_table(tmp_path: Path) -> None:
         pq.write_table(described(labels, CLASSES), folder / f"train-{number:05d}-of-00003.parquet")
     pq.write_table(described([0, 1] * 10, CLASSES), folder / "test-00000-of-00001.parquet")
     (folder / "README.md").write_text("ignored", "utf-8")
+    (folder / "dataset_infos.json").write_text("{}", "utf-8")
     prepare(tmp_path / "out", settings(folder))
+    assert "prepare: 1 files or folders are no rows and were skipped: dataset_infos.json" in capsys.readouterr().out
     ids = split_ids(tmp_path / "out")
     assert len(ids["train"]) + len(ids["validation"]) == 123 and len(ids["test"]) == 20
     assert set(prepared.read(tmp_path / "out", "train")["label"].to_pylist()) == {"negative", "positive"}
