@@ -1,7 +1,7 @@
 """Compare two evaluations row by row: which metrics got better or worse, beyond chance.
 
-A test row has the same id in every evaluation, so the difference of a metric is resampled over pairs (see
-`metrics.bootstrap`): rows that are hard for both models cancel out.
+A test row has the same id in every evaluation, so differences are of pairs of rows (`intervals.for_difference`): rows
+that are hard for both models cancel out.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from stages.common.errors import listed
 from stages.common.params import GateMetric, GateParams
-from stages.scores import metrics
+from stages.scores import intervals, metrics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -148,13 +148,11 @@ def _differences(
     _, P_after = _select(after, pairs["row_after"], after.labels)
     models = {"before": P_before, "after": P_after}
     values = {name: _headline(truth, P) for name, P in models.items()}
-    intervals: dict[str, tuple[float, float]] = {}
+    ends: intervals.Intervals = {}
     if all(values.values()):
-        resampled = metrics.bootstrap(truth, models, resamples=settings.bootstrap, seed=settings.seed)
-        changes = {name: resampled["after"][name] - resampled["before"][name] for name in resampled["after"]}
-        intervals = metrics.intervals(changes)
+        ends = intervals.for_difference(truth, P_after, P_before, resamples=settings.bootstrap, seed=settings.seed)
     return tuple(
-        _difference(name, values["before"].get(name), values["after"].get(name), intervals.get(name), metric)
+        _difference(name, values["before"].get(name), values["after"].get(name), ends.get(name), metric)
         for name, metric in settings.metrics.items()
     )
 

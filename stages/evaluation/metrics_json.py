@@ -11,7 +11,7 @@ from stages.evaluation import labels_saved
 from stages.evaluation.learning_curve import Curve
 from stages.evaluation.results import ScoredRows
 from stages.heads.model_card import ModelCard
-from stages.scores import calibration, metrics
+from stages.scores import calibration, intervals, metrics, proportions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,26 +48,27 @@ def content(
 
 
 def _models(scored: ScoredRows, cards: Mapping[str, ModelCard], settings: EvaluateParams) -> dict[str, Any]:
-    """Compute the metrics of every model and of the differences in `PAIRS`, with intervals from the same resamples.
+    """Compute the metrics of every model and of the differences in `PAIRS`, with their 95 % intervals.
 
     Returns:
         `test_rows`, `classes`, for every model its metrics as NAME and their 95 % intervals as NAME_ci95, and the same
         for every pair as NAME_minus_OTHER. There are no intervals without resamples.
     """
     truth, models = scored.truth, scored.probabilities
-    resampled = metrics.bootstrap(truth, models, resamples=settings.bootstrap, seed=settings.seed)
+    drawn = {"resamples": settings.bootstrap, "seed": settings.seed}
     headline = {name: metrics.headline(truth, P) for name, P in models.items()}
     out: dict[str, Any] = {"test_rows": len(truth), "classes": len(scored.labels)}
     for name, P in models.items():
         out[name] = headline[name] | _calibration(truth, P, cards.get(name))
-        out |= _intervals(name, resampled[name])
+        out |= _named(name, intervals.for_model(truth, P, **drawn))
     for name, other in PAIRS:
         if name in models and other in models:
             pair = f"{name}_minus_{other}"
             shared = [metric for metric in headline[name] if metric in headline[other]]
             out[pair] = {metric: headline[name][metric] - headline[other][metric] for metric in shared}
-            out[pair]["p_value"] = metrics.mcnemar(truth, models[name], models[other])
-            out |= _intervals(pair, {key: values - resampled[other][key] for key, values in resampled[name].items()})
+            wins, losses = intervals.wins_and_losses(truth, models[name], models[other])
+            out[pair]["p_value"] = proportions.mcnemar(wins, losses)
+            out |= _named(pair, intervals.for_difference(truth, models[name], models[other], **drawn))
     return out
 
 
@@ -91,7 +92,7 @@ def _calibration(truth: np.ndarray, P: np.ndarray, card: ModelCard | None) -> di
     return errors
 
 
-def _intervals(name: str, values: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Compute NAME_ci95 from resampled values, (resamples,) each; empty where there are none."""
-    intervals = {metric: {"low": low, "high": high} for metric, (low, high) in metrics.intervals(values).items()}
-    return {f"{name}_ci95": intervals} if intervals else {}
+def _named(name: str, ends: intervals.Intervals) -> dict[str, Any]:
+    """Return the intervals as NAME_ci95; empty where there are none."""
+    named = {metric: {"low": low, "high": high} for metric, (low, high) in ends.items()}
+    return {f"{name}_ci95": named} if named else {}

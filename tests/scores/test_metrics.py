@@ -3,7 +3,6 @@ import warnings
 import numpy as np
 import pytest
 import sklearn.metrics as sk
-from scipy.stats import binomtest
 
 from stages.scores import metrics
 
@@ -17,10 +16,6 @@ def sample(rows: int, classes: int, seed: int, *, ties: bool = False) -> tuple[n
         P = P.round(1)
         P = P / P.sum(axis=1, keepdims=True)
     return truth, P
-
-
-def bootstrap(truth: np.ndarray, P: np.ndarray, resamples: int, seed: int) -> dict[str, tuple[float, float]]:
-    return metrics.intervals(metrics.bootstrap(truth, {"it": P}, resamples=resamples, seed=seed)["it"])
 
 
 @pytest.mark.parametrize("classes", [2, 3, 7])
@@ -57,8 +52,6 @@ def test_a_single_row_and_a_single_class() -> None:
     headline = metrics.headline(np.array([1]), np.array([[0.2, 0.8]]))
     assert headline["accuracy"] == 1 and "roc_auc" not in headline
     assert headline["log_loss"] == pytest.approx(-np.log(0.8))
-    low, high = bootstrap(np.array([1]), np.array([[0.2, 0.8]]), 10, 0)["accuracy"]
-    assert low == high == 1
 
 
 def test_per_class_metrics_are_those_of_scikit_learn() -> None:
@@ -81,60 +74,6 @@ def test_curves_enclose_the_areas_of_scikit_learn() -> None:
     micro = sk.roc_auc_score((np.arange(5) == truth[:, None]).ravel(), P.ravel())
     assert sk.auc([point["fpr"] for point in roc], [point["tpr"] for point in roc]) == pytest.approx(micro, abs=1e-3)
     assert pr[0] == {"recall": 0.0, "precision": 1.0} and pr[-1]["recall"] == 1
-
-
-def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
-    covered = 0
-    for seed in range(1000):
-        generator = np.random.default_rng(seed)
-        truth = np.arange(200) % 2
-        right = generator.random(200) < 0.8
-        P = np.where((truth == right)[:, None], [0.1, 0.9], [0.9, 0.1])  # column 1 is right for truth 1
-        low, high = bootstrap(truth, P, 300, seed)["accuracy"]
-        covered += low <= 0.8 <= high
-    assert 0.93 <= covered / 1000 <= 0.97
-
-
-def test_intervals_are_repeatable_and_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    truth, P = sample(100, 3, 4)
-    first = bootstrap(truth, P, 200, 1)
-    assert first == bootstrap(truth, P, 200, 1)
-    assert first != bootstrap(truth, P, 200, 2)
-    assert bootstrap(truth, P, 0, 1) == {}
-    point = metrics.headline(truth, P)
-    assert all(low <= point[name] <= high for name, (low, high) in first.items())
-    monkeypatch.setattr(metrics, "BOOTSTRAP_BLOCK_VALUES", 100 * 7)
-    narrow = bootstrap(truth, P, 200, 1)
-    for name, interval in first.items():
-        assert narrow[name] == pytest.approx(interval, abs=0.05)
-
-
-def test_the_interval_of_a_difference_covers_the_truth_as_often_as_it_says() -> None:
-    """Two models of the same accuracy that are often wrong on the same rows: pairing makes the interval narrow."""
-    covered, widths, p_values = 0, [], []
-    for seed in range(1000):
-        generator = np.random.default_rng(seed)
-        truth = np.arange(200) % 2
-        shared = generator.random(200) < 0.6
-        right = [np.where(shared, True, generator.random(200) < 0.5) for _ in range(2)]
-        P, Q = (np.where((truth == k)[:, None], [0.1, 0.9], [0.9, 0.1]) for k in right)
-        values = metrics.bootstrap(truth, {"p": P, "q": Q}, resamples=300, seed=seed)
-        low, high = metrics.intervals({"accuracy": values["p"]["accuracy"] - values["q"]["accuracy"]})["accuracy"]
-        covered += low <= 0 <= high
-        widths.append(high - low)
-        p_values.append(metrics.mcnemar(truth, P, Q))
-    assert 0.93 <= covered / 1000 <= 0.97
-    assert np.mean(widths) < 0.8 * 2 * 1.96 * np.sqrt(2 * 0.8 * 0.2 / 200), "narrower than of unpaired rows"
-    assert np.mean(np.array(p_values) < 0.05) <= 0.05
-
-
-def test_mcnemar_is_the_exact_binomial_test() -> None:
-    truth = np.zeros(30, dtype=int)
-    P, Q = np.tile([0.9, 0.1], (30, 1)), np.tile([0.9, 0.1], (30, 1))
-    assert metrics.mcnemar(truth, P, Q) == 1, "identical models"
-    Q[:9] = Q[:9, ::-1]
-    P[9:11] = P[9:11, ::-1]
-    assert metrics.mcnemar(truth, P, Q) == metrics.mcnemar(truth, Q, P) == pytest.approx(binomtest(2, 11).pvalue)
 
 
 def test_reliability_bins_hold_every_row_once() -> None:

@@ -1,0 +1,138 @@
+"""95 % intervals of metrics, and of their differences between two models on the same rows, that hold for few rows.
+
+Everywhere, `truth` is (rows,) label indices and `P` is (rows, labels) probabilities.
+`python -m tests.benchmarks.intervals` simulates how often they hold the truth.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy.special import ndtr, stdtrit
+
+from stages.scores import class_metrics, metrics, proportions
+
+Intervals = dict[str, tuple[float, float]]
+
+BLOCK_VALUES = 2**24  # row weights in memory at a time
+
+
+def for_model(truth: np.ndarray, P: np.ndarray, *, resamples: int, seed: int) -> Intervals:
+    """Compute the interval of every headline metric; none if `resamples` is 0.
+
+    Accuracy: of a share (`proportions.interval`). The metrics of classes: by `class_metrics.draws`. The others: by a
+    bootstrap.
+    """
+    if not resamples:
+        return {}
+    generator, point = np.random.default_rng(seed), metrics.headline(truth, P)
+    guess = P.argmax(axis=1)
+    (draws,) = class_metrics.draws(truth, [guess], P.shape[1], samples=resamples, generator=generator)
+    accuracy = proportions.interval(int((guess == truth).sum()), len(truth))
+    ends = {name: (max(low, 0.0), high) for name, (low, high) in _like_accuracy(draws, point, accuracy).items()}
+    for name, (low, high) in ends.items():
+        if point[name] in (0, 1):  # nothing seen speaks against it
+            ends[name] = (low, 1.0) if point[name] else (0.0, high)
+    return ends | _bootstrap(truth, [P], resamples, generator)
+
+
+def for_difference(truth: np.ndarray, P: np.ndarray, Q: np.ndarray, *, resamples: int, seed: int) -> Intervals:
+    """Compute the interval of the difference of every headline metric, P's minus Q's; none if `resamples` is 0.
+
+    Rows that are hard for both models cancel out. For accuracy the interval excludes zero exactly if the p-value of
+    `proportions.mcnemar` is below 0.05.
+    """
+    if not resamples:
+        return {}
+    generator = np.random.default_rng(seed)
+    first, second = metrics.headline(truth, P), metrics.headline(truth, Q)
+    guesses = [part.argmax(axis=1) for part in (P, Q)]
+    draws, others = class_metrics.draws(truth, guesses, P.shape[1], samples=resamples, generator=generator)
+    accuracy = proportions.difference_interval(*wins_and_losses(truth, P, Q), len(truth))
+    ends = _like_accuracy(
+        {name: draws[name] - others[name] for name in draws},
+        {name: first[name] - second[name] for name in draws},
+        accuracy,
+    )
+    return ends | _bootstrap(truth, [P, Q], resamples, generator)
+
+
+def wins_and_losses(truth: np.ndarray, P: np.ndarray, Q: np.ndarray) -> tuple[int, int]:
+    """Count the rows that only the first model gets right, and those that only the second gets right."""
+    first, second = P.argmax(axis=1) == truth, Q.argmax(axis=1) == truth
+    return int((first & ~second).sum()), int((second & ~first).sum())
+
+
+def _like_accuracy(
+    draws: Mapping[str, np.ndarray], point: Mapping[str, float], accuracy: tuple[float, float]
+) -> Intervals:
+    """Take the middle 95 % of the draws of every metric, lengthened as much as accuracy's needs for its known interval.
+
+    An interval holds the metric of the test rows, too, which rows of unseen classes can put outside of it.
+
+    Args:
+        draws: metric to draws of it; accuracy is one of them.
+        point: the metrics of the test rows.
+        accuracy: its interval, which is known to hold the truth as often as it says.
+    """
+    low, middle, high = np.quantile(draws["accuracy"], (0.025, 0.5, 0.975))
+    longer = [max((end - middle) / (drawn - middle), 1) for end, drawn in zip(accuracy, (low, high), strict=True)]
+    ends: Intervals = {}
+    for name, values in draws.items():
+        low, middle, high = np.quantile(values, (0.025, 0.5, 0.975))
+        low, high = (middle + factor * (drawn - middle) for factor, drawn in zip(longer, (low, high), strict=True))
+        ends[name] = (float(min(max(low, -1), point[name])), float(max(min(high, 1), point[name])))
+    return ends | {"accuracy": accuracy}
+
+
+def _bootstrap(
+    truth: np.ndarray, models: Sequence[np.ndarray], resamples: int, generator: np.random.Generator
+) -> Intervals:
+    """Compute the intervals of log_loss and, for two labels, of roc_auc and average_precision; of two models, of P - Q.
+
+    Percentiles are taken further out, since resamples of few rows spread too little (Hesterberg 2015, What Teachers
+    Should Know about the Bootstrap, section 5.3).
+    """
+    everything, by_class = [np.arange(len(truth))], [np.flatnonzero(truth == label) for label in (0, 1)]
+    is_ranked = models[0].shape[1] == 2 and all(map(len, by_class))
+    loss = _minus([metrics.losses(truth, P) for P in models])  # (rows,)
+    block = max(BLOCK_VALUES // len(truth), 1)
+    parts: dict[str, list[np.ndarray]] = {}
+    for done in range(0, resamples, block):
+        samples = min(block, resamples - done)
+        parts.setdefault("log_loss", []).append(_resample(everything, samples, generator) @ loss / len(truth))
+        if is_ranked:  # within the classes, so that both are there
+            weights = _resample(by_class, samples, generator)
+            ranked = [metrics.ranking(truth, P, weights) for P in models]
+            for name in ranked[0]:
+                parts.setdefault(name, []).append(_minus([values[name] for values in ranked]))
+    levels = _levels(len(truth))
+    out: Intervals = {}
+    for name, values in parts.items():
+        low, high = np.quantile(np.concatenate(values), levels)
+        out[name] = (float(low), float(high))
+        if name != "log_loss" and low == high:  # perfect, as far as the smaller class can tell
+            unseen = 1 - proportions.interval(smaller := min(map(len, by_class)), smaller)[0]
+            out[name] = (float(low) - unseen, 1.0 if len(models) == 1 else float(high) + unseen)
+    return out
+
+
+def _levels(rows: int) -> tuple[float, float]:
+    """Return the percentiles that make a bootstrap interval of a mean as wide as one of Student's t."""
+    if rows == 1:
+        return 0.0, 1.0
+    low = float(ndtr(math.sqrt(rows / (rows - 1)) * stdtrit(rows - 1, 0.025)))
+    return low, 1 - low
+
+
+def _resample(groups: Sequence[np.ndarray], samples: int, generator: np.random.Generator) -> np.ndarray:
+    """Count how often every row is drawn, with replacement within its group of row indices: (samples, rows)."""
+    weights = np.zeros((samples, sum(map(len, groups))))
+    for rows in groups:
+        weights[:, rows] = generator.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=samples)
+    return weights
+
+
+def _minus(values: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the values of one model, or the difference of those of two."""
+    return values[0] - values[1] if len(values) == 2 else values[0]
