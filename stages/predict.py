@@ -29,7 +29,7 @@ from stages.evaluation import prediction_columns
 from stages.heads import loading, model_card
 from stages.heads.model_card import ModelCard
 from stages.sources import Row
-from stages.tables import features, prepared
+from stages.tables import features, images, prepared
 
 Probabilities: TypeAlias = Callable[[Sequence[Any]], np.ndarray]
 
@@ -47,11 +47,10 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
     if target.suffix != ".parquet":
         raise HeadstartError(f"{target} must end in .parquet, the format that is written")
     targets.check_file(target, _is_prediction, verb="predict", inputs=[folder, new])
-    skipped: list[Row] = []
+    notes = sources.Notes()
     reading = sources.Reading(card.encoding, card.sheet)
-    new_rows = sources.rows(new, sources.Columns(card.input), card.modality, reading)
-    rows = sources.without_skipped(new_rows, skipped)
-    ready = threads.ordered(lambda row: sources.ready(row, card.max_side), rows, workers=threads.cores())
+    rows = notes.without_skipped(sources.rows(new, sources.Columns(card.input), card.modality, reading))
+    ready = threads.ordered(lambda row: _ready(row, card), rows, workers=threads.cores())
     counts: Counter[bool] = Counter()
     probabilities: Probabilities | None = None
     writer: pq.ParquetWriter | None = None
@@ -68,12 +67,19 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
             writer = writer or stack.enter_context(pq.ParquetWriter(out, table.schema, compression="zstd"))
             writer.write_table(table)
             counts.update(bool(row.problem) for row in window)
+            for row in window:
+                notes.add(row)
             progress.update(len(window))
         if writer is None:
             raise HeadstartError(f"{new} has no rows to classify")
     print(f"predict: {counts[False]:,} rows classified, {counts[True]:,} rejected -> {target} in {run_stats.spent()}")
-    for remark in sources.remarks(new, skipped, labelled=False):
-        print(f"predict: {remark}")
+    for sentence in notes.sentences():
+        print(f"predict: {sentence}")
+
+
+def _ready(row: Row, card: ModelCard) -> Row:
+    """Check a row and make it ready as prepare does."""
+    return sources.ready(sources.check(row, max_pixels=card.max_pixels or images.MAX_PIXELS), max_side=card.max_side)
 
 
 def _is_prediction(path: Path) -> bool:

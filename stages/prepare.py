@@ -79,13 +79,14 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
         encoding=settings.encoding,
         sheet=settings.sheet,
         max_side=settings.max_side if modality == "image" else None,
+        max_pixels=settings.max_pixels if modality == "image" else None,
     )
     rows = partial(sources.rows, data, columns, modality, reading)
-    skipped: list[Row] = []
-    selection = _first_pass(sources.without_skipped(rows(), skipped), settings)
+    notes = sources.Notes()
+    selection = _first_pass(rows(), notes, settings)
     with atomic.directory(prepared_folder, CONTENT) as out:
-        counts, left_out = _second_pass(out, sources.without_skipped(rows(), []), selection, info)
-        left_out += ({"source": row.origin, "reason": f"skipped: {row.problem}"} for row in skipped)
+        counts, left_out = _second_pass(out, sources.Notes().without_skipped(rows()), selection, info)
+        left_out += ({"source": row.origin, "reason": f"skipped: {row.problem}"} for row in notes.skipped)
         pq.write_table(pa.Table.from_pylist(left_out, REJECTED), out / "rejected.parquet", compression="zstd")
         _check_classes(counts, settings)
         summary = _summary(selection.rows, counts)
@@ -98,8 +99,8 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
     )
     for names in summary.get("similar_classes", ()):
         print(f"prepare: {' and '.join(map(repr, names))} look like one class; correct the table if they are")
-    for remark in sources.remarks(data, skipped, labelled=True, follow_links=settings.follow_links):
-        print(f"prepare: {remark}")
+    for sentence in chain(notes.sentences(), sources.remarks(data, follow_links=settings.follow_links)):
+        print(f"prepare: {sentence}")
     if selection.rare_classes:
         print(
             f"prepare: classes with fewer than prepare.min_rows = {settings.min_rows:,} rows are left out:"
@@ -112,13 +113,17 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
         )
 
 
-def _first_pass(rows: Iterator[Row], settings: PrepareParams) -> Selection:
+def _first_pass(rows: Iterator[Row], notes: sources.Notes, settings: PrepareParams) -> Selection:
     """Read all rows, and decide which to keep."""
     selection = Selection(settings)
     examples: list[str] = []
-    progress = tqdm(_parallel(_identify, rows), desc="prepare: reading", unit=" rows", disable=None)
+    identify = partial(_identify, max_pixels=settings.max_pixels)
+    progress = tqdm(
+        _parallel(identify, notes.without_skipped(rows)), desc="prepare: reading", unit=" rows", disable=None
+    )
     for number, row, row_id in progress:
         selection.add(number, row, row_id)
+        notes.add(row)
         if row.problem and len(examples) < MAX_EXAMPLES:
             examples.append(f"{row.origin}: {row.problem}")
     if not selection.rows:
@@ -134,11 +139,11 @@ def _first_pass(rows: Iterator[Row], settings: PrepareParams) -> Selection:
     return selection
 
 
-def _identify(numbered: tuple[int, Row]) -> tuple[int, Row, str]:
+def _identify(numbered: tuple[int, Row], *, max_pixels: int) -> tuple[int, Row, str]:
     """Return (row number, the row without its content and with a problem if it has one, id)."""
     number, row = numbered
     row_id = "" if row.problem else prepared.content_id(row.content)
-    row = sources.ready(row, max_side=None)
+    row = sources.check(row, max_pixels=max_pixels)
     return number, replace(row, content=type(row.content)()), row_id
 
 
@@ -151,7 +156,8 @@ def _second_pass(
         number, row = numbered
         row_id = prepared.content_id(row.content)
         reason = selection.reason_to_leave_out(number, row, row_id)
-        return (row if reason else sources.ready(row, info.max_side, checked=True)), row_id, reason
+        row = row if reason else sources.ready(row, max_side=info.max_side)
+        return row, row_id, reason or (("unreadable", row.problem) if row.problem else None)
 
     counts = _Counts()
     left_out: list[dict[str, str | None]] = []

@@ -63,7 +63,9 @@ def train_head(*, features_folder: Path, target: Path, budget: BudgetParams, set
                 chosen={"kind": settings.kind, **asdict(chosen)},
                 training={"rows": len(labels), "per_class": dict(sorted(Counter(labels).items()))},
                 versions=model_card.versions("numpy", "scikit-learn", "scipy", "skops"),
-                **metadata.model_dump(include={"input", "modality", "encoding", "sheet", "max_side", "fingerprint"}),
+                **metadata.model_dump(
+                    include={"input", "modality", "encoding", "sheet", "max_side", "max_pixels", "fingerprint"}
+                ),
                 backbone=metadata.backbone,
                 extract=metadata.extract,
             ),

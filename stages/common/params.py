@@ -74,6 +74,7 @@ class PrepareParams(Section):
     min_rows: Count = 1
     max_rejected: Annotated[Number, Field(ge=0, le=1)] = 0.01
     max_side: Annotated[int, Field(ge=8)] | None = 512
+    max_pixels: Count = 200_000_000
     encoding: Encoding = "utf-8"
     sheet: Name | None = None
     follow_links: bool = False

@@ -29,6 +29,7 @@ class ModelCard(Section):
     encoding: str = "utf-8"  # of the raw text files that it was trained on, and so of new ones that are not UTF-8
     sheet: str | None = None  # of the spreadsheet, likewise
     max_side: int | None
+    max_pixels: int | None = None
     backbone: BackboneParams
     extract: ExtractParams
     fingerprint: str

@@ -4,20 +4,23 @@ A row that cannot be used carries the reason, so that it can be listed. A file t
 error.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from stages.common.errors import HeadstartError, listed
+from stages.common.errors import HeadstartError
 from stages.common.params import Modality
 from stages.sources import image_folders, table_files
 from stages.sources import modality as modalities
 from stages.sources.image_folders import is_image_folder
+from stages.sources.notes import Notes
 from stages.sources.row import DEFAULT_READING, Columns, Reading, Row
 from stages.tables import images
 
-__all__ = ["Columns", "Reading", "Row", "is_image_folder", "modality", "ready", "remarks", "rows", "without_skipped"]
+CHECK_SIDE = 64  # pixels: a JPEG's decoder reads all of the file, but makes a small picture of it
+
+__all__ = ["Columns", "Notes", "Reading", "Row", "check", "is_image_folder", "modality", "ready", "remarks", "rows"]
 
 
 def modality(
@@ -58,37 +61,32 @@ def rows(data: Path, columns: Columns, modality: Modality, reading: Reading = DE
         yield from table_files.rows(data, columns, modality, reading)
 
 
-def without_skipped(rows: Iterable[Row], skipped: list[Row]) -> Iterator[Row]:
-    """Yield the rows, and append files and folders that are none to `skipped`."""
-    for row in rows:
-        if row.skipped:
-            skipped.append(row)
-        else:
-            yield row
-
-
-def remarks(data: Path, skipped: Sequence[Row], *, labelled: bool, follow_links: bool = False) -> Iterator[str]:
-    """Yield sentences on what was skipped, and on what was read as the user may not have meant it."""
-    if skipped:
-        names = listed([row.origin for row in skipped], limit=5)
-        yield f"{len(skipped):,} files or folders are no rows and were skipped: {names}"
-    if labelled and is_image_folder(data):
+def remarks(data: Path, *, follow_links: bool = False) -> Iterator[str]:
+    """Yield sentences on what is read in a way that the user may not have meant."""
+    if is_image_folder(data):
         yield from image_folders.remarks(data, follow_links=follow_links)
 
 
-def ready(row: Row, max_side: int | None, *, checked: bool = False) -> Row:
-    """Return the row with what the backbone encodes: the text as it is, or the image shrunk to `max_side` pixels.
+def check(row: Row, *, max_pixels: int = images.MAX_PIXELS) -> Row:
+    """Return the row with a problem if it holds an image that cannot be read, or that has more than `max_pixels`."""
+    if row.problem or isinstance(row.content, str):
+        return row
+    try:
+        images.decode(row.content, side=CHECK_SIDE, max_pixels=max_pixels)
+        return replace(row, other_kind=images.other_kind(row.content, row.name) if row.name else None)
+    except images.UnreadableImageError as error:
+        return replace(row, content=b"", problem=f"{row.name or 'the image'} {error}")
+
+
+def ready(row: Row, *, max_side: int | None) -> Row:
+    """Return a checked row with what the backbone encodes: the text as it is, or the image shrunk to `max_side` pixels.
 
     Args:
-        row: a raw row; one with a problem is returned unchanged.
         max_side: longest side of an image in pixels; None keeps its size.
-        checked: whether the image is known to be whole; if not it is decoded, and gets a problem where that fails.
     """
     if row.problem or isinstance(row.content, str):
         return row
     try:
-        if not checked:
-            images.decode(row.content, name=row.name)
         return replace(row, content=images.pack(row.content, max_side))
-    except images.UnreadableImageError as error:
+    except images.UnreadableImageError as error:  # in a scale that `check` did not decode
         return replace(row, content=b"", problem=f"{row.name or 'the image'} {error}")

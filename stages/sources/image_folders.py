@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.sources import folder_layout, links, table_files
+from stages.sources import folder_layout, image_values, links, table_files
 from stages.sources.row import Row, utf8_name
 from stages.tables import images
 
@@ -100,7 +100,7 @@ def _row(folder: Path, path: Path, *, label: str | None, split: str | None) -> R
     origin = _origin(folder, path)
     content: bytes
     problem: str | None
-    if images.is_image_name(path.name):
+    if images.is_image_name(path.name) or _starts_like_image(path):
         content, problem = images.read(path)
     else:
         content, problem = (
@@ -108,6 +108,17 @@ def _row(folder: Path, path: Path, *, label: str | None, split: str | None) -> R
             f"ends in {utf8_name(path.suffix) or 'nothing'}, which is not a suffix of an image that can be read",
         )
     return Row(origin, content, origin, label, split=split, problem=problem)
+
+
+def _starts_like_image(path: Path) -> bool:
+    """Return whether a file starts like an image, whatever its name."""
+    try:
+        if not path.is_file():  # opening a pipe or a device would wait for ever
+            return False
+        with path.open("rb") as file:
+            return image_values.starts_like_image(file.read(12))
+    except OSError:
+        return False
 
 
 def _skipped(folder: Path, path: Path, reason: str) -> Row:

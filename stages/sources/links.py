@@ -1,5 +1,6 @@
-"""Links that leave the folder of the data: a downloaded folder must not bring in other files of this machine."""
+"""Links and paths that leave the folder of the data: a download must not bring in other files of this machine."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from stages.common.errors import HeadstartError
@@ -20,3 +21,17 @@ def refuse(path: Path, folder: Path, *, follow: bool) -> None:
             f"{path} is a link to {path.resolve()}, outside of {folder}; copy it there, or let prepare follow links"
             " with prepare.follow_links: true"
         )
+
+
+def path_in(folder: Path, name: str, *, follow: bool) -> Path | None:
+    """Return the path that a table in `folder` names, or None if it leaves the folder.
+
+    Args:
+        follow: whether a link may lead out of `folder`; the name itself never may.
+    """
+    with suppress(OSError):  # of a name that is too long
+        if "\\" in name and not (folder / name).exists():
+            name = name.replace("\\", "/")  # as Windows writes paths
+    path = folder / name
+    inside = not Path(name).is_absolute() and ".." not in Path(name).parts
+    return path if inside and (follow or not leaves(path, folder)) else None

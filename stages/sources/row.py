@@ -23,6 +23,7 @@ class Row:
     slice: str | None = None
     split: str | None = None
     problem: str | None = None
+    other_kind: str | None = None  # format of an image, if its name stands for another one
     skipped: bool = False  # no row at all, but a file or folder that is listed with its problem and not counted
 
 

@@ -100,10 +100,8 @@ def _image(value: Any, column: str, origin: str, folder: ImageFolder) -> tuple[b
         return b"", None, f"{column} is {type(value).__name__}, not a path or the bytes of an image"
     if problem := _no_path(value):
         return b"", None, f"{column} {problem}"
-    path = folder.path / value
-    # The check follows links: a downloaded table must not reach other files of this machine.
-    inside = not Path(value).is_absolute() and ".." not in Path(value).parts
-    if not inside or (not folder.follow_links and links.leaves(path, folder.path)):
+    path = links.path_in(folder.path, value, follow=folder.follow_links)
+    if path is None:
         raise HeadstartError(
             f"{origin}: {column} is {value!r}, which leaves the table's folder; use paths relative to it and inside it"
         )

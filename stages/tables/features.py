@@ -40,6 +40,7 @@ class Metadata(Section):
     encoding: str = "utf-8"
     sheet: str | None = None
     max_side: int | None
+    max_pixels: int | None = None
 
 
 @dataclass(frozen=True)

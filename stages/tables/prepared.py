@@ -29,6 +29,7 @@ class TableInfo(Section):
     encoding: str = "utf-8"  # of the raw text files
     sheet: str | None = None  # of the raw spreadsheet
     max_side: int | None  # pixels that images were shrunk to
+    max_pixels: int | None = None  # of the largest image that was read
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,43 @@
+"""What is to be said of the raw rows after all of them were read."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from stages.common.errors import listed
+from stages.sources.row import Row
+
+MAX_NAMES = 5  # of skipped files in a sentence
+
+
+@dataclass
+class Notes:
+    """Files and folders that are no rows, and images whose names stand for another format."""
+
+    skipped: list[Row] = field(default_factory=list)
+    misnamed: int = 0
+    example: str = ""
+
+    def without_skipped(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Yield the rows, and note files and folders that are none."""
+        for row in rows:
+            if row.skipped:
+                self.skipped.append(row)
+            else:
+                yield row
+
+    def add(self, row: Row) -> None:
+        """Note a checked row."""
+        if row.other_kind:
+            self.misnamed += 1
+            self.example = self.example or f"{row.name} ({row.other_kind})"
+
+    def sentences(self) -> Iterator[str]:
+        """Put the notes into words."""
+        if self.skipped:
+            names = listed([row.origin for row in self.skipped], limit=MAX_NAMES)
+            yield f"{len(self.skipped):,} files or folders are no rows and were skipped: {names}"
+        if self.misnamed:
+            yield (
+                f"{self.misnamed:,} images are of another format than their names say, and were read as what they are,"
+                f" such as {self.example}"
+            )
