@@ -27,7 +27,7 @@ from stages.evaluation import (
     prediction_columns,
     report,
     slices,
-    summary,
+    verdict,
 )
 from stages.evaluation.learning_curve import Curve
 from stages.evaluation.plots import Points
@@ -99,9 +99,9 @@ def evaluate(
     )
     with atomic.directory(target, CONTENT) as out:
         _write(out, prepared_folder, results)
-    for line in summary.lines(results, target / report.FILE):
+    for line in verdict.lines(results):
         print(f"evaluate: {line}")
-    print(f"evaluate: {len(scored.truth):,} test rows in {run_stats.spent()}")
+    print(f"evaluate: {len(scored.truth):,} test rows -> {target / report.FILE} in {run_stats.spent()}")
 
 
 def _read_cards(features_folder: Path, head_folder: Path, finetuned_folder: Path) -> dict[str, ModelCard]:

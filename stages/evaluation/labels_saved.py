@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stages.evaluation.learning_curve import Curve
 
+MIN_RATIO = 2  # of the labels that the baseline needs; less may be chance
+
 
 def from_curves(curves: Mapping[str, "Curve"]) -> dict[str, Any]:
     """Compute the labels per class that the baseline needs for the backbone's accuracy at its smallest point.
@@ -25,13 +27,15 @@ def from_curves(curves: Mapping[str, "Curve"]) -> dict[str, Any]:
 
 
 def sentence(saved: Mapping[str, Any]) -> str:
-    """Put the result of `from_curves` into words; empty where there is no baseline."""
-    if "baseline" not in saved:
-        return ""
-    needed = saved["baseline"] if isinstance(saved["baseline"], str) else f"{saved['baseline']:.0f}"
+    """Put the result of `from_curves` into words; empty where the baseline does not need far more."""
+    needed = saved.get("baseline", 0)
+    if not isinstance(needed, str):
+        if needed < MIN_RATIO * saved["backbone"]:
+            return ""
+        needed = f"{needed:.0f}"
     return (
-        f"for accuracy {saved['accuracy']:.3f} the backbone needs {saved['backbone']:.0f} labels per class,"
-        f" the baseline {needed}"
+        f"with {saved['backbone']:.0f} labels per class, the pretrained model is as accurate ({saved['accuracy']:.3f})"
+        f" as the baseline with {needed}"
     )
 
 

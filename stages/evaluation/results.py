@@ -60,3 +60,25 @@ class Results:
     pairs: "pd.DataFrame"  # near-duplicates, as near_duplicates.table returns them
     suspects: "pd.DataFrame"  # likely label errors, as label_errors.table returns them
     settings: Mapping[str, Any]  # sections of params.yaml
+
+    @property
+    def shipped(self) -> str:
+        """Name the model that a team ships: the fine-tuned one where there is one, else the head."""
+        return next(model for model in ("finetuned", "head") if model in self.scored.probabilities)
+
+    def is_clear(self, pair: str, *, better: bool) -> bool:
+        """Tell whether the interval of a difference in accuracy excludes zero in one direction.
+
+        Args:
+            pair: NAME_minus_OTHER, as in metrics.json; without an interval nothing is clear.
+        """
+        ends = self.metrics.get(f"{pair}_ci95", {}).get("accuracy")
+        return bool(ends) and bool(ends["low"] > 0 if better else ends["high"] < 0)
+
+    @property
+    def is_near_chance(self) -> bool:
+        """Tell whether the head is not clearly better than always guessing the most frequent class of the test rows."""
+        counts = np.bincount(self.scored.truth)
+        most = counts.max() / counts.sum()
+        ends = self.metrics.get("head_ci95", {}).get("accuracy", {"low": self.metrics["head"]["accuracy"]})
+        return bool(ends["low"] <= most)

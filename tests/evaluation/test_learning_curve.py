@@ -66,3 +66,15 @@ def test_labels_needed_are_read_off_between_the_points() -> None:
     saved = labels_saved.from_curves({"backbone": backbone, "baseline": curve((2, 0.1), (128, 0.4))})
     assert saved["baseline"] == "more than 128"
     assert "baseline" not in labels_saved.from_curves({"backbone": backbone})
+
+
+@pytest.mark.parametrize(
+    ("baseline", "words"),
+    [("more than 62", "as the baseline with more than 62"), (9.0, "as the baseline with 9"), (3.0, None), (2.0, None)],
+)
+def test_labels_saved_are_mentioned_where_the_baseline_needs_far_more(baseline: object, words: str | None) -> None:
+    sentence = labels_saved.sentence({"accuracy": 0.527, "backbone": 2, "baseline": baseline})
+    assert sentence == (
+        f"with 2 labels per class, the pretrained model is as accurate (0.527) {words}" if words else ""
+    )
+    assert labels_saved.sentence({"accuracy": 0.527, "backbone": 2}) == ""

@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from stages.evaluation import labels_saved
+from stages.evaluation import labels_saved, verdict
 from stages.evaluation.learning_curve import BASELINES
 from stages.evaluation.report import inputs, plane
 from stages.evaluation.report.inputs import Inputs
@@ -48,6 +48,8 @@ def write(path: Path, prepared_folder: Path, results: Results) -> None:
         metrics=results.metrics,
         columns=[name for name in results.metrics["head"] if name != "calibration_error_before"],
         baseline=BASELINES[results.cards["head"].modality],
+        verdict=[line.partition(": ") for line in verdict.lines(results)],
+        is_near_chance=results.is_near_chance,
         saved=labels_saved.sentence(results.metrics["labels_saved"]),
         settings=results.settings,
         shown=len(rows),

@@ -1,0 +1,156 @@
+"""What to do next: at most three sentences, the one with the largest expected gain first.
+
+Every sentence comes from a measurement of this run and names its number. A gain is in accuracy; that of advice which
+only makes the numbers surer is `NO_GAIN`.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from stages.backbones import TRAINABLE
+from stages.common.errors import listed
+from stages.evaluation.results import Results
+
+MAX_SENTENCES = 3
+MIN_GAIN = 0.01  # less is not worth a sentence
+MIN_CLASS_ROWS = 5  # test rows of a class from which its F1 says something
+MAX_WIDTH = 0.1  # of an interval of a difference that can tell models apart
+MIN_MIXED = 5  # rows of two classes that are taken for each other, from which the two may be one
+MIN_MIXED_SHARE = 0.25
+GOOD_ENOUGH = 0.95  # accuracy above which fine-tuning has little to gain
+NO_GAIN = 0.0
+
+
+class Advice(NamedTuple):
+    """A sentence, and the accuracy that following it may gain."""
+
+    gain: float
+    sentence: str
+
+
+def sentences(results: Results) -> list[str]:
+    """Return at most three sentences, the largest expected gain first; none where nothing was measured."""
+    found = [advice for rule in RULES for advice in rule(results)]
+    return [advice.sentence for advice in sorted(found, key=lambda advice: -advice.gain)[:MAX_SENTENCES]]
+
+
+def slope(results: Results) -> float | None:
+    """Estimate what twice the labels would add to the accuracy; None where the curve has fewer than three points.
+
+    Fits a line through the last three points of the backbone's learning curve, over the logarithm of the labels.
+    """
+    points = results.curves["backbone"][-3:]
+    labels = [math.log2(point["labels_per_class"]) for point in points]
+    if len(points) < 3 or labels[0] == labels[-1]:
+        return None
+    return float(np.polyfit(labels, [point["accuracy"] for point in points], 1)[0])
+
+
+def _use_the_baseline(results: Results) -> Iterator[Advice]:
+    pair = f"{results.shipped}_minus_baseline"
+    if results.is_clear(pair, better=False):
+        gain = -results.metrics[pair]["accuracy"]
+        family = "tfidf" if results.cards["head"].modality == "text" else "pixels"
+        yield Advice(
+            gain, f"use backbone.family: {family}, which is {gain:.3f} better, or try another pretrained model"
+        )
+
+
+def _label_more(results: Results) -> Iterator[Advice]:
+    gain = slope(results)
+    if gain is not None and gain >= MIN_GAIN and not results.is_near_chance:
+        yield Advice(gain, f"label more rows: twice the labels give about {gain:+.3f}")
+
+
+def _fine_tune(results: Results) -> Iterator[Advice]:
+    gain, accuracy = slope(results), results.metrics["head"]["accuracy"]
+    if "finetuned" in results.cards:
+        if not results.is_clear("finetuned_minus_head", better=True):
+            change = results.metrics["finetuned_minus_head"]["accuracy"]
+            yield Advice(
+                NO_GAIN, f"fine-tuning changed the accuracy by {change:+.3f}, which may be chance: ship data/head"
+            )
+        return
+    is_trainable = results.cards["head"].backbone.family in TRAINABLE
+    if is_trainable and gain is not None and gain < MIN_GAIN and accuracy < GOOD_ENOUGH and not results.is_near_chance:
+        yield Advice(
+            MIN_GAIN,
+            f"try finetune.method: full: more labels hardly help a head (twice the labels: {gain:+.3f}), and"
+            f" {1 - accuracy:.0%} of the rows are wrong",
+        )
+
+
+def _join_classes(results: Results) -> Iterator[Advice]:
+    truth, labels = results.scored.truth, results.scored.labels
+    guess = results.scored.probabilities[results.shipped].argmax(axis=1)
+    counts = np.zeros((len(labels), len(labels)), dtype=int)
+    np.add.at(counts, (truth, guess), 1)
+    mixed = np.triu(counts + counts.T, 1)
+    first, second = np.unravel_index(mixed.argmax(), mixed.shape)
+    rows = counts[[first, second]].sum()
+    both_ways = min(counts[first, second], counts[second, first]) >= 2
+    if len(labels) > 2 and both_ways and mixed.max() >= MIN_MIXED and mixed.max() >= MIN_MIXED_SHARE * rows:
+        yield Advice(
+            mixed.max() / len(truth),
+            f"are {labels[first]} and {labels[second]} one class? {mixed.max():,} of their {rows:,} test rows are taken"
+            " for the other",
+        )
+
+
+def _check_labels(results: Results) -> Iterator[Advice]:
+    suspects = results.metrics["label_errors"]
+    if (suspects["train"] or suspects["test"]) and not results.is_near_chance:
+        yield Advice(
+            suspects["test"] / len(results.scored.truth) / 2,  # about half of the suspects are wrong indeed
+            f"check {suspects['train']:,} training and {suspects['test']:,} test rows whose label is likely wrong, in"
+            " report.html",
+        )
+
+
+def _remove_copies(results: Results) -> Iterator[Advice]:
+    copies = results.metrics["near_duplicates"]
+    if copies["test_rows"] and not results.is_near_chance:
+        without = copies.get(f"{results.shipped}_without", {}).get("accuracy")
+        text = f"; without them the accuracy is {without:.3f}" if without is not None else ""
+        yield Advice(
+            NO_GAIN, f"check {copies['test_rows']:,} test rows that nearly equal a training row, in report.html{text}"
+        )
+
+
+def _test_more_rows(results: Results) -> Iterator[Advice]:
+    pair = f"{results.shipped}_minus_baseline"
+    ends = results.metrics.get(f"{pair}_ci95", {}).get("accuracy")
+    if ends and ends["low"] <= 0 <= ends["high"] and ends["high"] - ends["low"] > MAX_WIDTH:
+        rows = len(results.scored.truth)
+        needed = math.ceil(rows * ((ends["high"] - ends["low"]) / MAX_WIDTH) ** 2 / 10) * 10
+        yield Advice(
+            MIN_GAIN,
+            f"test more rows: {rows:,} cannot tell {results.shipped} from the baseline, about {needed:,} would show a"
+            f" difference of {MAX_WIDTH / 2:g}",
+        )
+
+
+def _test_small_classes(results: Results) -> Iterator[Advice]:
+    rows = np.bincount(results.scored.truth, minlength=len(results.scored.labels))
+    small = [label for label, count in zip(results.scored.labels, rows, strict=True) if 0 < count < MIN_CLASS_ROWS]
+    if small:
+        plural = "classes have" if len(small) > 1 else "class has"
+        yield Advice(
+            NO_GAIN,
+            f"{len(small):,} {plural} fewer than {MIN_CLASS_ROWS} test rows, too few to judge: {listed(small, 3)}",
+        )
+
+
+RULES: tuple[Callable[[Results], Iterator[Advice]], ...] = (
+    _use_the_baseline,
+    _label_more,
+    _fine_tune,
+    _join_classes,
+    _check_labels,
+    _test_more_rows,
+    _test_small_classes,
+    _remove_copies,
+)

@@ -1,0 +1,109 @@
+"""The verdict of an evaluation, in at most four lines: how good, how sure, the weakest class, and what to do next."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from stages.common.errors import listed
+from stages.evaluation import advice
+from stages.evaluation.advice import MIN_CLASS_ROWS
+from stages.evaluation.learning_curve import BASELINES
+from stages.evaluation.results import Results
+
+
+def lines(results: Results) -> Iterator[str]:
+    """Put the evaluation into words: at most four lines that start with their question."""
+    yield f"how good: {_quality(results)}"
+    yield f"how sure: {_certainty(results)}"
+    if weakest := _weakest_class(results):
+        yield f"weakest class: {weakest}"
+    if sentences := advice.sentences(results):
+        yield f"next: {'; '.join(sentences)}"
+
+
+def _quality(results: Results) -> str:
+    """Compare the shipped model with the others, the baseline first if it is clearly better."""
+    metrics, shipped = results.metrics, results.shipped
+    baseline = f"baseline ({BASELINES[results.cards['head'].modality]})"
+    rows = f"on {metrics['test_rows']:,} test rows"
+    model = f"{shipped} accuracy {_with_interval(metrics, shipped)}, macro F1 {metrics[shipped]['macro_f1']:.3f} {rows}"
+    others = []
+    if shipped == "finetuned":
+        others.append(f"head {metrics['head']['accuracy']:.3f}")
+    if "baseline" in metrics:
+        if results.is_clear(f"{shipped}_minus_baseline", better=False):
+            loses = f"transfer loses: {baseline} accuracy {_with_interval(metrics, 'baseline')}"
+            return "; ".join([loses, model, *others])
+        others.append(f"{baseline} {metrics['baseline']['accuracy']:.3f}")
+    return "; ".join([model, *others])
+
+
+def _certainty(results: Results) -> str:
+    """Tell whether the differences between the models are beyond chance, and which classes were not tested."""
+    metrics, shipped = results.metrics, results.shipped
+    parts = []
+    for other in ("baseline", "head"):
+        pair = f"{shipped}_minus_{other}"
+        if pair in metrics:
+            parts.append(_difference(pair, results))
+    if f"{shipped}_ci95" not in metrics:
+        parts.append("set evaluate.bootstrap above 0 for 95 % intervals")
+    if untested := _untested(results):
+        parts.append(untested)
+    return "; ".join(parts) if parts else "there is no other model to compare with"
+
+
+def _difference(pair: str, results: Results) -> str:
+    """Write the difference in accuracy of two models, with interval and p-value, and its meaning."""
+    name, _, other = pair.partition("_minus_")
+    metrics = results.metrics
+    text = f"{name} - {other}: accuracy {metrics[pair]['accuracy']:+.3f}"
+    p_value = f"p = {metrics[pair]['p_value']:.2g}"
+    if f"{pair}_ci95" not in metrics:
+        return f"{text}, {p_value}"
+    ends = metrics[f"{pair}_ci95"]["accuracy"]
+    outcome = "no clear difference"
+    if results.is_clear(pair, better=True):
+        outcome = "better"
+    elif results.is_clear(pair, better=False):
+        outcome = "worse"
+    return f"{text} (95 % interval {ends['low']:+.3f} to {ends['high']:+.3f}), {p_value}: {outcome}"
+
+
+def _untested(results: Results) -> str | None:
+    """Name the classes that have no test row, or none."""
+    labels = results.scored.labels
+    tested = set(results.scored.truth.tolist())
+    missing = [label for index, label in enumerate(labels) if index not in tested]
+    if not missing:
+        return None
+    has, it = ("has", "it") if len(missing) == 1 else ("have", "them")
+    return (
+        f"{len(missing):,} of {len(labels):,} classes {has} no test row, and none of these numbers is of {it}:"
+        f" {listed(missing)}"
+    )
+
+
+def _weakest_class(results: Results) -> str | None:
+    """Name the class with the lowest F1 among those with enough test rows, and its most frequent mistake."""
+    classes = [row for row in results.plots[results.shipped]["per_class"] if row["support"] >= MIN_CLASS_ROWS]
+    weakest = min(classes, key=lambda row: float(row["f1"]), default=None)
+    if weakest is None or weakest["f1"] == 1:
+        return None
+    scored, label = results.scored, results.scored.labels.index(weakest["label"])
+    guess = scored.probabilities[results.shipped].argmax(axis=1)
+    taken_for, mistaken = (
+        np.bincount(rows[rows != label], minlength=len(scored.labels))
+        for rows in (guess[scored.truth == label], scored.truth[guess == label])
+    )
+    right = weakest["support"] - taken_for.sum()
+    text = f"{weakest['label']}, F1 {weakest['f1']:.2f}, {right:,} of {weakest['support']:,} test rows right"
+    if taken_for.max() >= mistaken.max():
+        return f"{text}, most often taken for {scored.labels[taken_for.argmax()]} ({taken_for.max():,})"
+    return f"{text}, but rows of {scored.labels[mistaken.argmax()]} are taken for it ({mistaken.max():,})"
+
+
+def _with_interval(metrics: Mapping[str, Any], model: str) -> str:
+    ends = metrics.get(f"{model}_ci95", {}).get("accuracy")
+    return f"{metrics[model]['accuracy']:.3f}" + (f" ({ends['low']:.3f} to {ends['high']:.3f})" if ends else "")

@@ -1,0 +1,124 @@
+"""Every rule of the advice: data that must trigger it, and data that must not."""
+
+import numpy as np
+import pytest
+
+from stages.evaluation import advice
+from stages.evaluation.results import Results
+from tests.evaluation.evaluations import FLAT, RISING, evaluation, guesses
+
+TRUTH = np.arange(200) % 4
+HEAD = guesses(TRUTH, 4, 0.8)
+CHANCE = guesses(TRUTH, 4, 0.27)
+
+
+def said(results: Results, start: str) -> str | None:
+    """The sentence that starts so, or contains it; None where there is none."""
+    return next((sentence for sentence in advice.sentences(results) if start in sentence), None)
+
+
+def test_the_baseline_is_advised_where_it_is_better() -> None:
+    worse, equal = (guesses(TRUTH, 4, right, 1) for right in (0.5, 0.82))
+    assert said(evaluation(TRUTH, {"head": worse, "baseline": HEAD}), "tfidf, which is 0.300 better")
+    assert said(evaluation(TRUTH, {"head": equal, "baseline": HEAD}), "backbone.family") is None
+
+
+def test_more_labels_are_advised_while_the_curve_rises() -> None:
+    rising = ((5, 0.6), (10, 0.65), (20, 0.7), (40, 0.75))
+    assert said(evaluation(TRUTH, {"head": HEAD}, curve=rising), "label more rows") == (
+        "label more rows: twice the labels give about +0.050"
+    )
+    assert said(evaluation(TRUTH, {"head": HEAD}, curve=FLAT), "label more rows") is None
+    assert said(evaluation(TRUTH, {"head": HEAD}, curve=RISING[:2]), "label more rows") is None, "too few points"
+
+
+def test_fine_tuning_is_advised_where_labels_hardly_help_a_head() -> None:
+    text = said(evaluation(TRUTH, {"head": HEAD}, curve=FLAT), "finetune.method: full")
+    assert text and "20% of the rows are wrong" in text
+    good = guesses(TRUTH, 4, 0.97)
+    for results in (
+        evaluation(TRUTH, {"head": HEAD}, curve=RISING),
+        evaluation(TRUTH, {"head": good}, curve=FLAT),
+        evaluation(TRUTH, {"head": HEAD}, curve=FLAT, family="tfidf"),
+        evaluation(TRUTH, {"head": CHANCE}, curve=FLAT),
+        evaluation(TRUTH, {"head": HEAD, "finetuned": good}, curve=FLAT),
+    ):
+        assert said(results, "finetune.method") is None
+
+
+def test_a_fine_tuned_model_that_is_no_better_is_not_worth_shipping() -> None:
+    same = HEAD.copy()
+    same[np.flatnonzero(HEAD != TRUTH)[0]] = TRUTH[np.flatnonzero(HEAD != TRUTH)[0]]
+    assert said(evaluation(TRUTH, {"head": HEAD, "finetuned": same}, curve=FLAT), "ship data/head") == (
+        "fine-tuning changed the accuracy by +0.005, which may be chance: ship data/head"
+    )
+    assert said(evaluation(TRUTH, {"head": HEAD, "finetuned": TRUTH}, curve=FLAT), "ship data/head") is None
+
+
+def test_two_classes_that_are_taken_for_each_other_may_be_one() -> None:
+    mixed = TRUTH.copy()
+    first, second = np.flatnonzero(TRUTH == 1), np.flatnonzero(TRUTH == 3)
+    mixed[first[:20]], mixed[second[:15]] = 3, 1
+    assert said(evaluation(TRUTH, {"head": mixed}), "one class?") == (
+        "are b and d one class? 35 of their 100 test rows are taken for the other"
+    )
+    one_way = TRUTH.copy()
+    one_way[first[:40]] = 3
+    for results in (
+        evaluation(TRUTH, {"head": one_way}),
+        evaluation(TRUTH, {"head": HEAD}),
+        evaluation(TRUTH % 2, {"head": guesses(TRUTH % 2, 2, 0.6)}, labels=("a", "b")),
+    ):
+        assert said(results, "one class?") is None
+
+
+def test_labels_are_checked_where_the_model_can_judge_them() -> None:
+    text = said(evaluation(TRUTH, {"head": HEAD}, suspects=(12, 9)), "likely wrong")
+    assert text == "check 12 training and 9 test rows whose label is likely wrong, in report.html"
+    assert said(evaluation(TRUTH, {"head": HEAD}), "likely wrong") is None
+    assert said(evaluation(TRUTH, {"head": CHANCE}, suspects=(12, 90)), "likely wrong") is None
+
+
+def test_copies_are_checked_where_the_features_can_tell_rows_apart() -> None:
+    text = said(evaluation(TRUTH, {"head": HEAD}, copies=3), "nearly equal")
+    assert (
+        text == "check 3 test rows that nearly equal a training row, in report.html; without them the accuracy is 0.500"
+    )
+    assert said(evaluation(TRUTH, {"head": HEAD}), "nearly equal") is None
+    assert said(evaluation(TRUTH, {"head": CHANCE}, copies=3), "nearly equal") is None
+
+
+def test_a_test_set_too_small_to_tell_says_how_many_rows_would() -> None:
+    rows = np.arange(40) % 4
+    models = {"head": guesses(rows, 4, 0.75), "baseline": guesses(rows, 4, 0.7, 1)}
+    text = said(evaluation(rows, models), "test more rows: 40 cannot tell head from the baseline, about ")
+    assert text and 100 < int(text.split("about ")[1].split()[0].replace(",", "")) < 2000
+    assert said(evaluation(rows, {"head": rows, "baseline": models["baseline"]}), "test more rows") is None
+    many = np.arange(4000) % 4
+    same = {"head": guesses(many, 4, 0.75), "baseline": guesses(many, 4, 0.75, 1)}
+    assert said(evaluation(many, same), "test more rows") is None, "no difference, and that is sure"
+
+
+def test_classes_of_few_test_rows_are_named() -> None:
+    rows = np.concatenate([TRUTH[TRUTH != 2], [2, 2, 2]])
+    assert said(evaluation(rows, {"head": rows}), "too few to judge") == (
+        "1 class has fewer than 5 test rows, too few to judge: c"
+    )
+    assert said(evaluation(TRUTH, {"head": TRUTH}), "too few to judge") is None
+
+
+def test_at_most_three_sentences_come_the_largest_gain_first() -> None:
+    rows = np.concatenate([TRUTH, [4, 4]])
+    mixed = rows.copy()
+    first, second = np.flatnonzero(rows == 1), np.flatnonzero(rows == 3)
+    mixed[first[:20]], mixed[second[:15]] = 3, 1
+    results = evaluation(
+        rows, {"head": mixed}, labels="abcde", suspects=(1, 4), copies=2, curve=((2, 0.5), (4, 0.52), (8, 0.54))
+    )
+    texts = advice.sentences(results)
+    assert [text.split()[0] for text in texts] == ["are", "label", "check"] and "likely wrong" in texts[2]
+
+
+@pytest.mark.parametrize(("right", "near"), [(0.27, True), (0.3, True), (0.8, False)])
+def test_near_chance_is_not_clearly_better_than_the_most_frequent_class(right: float, near: bool) -> None:
+    assert evaluation(TRUTH, {"head": guesses(TRUTH, 4, right)}).is_near_chance is near
