@@ -72,15 +72,15 @@ def _layout(path: Path, columns: Columns, reading: Reading) -> Layout:
             f" {listed(columns.names())} either way; rename the other columns"
         )
     candidates = fitting or headers
-    delimiter = max(candidates, key=lambda delimiter: len(candidates[delimiter]))
-    require(path, columns, candidates[delimiter])
-    return Layout(delimiter, candidates[delimiter], number)
+    delimiter, header = max(candidates.items(), key=lambda item: len(item[1]))
+    require(path, columns, header)
+    return Layout(delimiter, header, number, spaced=f"{delimiter} " in start[0])
 
 
 def _header(start: list[str], delimiter: str, columns: Columns) -> list[str] | None:
     """Return the names at this delimiter, without spaces around them unless asked for so; None if there is none."""
     try:
-        header = next(csv.reader(start, delimiter=delimiter, strict=True))
+        header = next(csv.reader(start, delimiter=delimiter, strict=True, skipinitialspace=f"{delimiter} " in start[0]))
     except csv.Error:
         return None
     return [name if name in columns.names() else name.strip() for name in header]

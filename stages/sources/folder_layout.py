@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stages.common.errors import HeadstartError, listed
-from stages.sources import links, table_files
+from stages.sources import links, table_folders
 from stages.sources.row import SPLIT_NAMES, by_split
 from stages.tables import images
 
@@ -147,7 +147,7 @@ def _skipped(inside: _Inside) -> Iterator[tuple[Path, str]]:
 
 def _check_plain(top: _Inside) -> None:
     """Raise an _UnclearError unless the folders on top can be classes."""
-    tables = [path for path in top.others if table_files.is_table(path)]
+    tables = [path for path in top.others if table_folders.is_table(path)]
     from_table = f", or set prepare.data to {tables[0]} if that table names images and labels" if tables else ""
     remedy = f"put the images of each class into a folder named after the class{from_table}"
     if not top.folders:

@@ -3,18 +3,16 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.sources import folder_layout, image_values, links, table_files
+from stages.sources import folder_layout, image_values, links, table_folders
 from stages.sources.row import Row, utf8_name
 from stages.tables import images
 
 
 def is_image_folder(data: Path) -> bool:
     """Return whether `data` is a folder of images, not of tables."""
-    if not data.is_dir():
+    if not data.is_dir() or table_folders.holds_tables(data):
         return False
     entries = [path for path in data.iterdir() if not folder_layout.is_clutter(path.name)]
-    if any(table_files.is_table(path) and table_files.split_of(path) for path in entries):
-        return False
     return any(path.is_dir() or images.is_image_name(path.name) for path in entries)
 
 

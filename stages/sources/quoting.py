@@ -7,7 +7,7 @@ file of tabs or bars that plainly does not quote is read line by line, and any o
 import csv
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stages.common.errors import HeadstartError, one_line
@@ -30,6 +30,7 @@ class Layout:
     delimiter: str
     header: list[str]
     header_line: int  # from 1
+    spaced: bool = False  # whether a space follows the delimiters
     quoted: bool = True  # whether quotes enclose fields
 
 
@@ -70,6 +71,7 @@ def divided(path: Path, layout: Layout, reading: Reading) -> Iterator[Record]:
             _noted(lines, taken),
             delimiter=layout.delimiter,
             strict=True,
+            skipinitialspace=layout.spaced,
             quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
         )
         line = layout.header_line
@@ -108,7 +110,7 @@ def encloses(path: Path, layout: Layout, columns: Columns, reading: Reading) -> 
     if error is None:
         return True
     if layout.delimiter in UNQUOTED_DELIMITERS and not scan.doubled:
-        plain = Layout(layout.delimiter, layout.header, layout.header_line, quoted=False)
+        plain = replace(layout, quoted=False)
         if all(len(record.fields) == len(layout.header) for record in divided(path, plain, reading)):
             return False
     raise error
@@ -132,7 +134,7 @@ def _scan(path: Path, layout: Layout, columns: Columns, reading: Reading) -> _Sc
             elif len(record.fields) != width:
                 raise _wrong_width(path, record, width)
             else:
-                parts = _parts(record, layout.delimiter)
+                parts = _parts(record, layout)
                 if all(len(fields) == width for fields in parts):
                     scan.joined.append((record.line, parts))
     except QuoteError as error:
@@ -140,9 +142,10 @@ def _scan(path: Path, layout: Layout, columns: Columns, reading: Reading) -> _Sc
     return scan
 
 
-def _parts(record: Record, delimiter: str) -> list[list[str]]:
+def _parts(record: Record, layout: Layout) -> list[list[str]]:
     """Divide each line of a record at every delimiter."""
-    return [[value.strip('"') for value in line.rstrip("\r\n").split(delimiter)] for line in record.lines]
+    lines = (line.rstrip("\r\n").split(layout.delimiter) for line in record.lines)
+    return [[(value.lstrip(" ") if layout.spaced else value).strip('"') for value in line] for line in lines]
 
 
 def _joined_rows(path: Path, layout: Layout, columns: Columns, scan: _Scan) -> QuoteError | None:

@@ -69,7 +69,8 @@ def _sheet(path: Path, sheet: str | None, names: list[str]) -> str:
         raise HeadstartError(f"{path} has no sheet with cells; add one")
     if sheet is not None and sheet not in names:
         raise HeadstartError(
-            f"{path} has no sheet {sheet}; it has {listed(names)}; correct prepare.sheet{did_you_mean(sheet, names)}"
+            f"{path} has no sheet {sheet}; it has {listed(names)}; rename one, or correct prepare.sheet"
+            f"{did_you_mean(sheet, names)}"
         )
     return sheet or names[0]
 

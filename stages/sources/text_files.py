@@ -5,6 +5,7 @@ import codecs
 import gzip
 import io
 import lzma
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -28,6 +29,17 @@ MARKS = {  # the longest first: UTF-32's begins as UTF-16's
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
+}
+UNMARKED = {
+    re.compile(rb"[^\0]\0[^\0]\0"): "utf-16-le",
+    re.compile(rb"\0[^\0]\0[^\0]"): "utf-16-be",
+}  # ASCII at its start
+STARTS = {  # of files that are no text, whatever their suffix says
+    b"PK\3\4": "a spreadsheet or an archive; name it .xlsx, .ods or .zip",
+    b"\xd0\xcf\x11\xe0": "an old spreadsheet; save it as .xlsx",
+    b"PAR1": "Parquet; name it .parquet",
+    b"\x1f\x8b": "packed by gzip; put .gz behind its name",
+    b"\x28\xb5\x2f\xfd": "packed by zstd; put .zst behind its name",
 }
 MAX_LINE = 2**26  # characters of a line or a field: far more than any text to classify, but safe for the memory
 BLOCK = 2**20  # bytes
@@ -56,7 +68,7 @@ def opened(path: Path, reading: Reading) -> Iterator[Iterator[str]]:
 
 
 def encoding_of(path: Path, reading: Reading) -> str:
-    """Return the encoding of a file: what its mark says; UTF-8 if its bytes are that and no ASCII; else the given one.
+    """Return the encoding of a file: what its start says; UTF-8 if its bytes are that and no ASCII; else the given one.
 
     So a folder may hold files of both, and a model that was trained on a table in another encoding reads new ones.
     """
@@ -65,6 +77,11 @@ def encoding_of(path: Path, reading: Reading) -> str:
     for mark, encoding in MARKS.items():
         if start.startswith(mark):
             return encoding
+    for pattern, encoding in UNMARKED.items():
+        if pattern.match(start):
+            return encoding
+    if kind := STARTS.get(start) or STARTS.get(start[:2]):
+        raise HeadstartError(f"{path} is no text, but {kind}")
     return "utf-8" if reading.encoding == "utf-8" or _is_utf8_beyond_ascii(path) else reading.encoding
 
 
@@ -149,7 +166,7 @@ def _damaged(path: Path, error: BaseException) -> HeadstartError:
 def _wrong_encoding(path: Path, encoding: str) -> HeadstartError:
     """Return the error for a file that is not in `encoding`, and its first wrong line as it likely reads."""
     if encoding.startswith(("utf-16", "utf-32")):
-        return HeadstartError(f"{path} is marked as {encoding.upper()} but is not; save it as UTF-8")
+        return HeadstartError(f"{path} starts as {encoding.upper()} but does not go on so; save it as UTF-8")
     first, sample = 0, b""
     with _bytes(path) as stream:
         for number in count(1):

@@ -44,6 +44,7 @@ def test_the_line_that_excel_reads_the_delimiter_from_is_no_header(tmp_path: Pat
 
 def test_a_header_may_follow_blank_lines_and_have_spaces(tmp_path: Path) -> None:
     assert read(tmp_path / "rows.csv", "\n\n text , label\na,x\n") == [("a", "x", "4")]
+    assert read(tmp_path / "rows.csv", 'text, "label"\n"a, b", "x"\n c, y\n')[0] == ("a, b", "x", "2")
 
 
 def test_a_column_of_texts_alone_is_a_table_too(tmp_path: Path) -> None:
@@ -114,6 +115,8 @@ def test_a_file_of_tabs_with_doubled_quotes_does_quote(tmp_path: Path) -> None:
 
 def test_rows_that_a_quote_joins_are_noticed_without_a_label_too(tmp_path: Path) -> None:
     content = 'id,text,label\n1,a,x\n2,"b,y\n3,c,x\n4,d",y\n'
+    spaced = content.replace(",", ", ")
+    assert "closes in line 5, and each" in refused(tmp_path / "rows.csv", spaced, Columns("text"))
     assert refused(tmp_path / "rows.csv", content, Columns("text")).startswith(
         " opens a quote in line 3 that closes in line 5"
     )

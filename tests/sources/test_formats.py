@@ -176,11 +176,12 @@ def test_metadata_of_another_form_names_nothing(tmp_path: Path, feature: dict[st
 def test_shards_of_the_hub_are_one_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
-    for number in range(3):
+    for number, digest in enumerate(["", "", "-0123456789abcdef"]):
         labels = [n % 2 for n in range(40 + number)]
-        pq.write_table(described(labels, CLASSES), folder / f"train-{number:05d}-of-00003.parquet")
+        pq.write_table(described(labels, CLASSES), folder / f"train-{number:05d}-of-00003{digest}.parquet")
     pq.write_table(described([0, 1] * 10, CLASSES), folder / "test-00000-of-00001.parquet")
     (folder / "README.md").write_text("ignored", "utf-8")
+    (folder / "~$train.xlsx").write_bytes(b"Excel has it open")
     (folder / "dataset_infos.json").write_text("{}", "utf-8")
     prepare(tmp_path / "out", settings(folder))
     assert "prepare: 1 files or folders are no rows and were skipped: dataset_infos.json" in capsys.readouterr().out
@@ -190,6 +191,28 @@ def test_shards_of_the_hub_are_one_table(tmp_path: Path, capsys: pytest.CaptureF
     (folder / "train-00001-of-00003.parquet").unlink()
     with pytest.raises(HeadstartError, match=r"lacks the shard train-00001-of-00003\.parquet; add it"):
         prepare(tmp_path / "out", settings(folder))
+
+
+def test_a_folder_of_shards_per_split(tmp_path: Path) -> None:
+    for split, count in {"train": 2, "test": 1}.items():
+        (tmp_path / "data" / split).mkdir(parents=True)
+        for number in range(count):
+            labels = [n % 2 for n in range(40 + number)]
+            pq.write_table(described(labels, CLASSES), tmp_path / f"data/{split}/{number:04d}.parquet")
+    read_rows = list(rows(tmp_path / "data", COLUMNS, "text"))
+    assert sources.modality(tmp_path / "data", COLUMNS, "auto") == "text"
+    assert [(row.origin, row.split) for row in (read_rows[0], read_rows[40], read_rows[-1])] == [
+        ("train/0000.parquet:1", "train"),
+        ("train/0001.parquet:1", "train"),
+        ("test/0000.parquet:40", "test"),
+    ]
+
+
+def test_the_folder_of_the_tables_is_named(tmp_path: Path) -> None:
+    (tmp_path / "repo/data").mkdir(parents=True)
+    pq.write_table(described([0, 1], CLASSES), tmp_path / "repo/data/train-00000-of-00001.parquet")
+    with pytest.raises(HeadstartError, match=r"repo holds no train\{.*\}; set prepare\.data to .*repo.data"):
+        prepare(tmp_path / "out", settings(tmp_path / "repo"))
 
 
 def test_two_tables_for_one_split_are_refused(tmp_path: Path) -> None:

@@ -91,8 +91,29 @@ def test_utf_16_with_big_ends_first(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_bytes(b"\xfe\xff" + TEXT.encode("utf-16-be"))
     assert texts(tmp_path / "rows.csv") == ["M\u00fcller", "\u65e5\u672c"]
     (tmp_path / "rows.csv").write_bytes(b"\xfe\xff" + TEXT.encode("utf-16-be") + b"\xd8")
-    with pytest.raises(HeadstartError, match="is marked as UTF-16 but is not; save it as UTF-8"):
+    with pytest.raises(HeadstartError, match="starts as UTF-16 but does not go on so; save it as UTF-8"):
         texts(tmp_path / "rows.csv")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_shows_in_the_header(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "rows.csv").write_bytes(TEXT.encode(encoding))
+    assert texts(tmp_path / "rows.csv") == ["M\u00fcller", "\u65e5\u672c"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (zipped(b"x"), "a spreadsheet or an archive; name it .xlsx, .ods or .zip"),
+        (gzip.compress(TEXT.encode()), "packed by gzip; put .gz behind its name"),
+        (b"PAR1\0\0", "Parquet; name it .parquet"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "json", "jsonl", "tsv.gz"])
+def test_a_file_of_another_kind_is_told_from_its_start(tmp_path: Path, content: bytes, words: str, kind: str) -> None:
+    (tmp_path / f"rows.{kind}").write_bytes(gzip.compress(content) if kind.endswith("gz") else content)
+    with pytest.raises(HeadstartError, match=f"is no text, but {words}"):
+        texts(tmp_path / f"rows.{kind}")
 
 
 LINES = {
