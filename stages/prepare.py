@@ -206,9 +206,10 @@ def _check_classes(counts: _Counts, settings: PrepareParams) -> None:
             f" a classifier needs two classes in column {settings.label}"
         )
     if missing := [label for label in labels if not counts.classes["train"][label]]:
+        similar = "".join(f"; {' and '.join(names)} look like one class" for names in _similar_labels(labels)[:3])
         raise HeadstartError(
             f"{settings.data}: no training row for {listed(missing, limit=10)}, since the data gives all of its rows to"
-            " other splits; add training rows of it"
+            f" other splits; add training rows of it, or leave it out{similar}"
         )
     if not counts.rows("test"):
         raise HeadstartError(

@@ -100,6 +100,12 @@ def test_a_class_without_a_training_row_is_named(tmp_path: Path) -> None:
         prepare(tmp_path / "out", settings(csv_of(rows, tmp_path / "rows.csv"), split="part"))
 
 
+def test_a_class_without_a_training_row_may_be_spelled_in_another_way_there(tmp_path: Path) -> None:
+    rows = [{**row, "part": "train"} for row in ROWS] + [{"text": "A", "label": "A", "part": "test"}]
+    with pytest.raises(HeadstartError, match=r"no training row for A, .*; A and a look like one class"):
+        prepare(tmp_path / "out", settings(csv_of(rows, tmp_path / "rows.csv"), split="part"))
+
+
 def test_the_verb_tells_a_mistake_in_one_line(project: Path, verb: Callable[..., Any]) -> None:
     verb("prepare")
     before = (project / "data/prepared/summary.json").read_bytes()

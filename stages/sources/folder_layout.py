@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stages.common.errors import HeadstartError, listed
-from stages.sources import links, table_folders
+from stages.sources import image_values, links, table_folders
 from stages.sources.row import SPLIT_NAMES, by_split
 from stages.tables import images
 
@@ -22,6 +22,7 @@ CLUTTER = {
 }
 CLUTTER_REASON = "is hidden, or written by a system or file manager"
 SPLIT_WORD = re.compile(rf"({'|'.join(sorted(SPLIT_NAMES, key=len, reverse=True))})(set|data|images?|imgs?)?")
+TO_TRAIN = "move them into a new folder train in it"
 MAX_DEPTH = 3  # of the folders that a refusal may suggest
 MAX_SUGGESTED = 3
 
@@ -71,13 +72,18 @@ class _UnclearError(Exception):
 
     Args:
         problem: follows the folder's name.
-        remedy: what to do; None if only a folder below it can help.
+        remedy: what to do.
         suggest: whether a folder below may be the one that was meant.
+        right_folder: whether the folder is the one that was meant, wherever the search for it began.
     """
 
-    def __init__(self, problem: str, remedy: str, *, suggest: bool = False) -> None:
+    def __init__(self, problem: str, remedy: str, *, suggest: bool = False, right_folder: bool = False) -> None:
         super().__init__(problem)
-        self.problem, self.remedy, self.suggest = problem, remedy, suggest
+        self.problem, self.remedy, self.suggest, self.right_folder = problem, remedy, suggest, right_folder
+
+    def sentence(self, folder: Path, remedy: str | None = None) -> HeadstartError:
+        """Return the error that a user sees."""
+        return HeadstartError(f"{folder} {self.problem}; {remedy or self.remedy}")
 
 
 def read(folder: Path, *, follow_links: bool) -> Layout:
@@ -94,8 +100,8 @@ def read(folder: Path, *, follow_links: bool) -> Layout:
         return _read(folder, follow_links)
     except _UnclearError as error:
         better = _usable_below(folder, follow_links) if error.suggest else []
-        remedy = f"set prepare.data to {' or '.join(map(str, better))}" if better else error.remedy
-        raise HeadstartError(f"{folder} {error.problem}; {remedy}") from None
+        remedy = f"set prepare.data to {' or '.join(map(str, better))}" if better else None
+        raise error.sentence(folder, remedy) from None
 
 
 def sub_folders(folder: Path) -> list[Path]:
@@ -117,7 +123,7 @@ def is_clutter(name: str) -> bool:
 
 def _read(folder: Path, follow_links: bool) -> Layout:
     top = _Inside.read(folder)
-    splits = {path: SPLIT_NAMES.get(path.name.lower()) for path in top.folders + top.empty}
+    splits = {path: _split_of(path) for path in top.folders + top.empty}
     if not any(splits.values()):
         _check_plain(top)
         insides: dict[Path, tuple[str | None, _Inside]] = {folder: (None, top)}
@@ -152,16 +158,24 @@ def _check_plain(top: _Inside) -> None:
     remedy = f"put the images of each class into a folder named after the class{from_table}"
     if not top.folders:
         empty = f"only empty folders ({listed(path.name for path in top.empty)})"
-        raise _UnclearError(f"holds {'images but no class folders' if top.images else empty}", remedy)
-    if len(top.folders) == 1:
-        raise _UnclearError(f"holds one folder, {top.folders[0].name}, but needs one per class", remedy, suggest=True)
+        raise _UnclearError(f"holds {'images but no class folders' if top.images else empty}", remedy, suggest=True)
+    with_images = [path for path in top.folders if _holds_images(path)]
+    if len(with_images) < 2:
+        problem = (
+            f"holds one folder of images, {with_images[0].name}," if with_images else "holds no images in folders,"
+        )
+        raise _UnclearError(f"{problem} but needs one per class", remedy, suggest=bool(with_images))
     meant = {path.name: split for path in top.folders if (split := _meant_split(path.name))}
-    if "train" in meant.values() and len(set(meant.values())) > 1:
+    if len(meant) == len(top.folders) or ("train" in meant.values() and len(set(meant.values())) > 1):
         raise _UnclearError(
             f"holds {listed(meant)}, which look like splits",
-            f"rename them to {listed(meant.values())}; or if they are classes, move all class folders into a new folder"
-            " train",
+            f"rename them to train, validation and test; or if they are classes, {TO_TRAIN}",
+            right_folder=True,
         )
+
+
+def _split_of(path: Path) -> str | None:
+    return SPLIT_NAMES.get(path.name.lower())
 
 
 def _meant_split(name: str) -> str | None:
@@ -176,8 +190,8 @@ def _refuse_others(folder: Path, splits: Mapping[Path, str | None]) -> None:
     if others := [path.name for path, split in splits.items() if not split]:
         raise _UnclearError(
             f"holds {names} and beside them {listed(others)}, which is no split (train, validation, test)",
-            f"move {listed(others)} out of it; or if {names} is a class, move all class folders into a new folder"
-            f" {folder / 'train'}",
+            f"move {listed(others)} out of it; or if all are classes, {TO_TRAIN}",
+            right_folder=True,
         )
 
 
@@ -201,7 +215,7 @@ def _check_splits(folder: Path, insides: Mapping[Path, _Inside]) -> None:
                 " images without labels",
             )
         first, *more = inside.folders
-        if more and all(path.name.lower() in SPLIT_NAMES for path in inside.folders):
+        if more and all(_split_of(path) for path in inside.folders):
             raise _UnclearError(
                 f"holds the split folders {listed(path.name for path in inside.folders)} in {split.name}",
                 f"move them up into {folder}",
@@ -218,7 +232,7 @@ def _check_splits(folder: Path, insides: Mapping[Path, _Inside]) -> None:
 
 def _check_class(folder: Path, path: Path) -> None:
     """Raise an _UnclearError if the class folder `path` holds split folders."""
-    if splits := [entry.name for entry in sub_folders(path) if entry.name.lower() in SPLIT_NAMES]:
+    if splits := [entry.name for entry in sub_folders(path) if _split_of(entry)]:
         raise _UnclearError(
             f"holds {listed(splits)} in {path.relative_to(folder)}, where images of one class are expected",
             f"put class folders into split folders, as {folder / splits[0] / path.name} in place of {path / splits[0]}",
@@ -237,9 +251,17 @@ def _usable_below(folder: Path, follow_links: bool) -> list[Path]:
 
 
 def _is_usable(folder: Path, follow_links: bool) -> bool:
+    """Return whether the layout of a folder is understood.
+
+    Raises:
+        HeadstartError: it is not, but it is the folder that was meant.
+    """
     try:
-        return bool(_read(folder, follow_links).classes)
-    except (_UnclearError, HeadstartError):
+        _read(folder, follow_links)
+        return True
+    except _UnclearError as error:
+        if error.right_folder:
+            raise error.sentence(folder) from None
         return False
 
 
@@ -251,6 +273,12 @@ def _holds_files(folder: Path) -> bool:
             return True
         folders[:] = [name for name in folders if not is_clutter(name)]
     return False
+
+
+def _holds_images(folder: Path) -> bool:
+    """Return whether an image, by its name or its first bytes, lies anywhere below `folder`."""
+    paths = (Path(path, name) for path, _, names in os.walk(folder) for name in names if not is_clutter(name))
+    return any(images.is_image_name(path.name) or image_values.is_image_file(path) for path in paths)
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:

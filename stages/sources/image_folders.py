@@ -13,7 +13,7 @@ def is_image_folder(data: Path) -> bool:
     if not data.is_dir() or table_folders.holds_tables(data):
         return False
     entries = [path for path in data.iterdir() if not folder_layout.is_clutter(path.name)]
-    return any(path.is_dir() or images.is_image_name(path.name) for path in entries)
+    return any(path.is_dir() or images.is_image_name(path.name) or image_values.is_image_file(path) for path in entries)
 
 
 def rows(folder: Path, *, labelled: bool, follow_links: bool = False) -> Iterator[Row]:
@@ -98,7 +98,7 @@ def _row(folder: Path, path: Path, *, label: str | None, split: str | None) -> R
     origin = _origin(folder, path)
     content: bytes
     problem: str | None
-    if images.is_image_name(path.name) or _starts_like_image(path):
+    if images.is_image_name(path.name) or image_values.is_image_file(path):
         content, problem = images.read(path)
     else:
         content, problem = (
@@ -106,17 +106,6 @@ def _row(folder: Path, path: Path, *, label: str | None, split: str | None) -> R
             f"ends in {utf8_name(path.suffix) or 'nothing'}, which is not a suffix of an image that can be read",
         )
     return Row(origin, content, origin, label, split=split, problem=problem)
-
-
-def _starts_like_image(path: Path) -> bool:
-    """Return whether a file starts like an image, whatever its name."""
-    try:
-        if not path.is_file():  # opening a pipe or a device would wait for ever
-            return False
-        with path.open("rb") as file:
-            return image_values.starts_like_image(file.read(12))
-    except OSError:
-        return False
 
 
 def _skipped(folder: Path, path: Path, reason: str) -> Row:

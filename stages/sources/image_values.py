@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from stages.tables import images
 
@@ -27,6 +27,17 @@ def starts_like_image(content: bytes) -> bool:
     if content[:4] == b"RIFF":
         return content[8:12] == b"WEBP"
     return content.startswith(STARTS) or content[4:8] == b"ftyp"  # HEIC and AVIF
+
+
+def is_image_file(path: Path) -> bool:
+    """Return whether a file starts like an image, whatever its name."""
+    try:
+        if not path.is_file():  # opening a pipe or a device would wait for ever
+            return False
+        with path.open("rb") as file:
+            return starts_like_image(file.read(12))
+    except OSError:
+        return False
 
 
 def is_address(value: str) -> bool:

@@ -111,14 +111,17 @@ REFUSED: dict[str, tuple[list[str], list[str]]] = {  # what the sentence holds
     "sample": ([*BESIDE, "sample/cats"], ["sample, which is no split"]),
     "unlabeled": ([*BESIDE, "unlabeled"], ["unlabeled, which is no split"]),
     "two others": ([*BESIDE, "models/", "unlabeled"], ["move unlabeled, models out of it"]),
-    "a class named train": (["train", "bus"], ["bus", "if train is a class, move all class folders into a new folder"]),
+    "a class named train": (
+        ["train", "bus"],
+        ["bus", "or if all are classes, move them into a new folder train in it"],
+    ),
     "a copy inside": ([*BESIDE, "im/train/cats"], ["im, which is no split"]),
     "no train": (["test/cats", "val/cats"], ["holds test, val but no train"]),
     "an empty train": (["train/", "test/cats"], ["holds test but no train (train is empty)"]),
     "two folders for a split": ([*BESIDE, "testing/cats"], ["both hold the test split"]),
     "a folder too many": (
         ["photos/cats", "photos/dogs"],
-        ["holds one folder, photos", "set prepare.data to {im}/photos"],
+        ["holds one folder of images, photos", "set prepare.data to {im}/photos"],
     ),
     "two folders too many": (["a/b/cats", "a/b/dogs"], ["set prepare.data to {im}/a/b"]),
     "a folder too many over splits": (["data/train/cats", "data/train/dogs"], ["set prepare.data to {im}/data"]),
@@ -135,7 +138,8 @@ REFUSED: dict[str, tuple[list[str], list[str]]] = {  # what the sentence holds
         ["cats/train", "cats/test", "dogs/train", "dogs/test"],
         ["holds test, train in cats", "{im}/test/cats in place of {im}/cats/test"],
     ),
-    "one class": (["cats"], ["holds one folder, cats, but needs one per class"]),
+    "one class": (["cats"], ["holds one folder of images, cats, but needs one per class"]),
+    "folders without images": (["cats/a.xml", "dogs/a.xml"], ["holds no images in folders, but needs one per class"]),
     "one folder beside a table": (["images", "labels.csv"], ["set prepare.data to {im}/labels.csv"]),
     "no class folders": ([""], ["holds images but no class folders", "a folder named after the class"]),
     "only empty folders": (["cats/", "dogs/"], ["holds only empty folders (cats, dogs)"]),
@@ -155,9 +159,25 @@ REFUSED: dict[str, tuple[list[str], list[str]]] = {  # what the sentence holds
         ["train/train/cats", "train/train/dogs", "train/val/cats"],
         ["holds the split folders train, val in train", "set prepare.data to {im}/train"],
     ),
-    "sets": (["training_set/cats", "test_set/cats"], ["look like splits", "rename them to test, train"]),
+    "sets": (["training_set/cats", "test_set/cats"], ["look like splits", "rename them to train, validation and test"]),
     "sets and a prediction": (["seg_train/a", "seg_test/a", "seg_pred/a"], ["seg_test, seg_train, which look like"]),
-    "words in one": (["trainset/cats", "ValidationData/cats"], ["rename them to validation, train"]),
+    "parts of a split": (["train1/cats", "train2/cats"], ["holds train1, train2, which look like splits"]),
+    "sets below a folder too many": (
+        ["data/training_set/cats", "data/training_set/dogs", "data/test_set/cats"],
+        ["{im}/data holds test_set, training_set, which look like splits"],
+    ),
+    "others below a folder too many": (
+        ["a/train/cats", "a/train/dogs", "a/models"],
+        ["{im}/a holds train and beside them models"],
+    ),
+    "annotations": (
+        ["Images/cats", "Images/dogs", "Annotation/cats/1.xml", "Annotation/dogs/2.xml"],
+        ["holds one folder of images, Images", "set prepare.data to {im}/Images"],
+    ),
+    "words in one": (
+        ["trainset/cats", "ValidationData/cats"],
+        ["holds ValidationData, trainset, which look like splits"],
+    ),
 }
 
 
