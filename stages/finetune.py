@@ -76,6 +76,7 @@ def finetune(
     from stages.finetuning import checkpoints, loop  # not at the top: they import torch
 
     classifier = _starting_classifier(features_folder, head_folder, card, settings)
+    classifier.rehearse(train.inputs, method)
     inputs, y = _with_label_names(train, card) if settings.finetune.label_names else (train.inputs, train.y)
     task = loop.Task(
         inputs,

@@ -7,7 +7,7 @@ layers of BERT, ViT or Swin, the stages of ResNet or ConvNeXt, the convolutions 
 from torch import nn
 
 # Parts of the names of modules before, after or beside the blocks.
-OUTSIDE = ("embed", "patch", "pooler", "classifier", "aux")
+OUTSIDE = ("embed", "patch", "pooler", "head", "classifier", "aux")
 NEVER_LAST = ("embed", "pooler", "aux")  # parts of the names of parameters that `last_parameters` leaves out
 ALMOST_ALL = 0.9  # of the weights
 

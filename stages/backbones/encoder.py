@@ -38,6 +38,7 @@ class Encoder(nn.Module):
         self.fingerprint = fingerprint
         self.name = name
         self._optimized: tuple[nn.Module, ...] = ()
+        self.register_load_state_dict_post_hook(_drop_optimized)  # type: ignore[no-untyped-call]
 
     @property
     def device(self) -> torch.device:
@@ -78,6 +79,10 @@ class Encoder(nn.Module):
     def export(self, folder: Path) -> None:
         """Write the encoder for `load_finetuned`; its model.safetensors is a valid `backbone.weights`."""
 
+    @abstractmethod
+    def check_reload(self) -> None:
+        """Check that `load_finetuned` would load the weights that `export` writes. Raises a HeadstartError if not."""
+
     def recompute_blocks(self) -> None:
         """Store only the input of each block, and recompute the block for its gradient: less memory, more time."""
         for name in blocks.names(self.body):
@@ -106,8 +111,9 @@ class Encoder(nn.Module):
 
         def vectors(numbered: tuple[list[int], Any]) -> tuple[list[int], np.ndarray]:
             positions, batch = numbered
-            # Set here and not around the loop: a generator's mode would leak to the code that reads from it.
-            with torch.inference_mode():
+            # Set here and not around the loop: a generator's mode would leak to the code that reads from it. Not the
+            # inference mode: BEiT keeps indices from one call to the next, and training may not use its tensors.
+            with torch.no_grad():
                 return positions, self.vectors(body, batch)[: len(positions)].numpy()
 
         if not self.batch_per_core:
@@ -126,7 +132,7 @@ class Encoder(nn.Module):
         body = self._optimized_body()
         waiting: deque[tuple[list[int], Tensor, torch.Event]] = deque()
         for positions, batch in self.batches(inputs):
-            with torch.inference_mode(), self._autocast():
+            with torch.no_grad(), self._autocast():
                 vectors = self.vectors(body, batch)[: len(positions)].float().to("cpu", non_blocking=True)
             copied = torch.Event(self.device)
             copied.record()
@@ -160,6 +166,11 @@ class Encoder(nn.Module):
         return nn.functional.normalize(vectors, dim=1) if self.settings.normalize else vectors
 
 
+def _drop_optimized(encoder: Encoder, _: object) -> None:
+    """Drop the optimised copy after other weights were loaded, which its packed ones do not follow."""
+    encoder._optimized = ()
+
+
 def _wait_for_copy(positions: list[int], vectors: Tensor, copied: torch.Event) -> tuple[list[int], np.ndarray]:
     copied.synchronize()
     return positions, vectors.numpy()
@@ -178,9 +189,9 @@ def affordable(device: torch.device, *, bytes_per_item: int, limit: int) -> int:
     return min(1 << max(free // 4 // bytes_per_item, 1).bit_length() - 1, limit)
 
 
-def write_weights(body: nn.Module, folder: Path) -> None:
-    """Write the state of `body`; the same weights give the same bytes."""
-    state = {name: tensor.cpu().contiguous() for name, tensor in body.state_dict().items()}
+def write_weights(body: nn.Module, folder: Path, *, prefix: str = "") -> None:
+    """Write the state of `body`, with `prefix` before every name; the same weights give the same bytes."""
+    state = {prefix + name: tensor.cpu().contiguous() for name, tensor in body.state_dict().items()}
     # Not save_file, which makes the file readable by its owner only.
     (folder / WEIGHTS_FILE).write_bytes(safetensors.torch.save(state, metadata={"format": "pt"}))
 

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
+from stages.backbones.architectures import Part
 from stages.backbones.encoder import Encoder, affordable, write_weights
 from stages.common import threads
 from stages.common.errors import HeadstartError, one_line
@@ -50,7 +51,7 @@ class ImageEncoder(Encoder):
         settings: ExtractParams,
         *,
         run: Callable[[Any, Tensor], Tensor] = lambda body, pixels: body(pixels),
-        config: Any = None,
+        part: Part | None = None,
         fingerprint: str = "",
         name: str = "",
     ) -> None:
@@ -58,13 +59,13 @@ class ImageEncoder(Encoder):
 
         Args:
             run: calls a body and pools its output: from (rows, 3, size, size) to (rows, dim).
-            config: of a transformers model; `export` writes it beside the weights.
+            part: of a transformers model; `export` writes its configuration beside the weights.
         """
         super().__init__(settings, fingerprint=fingerprint, name=name)
         self.body = body
         self.preprocessing = preprocessing
         self._run = run
-        self._config = config
+        self._part = part
         self._augmented: Callable[[Image.Image], Image.Image] | None = None
         self._frozen_statistics = False
         self.dim = self._probe()
@@ -133,11 +134,16 @@ class ImageEncoder(Encoder):
 
     def export(self, folder: Path) -> None:
         """Write weights and preprocessing, and the config of a transformers model."""
-        if self._config is not None:
-            self._config.name_or_path = self.name
-            self._config.save_pretrained(folder)
         self.preprocessing.save(folder)
-        write_weights(self.body, folder)
+        if self._part:
+            self._part.save(self.body, folder, self.name)
+        else:
+            write_weights(self.body, folder)
+
+    def check_reload(self) -> None:
+        """See the base; the networks of torchvision are loaded by the names of their own weights."""
+        if self._part:
+            self._part.check_reload(self.body, "image", self.name)
 
     def _images_per_batch(self) -> int:
         if self.device.type == "cpu":
@@ -156,20 +162,26 @@ class ImageEncoder(Encoder):
         return self.preprocessing.normalized(picture) if self._is_cropped else self.preprocessing(picture)
 
     def _probe(self) -> int:
-        """Encode a blank picture, and return the number of dimensions.
+        """Encode a picture, and return the number of dimensions.
 
         Raises:
-            HeadstartError: the network cannot take this image size.
+            HeadstartError: the network cannot take this image size, or gives other vectors every time.
         """
         size = self.preprocessing.size
         self.eval()
         try:
-            with torch.inference_mode():
-                return int(self(torch.zeros(1, 3, size, size)).shape[1])
-        except HeadstartError:
-            raise
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                pixels, state = torch.linspace(-1, 1, 3 * size**2).view(1, 3, size, size), torch.get_rng_state()
+                vectors = self(pixels)
+                is_random = not torch.equal(state, torch.get_rng_state()) and not torch.equal(vectors, self(pixels))
         except Exception as error:  # architectures raise errors of many types
             raise HeadstartError(
                 f"{self.name} cannot encode images of {size} x {size} pixels ({one_line(error)});"
                 " set extract.image_size to null, or to a size that it takes"
             ) from None
+        if is_random:
+            raise HeadstartError(
+                f"{self.name} draws random numbers, as ViT-MAE hides random patches, so an image has another vector"
+                " every time; set backbone.name to another model"
+            )
+        return int(vectors.shape[1])

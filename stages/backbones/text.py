@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stages.backbones import blocks
-from stages.backbones.encoder import Encoder, affordable, write_weights
+from stages.backbones import blocks, text_traits
+from stages.backbones.architectures import Part
+from stages.backbones.encoder import Encoder, affordable
+from stages.backbones.text_traits import TextTraits
 from stages.common.params import ExtractParams, FinetuneParams
 
 # Tokens with padding: few enough for a CPU's caches, enough to keep the cores of an accelerator busy.
@@ -31,18 +33,32 @@ class TextEncoder(Encoder):
     batch_per_core = True
 
     def __init__(
-        self, body: Any, tokenizer: Any, settings: ExtractParams, *, fingerprint: str = "", name: str = ""
+        self,
+        body: Any,
+        tokenizer: Any,
+        settings: ExtractParams,
+        *,
+        part: Part,
+        traits: TextTraits,
+        fingerprint: str = "",
+        name: str = "",
     ) -> None:
         super().__init__(settings, fingerprint=fingerprint, name=name)
         self.body = body
         self.tokenizer = tokenizer
+        self._part, self._traits = part, traits
+        self._vocabulary = text_traits.vocabulary(body)
+        self._unknown = text_traits.known_token(tokenizer, self._vocabulary, "unk", "eos", "bos", "cls", "pad")
         self._token_dropout = 0.0
-        self.dim = body.config.hidden_size
+        self.dim = traits.dim
 
     def training_rows(self, inputs: Sequence[str]) -> list[dict[str, list[int]]]:
         """Tokenize texts, cut at `extract.max_length` and not padded."""
-        tokens = self.tokenizer(list(inputs), truncation=True, max_length=self.settings.max_length)
-        return [{name: values[row] for name, values in tokens.items()} for row in range(len(inputs))]
+        tokens = self.tokenizer(
+            list(inputs), truncation=True, max_length=self.settings.max_length, return_attention_mask=True
+        )
+        rows = ({name: values[row] for name, values in tokens.items()} for row in range(len(inputs)))
+        return [self._known(row) for row in rows]
 
     def length(self, row: dict[str, list[int]]) -> int:
         """Return the number of tokens."""
@@ -69,7 +85,20 @@ class TextEncoder(Encoder):
 
     def vectors(self, body: Any, batch: Batch) -> Tensor:
         """Compute the vectors of a padded batch: (rows, dim)."""
-        hidden = body(**batch).last_hidden_state  # (rows, length, dim)
+        if self._traits.can_pad:
+            return self._pooled(body, batch)
+        lengths = batch["attention_mask"].sum(dim=1).clamp(min=self._traits.min_tokens)
+        rows_by_length = [
+            (length, (lengths == length).nonzero().squeeze(1)) for length in sorted(set(lengths.tolist()))
+        ]
+        vectors = [
+            self._pooled(body, {name: tensor[rows, :length] for name, tensor in batch.items()})
+            for length, rows in rows_by_length
+        ]
+        return torch.cat(vectors)[torch.cat([rows for _, rows in rows_by_length]).argsort()]
+
+    def _pooled(self, body: Any, batch: Batch) -> Tensor:
+        hidden = self._traits.run(body, batch)  # (rows, length, dim)
         mask = batch["attention_mask"].unsqueeze(-1).bool()  # (rows, length, 1)
         if self.settings.pooling == "cls":
             vectors = hidden[:, 0]
@@ -86,7 +115,7 @@ class TextEncoder(Encoder):
         length is a function of the row's own tokens: a row gets the same vector in every table.
         """
         rows = self.training_rows(inputs)
-        lengths = [padded_length(len(row["input_ids"]), self.settings.max_length) for row in rows]
+        lengths = [self._padded_length(len(row["input_ids"])) for row in rows]
         tokens = self._tokens_per_batch()
         order = sorted(range(len(rows)), key=lengths.__getitem__)
         start = 0
@@ -106,10 +135,25 @@ class TextEncoder(Encoder):
 
     def export(self, folder: Path) -> None:
         """Write weights, config and tokenizer; AutoModel can load the folder too."""
-        self.body.config.name_or_path = self.name
-        self.body.config.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
-        write_weights(self.body, folder)
+        self._part.save(self.body, folder, self.name)
+
+    def check_reload(self) -> None:
+        """See the base."""
+        self._part.check_reload(self.body, "text", self.name)
+
+    def _padded_length(self, tokens: int) -> int:
+        length = padded_length(tokens, self.settings.max_length) if self._traits.can_pad else tokens
+        return max(length, self._traits.min_tokens)
+
+    def _known(self, row: dict[str, list[int]]) -> dict[str, list[int]]:
+        """Replace tokens that the embedding table lacks, and give a text without tokens one."""
+        ids = row["input_ids"]
+        if not ids:
+            return {name: [1 if name == "attention_mask" else 0] for name in row} | {"input_ids": [self._unknown]}
+        if self._vocabulary is not None and max(ids) >= self._vocabulary:
+            ids = [token if token < self._vocabulary else self._unknown for token in ids]
+        return row | {"input_ids": ids}
 
     def _drop_tokens(self, row: dict[str, list[int]]) -> dict[str, list[int]]:
         """Drop random tokens, but no special ones."""
@@ -119,14 +163,18 @@ class TextEncoder(Encoder):
             number >= self._token_dropout or token in special
             for number, token in zip(numbers, row["input_ids"], strict=True)
         ]
+        if not any(keep):  # GPT-2 has no special tokens
+            return row
         return {name: [value for value, kept in zip(values, keep, strict=True) if kept] for name, values in row.items()}
 
     def _pad(self, rows: Sequence[dict[str, list[int]]], length: int | None) -> Batch:
         """Pad to `length`, or to the longest row."""
+        length = length or max(self._traits.min_tokens, *(len(row["input_ids"]) for row in rows))
         padded = self.tokenizer.pad(
             {name: [row[name] for row in rows] for name in rows[0]},
-            padding="max_length" if length else "longest",
+            padding="max_length",
             max_length=length,
+            return_attention_mask=True,
             return_tensors="pt",
         )
         pin = self.device.type == "cuda"  # a copy to a GPU runs in the background only from pinned memory

@@ -8,20 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
 from PIL import Image
 from torch import Tensor
 
-from stages.backbones import fingerprint, hub, model_files
+from stages.backbones import architectures, fingerprint, hub, model_files, text_traits
+from stages.backbones.architectures import Part
 from stages.backbones.encoder import WEIGHTS_FILE, Encoder, check_types, choose_device, read_weights
 from stages.backbones.image import ImageEncoder
 from stages.backbones.text import TextEncoder
-from stages.common.errors import HeadstartError, listed, one_line
+from stages.common.errors import HeadstartError, one_line
 from stages.common.params import BackboneParams, ExtractParams, Modality, RuntimeParams
 
-# The part of config.json to read in models of both text and images, such as CLIP.
-TOWERS: dict[Modality, str] = {"text": "text_config", "image": "vision_config"}
 CLASS_TOKENS = ("cls_token", "class_token", "class_embedding")
 
 
@@ -67,21 +65,20 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams, 
             `extract.max_length` or `extract.image_size` exceeds the encoder's limit.
     """
     folder, commit = hub.resolve(spec.name, spec.revision)
-    config = _config(folder, spec.name, modality)
+    config = _config(folder, spec.name)
     if spec.weights == "random":
-        body = _random(config, spec.name)
+        body, part = architectures.random(config, modality, spec.name)
         weights = "random, seed 0"
     elif spec.weights == "pretrained":
         files = hub.weight_files(folder)
         for path in files:
             check_types(path)
-        body = _pretrained(folder, config, spec.name)
+        body, part = architectures.pretrained(folder, config, modality, spec.name)
         weights = fingerprint.from_parts(files=[fingerprint.from_file(path) for path in files])
     else:
-        body = _pretrained(None, config, spec.weights, read_weights(Path(spec.weights)))
+        state = read_weights(Path(spec.weights))
+        body, part = architectures.pretrained(None, config, modality, spec.weights, state)
         weights = fingerprint.from_parts(files=[fingerprint.from_file(Path(spec.weights))])
-    if getattr(config, "is_encoder_decoder", False):
-        body = body.get_encoder()
     decisive = {
         "family": spec.family,
         "name": spec.name,
@@ -94,49 +91,54 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams, 
     }
     encoder: Encoder
     if modality == "text":
-        tokenizer = _tokenizer(folder, config, spec.name, settings)
+        tokenizer = _tokenizer(folder, body, spec.name, settings)
+        traits = text_traits.measure(body, tokenizer, max_length=settings.max_length, name=spec.name)
         digest = fingerprint.from_parts(
             **decisive,
             max_length=settings.max_length,
             tokenizer=model_files.decisive(folder),
         )
-        encoder = TextEncoder(body, tokenizer, settings, fingerprint=digest, name=spec.name)
+        encoder = TextEncoder(body, tokenizer, settings, part=part, traits=traits, fingerprint=digest, name=spec.name)
     else:
         processor = _processor(folder, spec.name, settings)
         digest = fingerprint.from_parts(**decisive, preprocessing=processor.describe())
-        encoder = _image_encoder(body, processor, settings, fingerprint=digest, name=spec.name)
+        encoder = _image_encoder(body, processor, settings, part=part, fingerprint=digest, name=spec.name)
     return encoder.to(choose_device(runtime)).eval()
 
 
 def load_finetuned(folder: Path, settings: ExtractParams, runtime: RuntimeParams, modality: Modality) -> Encoder:
     """Load the encoder that `export` wrote."""
-    config = _config(folder, str(folder), modality)
-    body = _pretrained(None, config, str(folder), read_weights(folder / WEIGHTS_FILE))
+    config = _config(folder, str(folder))
+    name = str(folder)
+    body, part = architectures.pretrained(None, config, modality, name, read_weights(folder / WEIGHTS_FILE))
     encoder: Encoder
     if modality == "text":
-        encoder = TextEncoder(body, _tokenizer(folder, config, str(folder), settings), settings)
+        tokenizer = _tokenizer(folder, body, name, settings)
+        traits = text_traits.measure(body, tokenizer, max_length=settings.max_length, name=name)
+        encoder = TextEncoder(body, tokenizer, settings, part=part, traits=traits, name=name)
     else:
-        processor = _processor(folder, str(folder), settings)
-        encoder = _image_encoder(body, processor, settings, fingerprint="", name=str(folder))
+        encoder = _image_encoder(body, _processor(folder, name, settings), settings, part=part, name=name)
     return encoder.to(choose_device(runtime)).eval()
 
 
 def _image_encoder(
-    body: Any, processor: Processor, settings: ExtractParams, *, fingerprint: str, name: str
+    body: Any, processor: Processor, settings: ExtractParams, *, part: Part, name: str, fingerprint: str = ""
 ) -> ImageEncoder:
     if settings.pooling == "cls" and not any(
         parameter.rsplit(".", 1)[-1] in CLASS_TOKENS for parameter, _ in body.named_parameters()
     ):
         raise HeadstartError(f"extract.pooling is cls, but {name} has no class token; use mean or max")
     return ImageEncoder(
-        body, processor, settings, run=_run_and_pool(settings), config=body.config, fingerprint=fingerprint, name=name
+        body, processor, settings, run=_run_and_pool(body, settings), part=part, fingerprint=fingerprint, name=name
     )
 
 
-def _run_and_pool(settings: ExtractParams) -> Callable[[Any, Tensor], Tensor]:
+def _run_and_pool(body: Any, settings: ExtractParams) -> Callable[[Any, Tensor], Tensor]:
     """Return a function from a body and pixels (rows, 3, size, size) to vectors (rows, dim)."""
     # At another size than that of the pretraining, position embeddings are interpolated.
-    options = {} if settings.image_size is None else {"interpolate_pos_encoding": True}
+    options: dict[str, Any] = {}
+    if settings.image_size is not None and architectures.takes(body, "interpolate_pos_encoding"):
+        options["interpolate_pos_encoding"] = True
 
     def run(body: Any, pixels: Tensor) -> Tensor:
         hidden: Tensor = body(pixels, **options).last_hidden_state
@@ -149,8 +151,8 @@ def _run_and_pool(settings: ExtractParams) -> Callable[[Any, Tensor], Tensor]:
     return run
 
 
-def _config(folder: Path, name: str, modality: Modality) -> Any:
-    """Check the folder and read config.json; of a model for both text and images, return the part for `modality`."""
+def _config(folder: Path, name: str) -> Any:
+    """Check the folder and read config.json."""
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     if not (folder / "config.json").is_file():
@@ -159,29 +161,26 @@ def _config(folder: Path, name: str, modality: Modality) -> Any:
         )
     model_files.check(folder)
     try:
-        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # on a folder of unknown content, transformers raises errors of many types
-        raise _unloadable(name, error) from None
-    return getattr(config, TOWERS[modality], config)
+        raise architectures.unloadable(name, error) from None
 
 
-def _tokenizer(folder: Path, config: Any, name: str, settings: ExtractParams) -> Any:
+def _tokenizer(folder: Path, body: Any, name: str, settings: ExtractParams) -> Any:
     """Load the tokenizer, and check that it can produce `extract.max_length` tokens for the encoder."""
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic of the tokenizers library, which is in Rust, is no Exception
-        raise _unloadable(name, error) from None
+        raise architectures.unloadable(name, error) from None
     # If files are missing, transformers returns a tokenizer that knows special tokens only.
     if getattr(tokenizer, "vocab_size", 0) <= len(getattr(tokenizer, "all_special_tokens", ())):
         raise HeadstartError(f"{name} has no tokenizer; add its tokenizer.json to {folder}")
-    limit = _max_length(config, tokenizer)
+    limit = text_traits.token_limit(body, tokenizer)
     if settings.max_length > limit:
         raise HeadstartError(f"extract.max_length is {settings.max_length}, but {name} takes at most {limit} tokens")
-    tokenizer.padding_side = "right"  # the first token is the first column, as cls pooling expects
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    text_traits.fit_tokenizer(tokenizer, body, name)
     return tokenizer
 
 
@@ -217,49 +216,3 @@ def _set_size(processor: Any, size: int) -> None:
         processor.size = {"height": size, "width": size}
     if crop:
         processor.crop_size = {"height": size, "width": size}
-
-
-def _random(config: Any, name: str) -> Any:
-    """Build the encoder with random weights, the same in every run."""
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return transformers.AutoModel.from_config(config, dtype=torch.float32)
-    except Exception as error:
-        raise _unloadable(name, error) from None
-
-
-def _pretrained(folder: Path | None, config: Any, name: str, state: dict[str, Tensor] | None = None) -> Any:
-    """Load the encoder with all of its weights, from `folder` or from `state`.
-
-    Raises:
-        HeadstartError: a weight is missing (transformers would draw it at random), or the model cannot be loaded.
-    """
-    try:
-        with torch.device("meta"):
-            architecture = type(transformers.AutoModel.from_config(config))
-        body, report = architecture.from_pretrained(
-            folder,
-            config=config,
-            state_dict=state,
-            dtype=torch.float32,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    except Exception as error:
-        raise _unloadable(name, error) from None
-    # The model's own pooler is not used, and checkpoints trained on masked words have none.
-    missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
-    if missing:
-        raise HeadstartError(f"the weights of {name} lack {listed(missing, limit=5)}; they do not fit its config.json")
-    return body
-
-
-def _max_length(config: Any, tokenizer: Any) -> int:
-    """Return the smaller limit of tokenizer and position table; an unset limit is absurdly large."""
-    positions: Any = getattr(config, "max_position_embeddings", None) or 10**9
-    return int(min(tokenizer.model_max_length, positions))
-
-
-def _unloadable(name: str, error: BaseException) -> HeadstartError:
-    return HeadstartError(f"{name} cannot be loaded as an encoder by transformers ({one_line(error)})")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from stages import backbones
 from stages.backbones import blocks, onednn
 from stages.backbones.encoder import Encoder
-from stages.common.errors import HeadstartError
+from stages.common.errors import HeadstartError, one_line
 from stages.common.params import FinetuneParams, RuntimeParams
 from stages.finetuning import lora
 from stages.heads import linear_layer, loading, model_card
@@ -67,6 +67,38 @@ class Classifier(nn.Module):
             case "lora":
                 lora.add(body, settings, name=self.encoder.name)
         onednn.make_trainable(body)
+
+    def rehearse(self, inputs: Sequence[Any], method: str) -> None:
+        """Train on rows without a step of the optimizer, and load the weights that `save` would write.
+
+        So a network that cannot be trained or loaded again is refused before training, not after it.
+
+        Raises:
+            HeadstartError: it is such a network.
+        """
+        name, buffers = self.encoder.name, {key: buffer.clone() for key, buffer in self.named_buffers()}
+        by_length = sorted(inputs, key=len)
+        shortest, median = by_length[0], by_length[len(by_length) // 2]
+        try:
+            self.train()
+            with torch.random.fork_rng():
+                for rows in ([shortest] * 2, [shortest, median]):  # two rows, as batch normalisation needs
+                    logits, _ = self(self.encoder.training_batch(self.encoder.training_rows(rows)))
+                    logits.sum().backward()
+            is_trained = any(parameter.grad is not None for parameter in self.encoder.parameters())
+        except Exception as error:  # architectures raise errors of many types
+            raise HeadstartError(
+                f"{name} cannot be trained with finetune.method {method} ({one_line(error)}); set it to another"
+                " method, or to none"
+            ) from None
+        if not is_trained:
+            raise HeadstartError(f"{name} has no weights that finetune.method {method} trains; set it to full")
+        self.zero_grad()
+        self.eval()
+        for key, buffer in self.named_buffers():  # running statistics
+            buffer.copy_(buffers[key])
+        if method != "lora":
+            self.encoder.check_reload()
 
     def trained_state(self) -> dict[str, Tensor]:
         """Return a copy, on the CPU, of all that training changes: trained parameters and running statistics."""

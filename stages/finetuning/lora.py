@@ -1,10 +1,11 @@
 """Low-rank adapters by peft (Hu et al. 2022, LoRA): a few trained weights beside frozen ones.
 
-Linear layers and convolutions of every block get an adapter. Linear layers after the blocks, as in VGG's classifier,
-are trained directly. Only the adapter is saved; loading merges it into the backbone.
+Linear layers (GPT-2 calls them Conv1D) and convolutions of every block get an adapter. Linear layers after the blocks,
+as in VGG's classifier, are trained directly. Only the adapter is saved; loading merges it into the backbone.
 """
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from peft.tuners.lora import LoraLayer
 from pydantic import ConfigDict, Field
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from stages.backbones import blocks, model_files
 from stages.backbones.onednn import TrainableLinear
@@ -24,6 +26,8 @@ from stages.common.section import Section, validate
 
 CONFIG_FILE = model_files.ADAPTER_FILE
 WEIGHTS_FILE = "adapter_model.safetensors"
+# Types of models whose fused kernel reads the weights of `out_proj` without calling the layer; peft refuses it.
+MAMBA = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
 # Settings of peft that change the result of an adapter, none of which finetune uses.
 UNSUPPORTED = ("use_rslora", "use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern", "layer_replication")
 
@@ -45,13 +49,7 @@ def add(body: nn.Module, settings: FinetuneParams, *, name: str) -> None:
     Raises:
         HeadstartError: `body` has no layer that takes an adapter.
     """
-    inside = tuple(f"{block}." for block in blocks.names(body))
-    targets = [
-        layer
-        for layer, module in body.named_modules()
-        if f"{layer}.".startswith(inside)
-        and (type(module) in (nn.Linear, TrainableLinear) or (isinstance(module, nn.Conv2d) and module.groups == 1))
-    ]
+    targets = _targets(body)
     if not targets:
         raise HeadstartError(
             f"backbone.name {name} has no linear layer or convolution that lora can adapt; set finetune.method to full"
@@ -65,7 +63,12 @@ def add(body: nn.Module, settings: FinetuneParams, *, name: str) -> None:
     config = peft.LoraConfig(**numbers.model_dump(), base_model_name_or_path=name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        _inject(config, body)
+        try:
+            _inject(config, body)
+        except Exception as error:  # peft raises many types
+            raise HeadstartError(
+                f"lora cannot adapt backbone.name {name} ({one_line(error)}); set finetune.method to full"
+            ) from None
 
 
 def save(body: nn.Module, folder: Path) -> None:
@@ -108,6 +111,22 @@ def merge(body: nn.Module) -> None:
             body.set_submodule(name, module.get_base_layer())
 
 
+def _targets(body: nn.Module) -> list[str]:
+    """Return the names of the layers in the blocks of `body` that take an adapter."""
+    inside = tuple(f"{block}." for block in blocks.names(body))
+    is_mamba = getattr(getattr(body, "config", None), "model_type", None) in MAMBA
+    return [
+        layer
+        for layer, module in body.named_modules()
+        if f"{layer}.".startswith(inside)
+        and (
+            type(module) in (nn.Linear, TrainableLinear, Conv1D)
+            or (isinstance(module, nn.Conv2d) and module.groups == 1)
+        )
+        and not (is_mamba and layer.endswith(".out_proj"))
+    ]
+
+
 def _read_config(path: Path) -> AdapterConfig:
     """Read the numbers of an adapter, and refuse one that names code or that finetune did not write."""
     content = model_files.read_json(path)
@@ -131,7 +150,10 @@ def _check_weights(state: dict[str, Tensor], rank: int) -> None:
 
 
 def _inject(config: Any, body: nn.Module) -> None:
-    peft.inject_adapter_in_model(config, body)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="fan_in_fan_out is set to False but the target module is `Conv1D`")
+        peft.inject_adapter_in_model(config, body)
+    config.fan_in_fan_out = False  # peft sets it for GPT-2's layers, and would do so again on loading
     body.peft_config = config
     for name, module in body.named_modules():
         if isinstance(module, nn.Linear) and "classifier" in name.split("."):

@@ -133,3 +133,15 @@ def test_balanced_weights_are_one_in_the_mean() -> None:
     weights = class_weights(y, 3, settings(class_weight="balanced")).numpy()
     np.testing.assert_allclose(weights[:2], [40 / 60, 2])
     assert weights[y].mean() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_scores_follow_the_weights_that_are_loaded(modality: Modality, tiny_encoder: Path) -> None:
+    """Calibration scores the kept epoch, though the optimised copy was made of the last."""
+    network = fresh(modality, tiny_encoder, settings())
+    inputs, _ = ROWS[modality](10)
+    before, weights = network.scores(inputs), {key: value.clone() for key, value in network.state_dict().items()}
+    network.load_state_dict({key: value * 1.5 for key, value in weights.items()})
+    assert np.abs(network.scores(inputs) - before).max() > 1e-3
+    network.load_state_dict(weights)
+    np.testing.assert_array_equal(network.scores(inputs), before)

@@ -1,0 +1,188 @@
+"""What a text model takes and gives, measured on a few tokens rather than listed by architecture."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stages.backbones.architectures import takes
+from stages.common.errors import HeadstartError, one_line
+
+MANY = 100  # tokens of a row in which random numbers would show: Reformer hashes rows longer than a chunk at random
+SHORT, LONG = 7, 10  # tokens of two rows; odd, so that models that join neighbouring tokens show it
+TOLERANCE = 1e-3  # of the largest value; round-off is far below, and a token too many far above
+SHORTEST = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)  # numbers of tokens to try
+POSITION_TABLES = ("position_embeddings", "embed_positions", "wpe", "char_position_embeddings", "positions_embed")
+
+
+@dataclass(frozen=True)
+class TextTraits:
+    """How to call a text model.
+
+    Attributes:
+        inputs: names of the tokenizer's tensors that it takes.
+        options: further arguments of every call.
+        dim: values per token in the last layer.
+        can_pad: whether padding leaves the vectors of the other tokens as they are. It does not where tokens are mixed
+            without a mask (FNet) or joined with their neighbours (CANINE).
+        min_tokens: the shortest row that it takes, with padding.
+    """
+
+    inputs: tuple[str, ...]
+    options: dict[str, Any]
+    dim: int = 0
+    can_pad: bool = True
+    min_tokens: int = 1
+
+    def run(self, body: Any, batch: dict[str, Tensor]) -> Tensor:
+        """Return the token vectors of the last layer: (rows, length, dim)."""
+        tensors = {name: batch[name] for name in self.inputs if name in batch}
+        hidden: Tensor = body(**tensors, **self.options).last_hidden_state
+        return hidden
+
+
+def measure(body: Any, tokenizer: Any, *, max_length: int, name: str) -> TextTraits:
+    """Run a text model on the CPU on a few tokens.
+
+    Args:
+        body: in evaluation mode.
+        max_length: `extract.max_length`.
+
+    Raises:
+        HeadstartError: it gives no vector per token, or vectors that depend on more than the row's own tokens.
+    """
+    names = dict.fromkeys([*tokenizer.model_input_names, "attention_mask"])
+    traits = TextTraits(
+        inputs=tuple(key for key in names if takes(body, key)),
+        options={"use_cache": False} if takes(body, "use_cache") else {},
+    )
+    ids = _plain_tokens(tokenizer, vocabulary(body))
+
+    def run(*lengths: int) -> Tensor:
+        """Return the token vectors of rows of these lengths, with padding."""
+        rows = {"input_ids": [_cut(ids, row, length) for row, length in enumerate(lengths)]}
+        if "token_type_ids" in traits.inputs:
+            rows["token_type_ids"] = [[0] * length for length in lengths]
+        batch = tokenizer.pad(rows, padding="longest", return_attention_mask=True, return_tensors="pt")
+        with torch.no_grad():
+            hidden = traits.run(body, batch)
+        if hidden.ndim != 3 or tuple(hidden.shape[:2]) != (len(lengths), max(lengths)):
+            raise ValueError(f"it gives {tuple(hidden.shape)} values for {len(lengths)} x {max(lengths)} tokens")
+        return hidden
+
+    min_tokens = _min_tokens(run, max_length, name)
+    long = min(max(LONG, min_tokens), max_length)
+    short = min(max(SHORT, min_tokens), long)
+    try:
+        is_repeatable = _is_repeatable(lambda: run(max(min(MANY, max_length), min_tokens)))
+        alone = run(short)
+        can_pad = short == long or _equal(alone, run(short, long)[:1, :short])
+        is_independent = can_pad or _equal(alone, run(short, short)[:1])
+    except Exception as error:
+        raise _unusable(name, one_line(error)) from None
+    if not is_repeatable:
+        raise _unusable(name, "it draws random numbers, so a text has another vector every time")
+    if not is_independent:
+        raise _unusable(name, "the vector of a text depends on the other texts of its batch")
+    return TextTraits(traits.inputs, traits.options, alone.shape[2], can_pad, min_tokens)
+
+
+def token_limit(body: Any, tokenizer: Any) -> int:
+    """Return the most tokens that model and tokenizer take; an unset limit is absurdly large."""
+    declared = getattr(body.config, "max_position_embeddings", None)
+    limits = [tokenizer.model_max_length]
+    if isinstance(declared, int) and declared > 0:  # T5 has none, XLNet -1: any distance between tokens
+        limits.append(declared)
+    for path, module in body.named_modules():
+        if isinstance(module, nn.Embedding) and path.rpartition(".")[2] in POSITION_TABLES:
+            # RoBERTa counts positions from the padding index on, so its first rows are no positions.
+            unused = 0 if module.padding_idx is None else module.padding_idx + 1
+            limits.append(module.num_embeddings - unused)
+    return int(min(limits))
+
+
+def vocabulary(body: Any) -> int | None:
+    """Return the number of tokens in the embedding table; None if there is no such table."""
+    try:
+        table = body.get_input_embeddings()
+    except Exception:  # CANINE hashes characters
+        return None
+    return table.num_embeddings if isinstance(table, nn.Embedding) else None
+
+
+def known_token(tokenizer: Any, size: int | None, *kinds: str) -> int:
+    """Return the first special token of these `kinds` (`unk`, `eos`, …) in an embedding table of `size`; else 0."""
+    tokens = (getattr(tokenizer, f"{kind}_token_id", None) for kind in kinds)
+    return next((token for token in tokens if token is not None and (size is None or token < size)), 0)
+
+
+def fit_tokenizer(tokenizer: Any, body: Any, name: str) -> None:
+    """Set the side and the token of padding, and check that the tokenizer belongs to the model.
+
+    Raises:
+        HeadstartError: the embedding table of `body` lacks tokens of the vocabulary, or those around every text.
+            Other tokens beyond it are taken for unknown ones, should they occur in a text.
+    """
+    size, around = vocabulary(body), tokenizer("")["input_ids"]  # such as [CLS] and [SEP]
+    if tokenizer("The 1st text.")["input_ids"] == around:
+        raise HeadstartError(f"the tokenizer of {name} finds no tokens in texts; use the one that belongs to the model")
+    if size is not None:
+        needed = max([getattr(tokenizer, "vocab_size", 0), *(token + 1 for token in around)])
+        if needed > size:
+            raise HeadstartError(
+                f"{name} has embeddings of {size:,} tokens, but its tokenizer has {needed:,}; use the tokenizer that"
+                " belongs to the model"
+            )
+    tokenizer.padding_side = "right"  # the first token is the first column, as cls pooling expects
+    # The mask hides padding, so any token that the model knows will do.
+    pad = known_token(tokenizer, size, "pad", "eos", "unk")
+    if tokenizer.pad_token_id != pad:
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(pad)
+
+
+def _min_tokens(run: Callable[[int], Tensor], max_length: int, name: str) -> int:
+    """Return the shortest row of `SHORTEST` that a model takes."""
+    reason = ""
+    for tokens in SHORTEST:
+        if tokens > max_length:
+            break
+        try:
+            run(tokens)
+            return tokens
+        except Exception as error:  # architectures raise errors of many types
+            reason = one_line(error)
+    raise _unusable(name, reason)
+
+
+def _is_repeatable(run: Callable[[], Tensor]) -> bool:
+    """Tell whether `run` gives the same again, if it draws random numbers at all."""
+    with torch.random.fork_rng(devices=[]):
+        state = torch.get_rng_state()
+        first = run()
+        return torch.equal(state, torch.get_rng_state()) or _equal(first, run())
+
+
+def _plain_tokens(tokenizer: Any, size: int | None) -> list[int]:
+    """Return a few tokens that are not special."""
+    special = set(tokenizer.all_special_ids)
+    stop = min(size or 10**3, 10**3)
+    return [token for token in range(stop) if token not in special] or [0]
+
+
+def _cut(ids: Sequence[int], row: int, length: int) -> list[int]:
+    return [ids[(row + position) % len(ids)] for position in range(length)]
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    """Tell whether vectors differ by round-off at most. Values that are not finite are somebody else's concern."""
+    if not (one.isfinite().all() and other.isfinite().all()):
+        return True
+    return bool((one - other).abs().max() <= TOLERANCE * one.abs().max())
+
+
+def _unusable(name: str, reason: str) -> HeadstartError:
+    return HeadstartError(
+        f"{name} cannot be used as a text encoder ({reason}); set backbone.name to a model with a vector per token"
+    )
