@@ -11,6 +11,7 @@ from stages.sources.row import Columns, Reading, require
 
 LINES = (".jsonl", ".ndjson")
 SUFFIXES = (*LINES, ".json")
+ONE_VALUE = ", or name it .json if the whole file is one list or object"
 LAYOUTS = "it needs a list of objects, an object with one such list, an object of columns, or one object a line"
 
 
@@ -26,8 +27,10 @@ def records(path: Path, columns: Columns, reading: Reading) -> Iterator[tuple[in
     empty = True
     for number, record in rows:
         if not isinstance(record, dict):
-            place = f"in {'line' if text_files.suffix(path) in LINES else 'row'} {number}"
-            raise HeadstartError(f"{path} holds no JSON object {place}; each must be one object")
+            place, hint = (
+                (f"in line {number}", ONE_VALUE) if text_files.suffix(path) in LINES else (f"in row {number}", "")
+            )
+            raise HeadstartError(f"{path} holds no JSON object {place}; each must be one object{hint}")
         if empty:
             require(path, columns, list(record))
             empty = False
@@ -44,7 +47,7 @@ def _lines(path: Path, reading: Reading) -> Iterator[tuple[int, Any]]:
                 try:
                     yield number, json.loads(line)
                 except (ValueError, RecursionError) as error:
-                    raise _invalid(path, error, f" in line {number}") from None
+                    raise _invalid(path, error, f" in line {number}", ONE_VALUE if number == 1 else "") from None
 
 
 def _whole(path: Path, columns: Columns, reading: Reading) -> Iterator[tuple[int, Any]]:
@@ -56,7 +59,7 @@ def _whole(path: Path, columns: Columns, reading: Reading) -> Iterator[tuple[int
     except (ValueError, RecursionError) as error:
         if isinstance(error, json.JSONDecodeError) and error.msg == "Extra data":
             return _lines(path, reading)
-        raise _invalid(path, error, "") from None
+        raise _invalid(path, error) from None
     return enumerate(_rows(path, content, columns), start=1)
 
 
@@ -86,5 +89,5 @@ def _from_columns(content: dict[str, Any], columns: Columns) -> list[Any] | None
     return [content] if values and not any(isinstance(value, dict | list) for value in values) else None
 
 
-def _invalid(path: Path, error: BaseException, position: str) -> HeadstartError:
-    return HeadstartError(f"{path} is not valid JSON{position}: {one_line(error)}; correct it")
+def _invalid(path: Path, error: BaseException, position: str = "", hint: str = "") -> HeadstartError:
+    return HeadstartError(f"{path} is not valid JSON{position}: {one_line(error)}; correct it{hint}")

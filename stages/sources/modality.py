@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any, Literal
 
 from stages.common.errors import HeadstartError
@@ -85,12 +85,11 @@ def _is_path(value: str, folder: Path, reading: Reading) -> bool:
     if len(value) > MAX_PATH or not value.isprintable():
         return False
     has_suffix = image_values.has_image_suffix(value)
-    plain = PureWindowsPath(value)
-    if plain.is_absolute() or ".." in plain.parts:
+    path = links.path_in(folder, value, follow=reading.follow_links)
+    if path is None:
         return has_suffix
-    path = folder / value.replace("\\", "/")
     try:
-        if not path.is_file() or (not reading.follow_links and links.leaves(path, folder)):
+        if not path.is_file():
             return has_suffix and len(value.split()) <= MAX_NAME_WORDS
         with path.open("rb") as file:
             return has_suffix or image_values.starts_like_image(file.read(16))

@@ -15,6 +15,7 @@ from stages.sources import text_files
 from stages.sources.row import Columns, Reading
 
 UNQUOTED_DELIMITERS = ("\t", "|")  # of tools that write no quotes, since texts hold no delimiter
+MAX_TRAIT_LINES = 20_000  # of a file from which the traits of its columns are learnt
 MAX_RECORD_LINES = 1000  # of one record that are kept for a closer look
 FIX = 'write a quote inside a field twice ("") and enclose the field in quotes'
 
@@ -49,7 +50,7 @@ class _Scan:
 
     doubled: bool = False  # whether quotes in enclosed fields are doubled, as only tools that quote do
     labels: set[str] = field(default_factory=set)
-    empty: set[int] = field(default_factory=set)  # positions of columns with empty values
+    traits: dict[int, set[str]] = field(default_factory=dict)  # of the values in each column, by position
     error: QuoteError | None = None
     joined: list[tuple[int, list[list[str]]]] = field(
         default_factory=list
@@ -120,26 +121,33 @@ def _scan(path: Path, layout: Layout, columns: Columns, reading: Reading) -> _Sc
     """Read a file as one with enclosed fields, up to the first that is not enclosed properly."""
     scan, width = _Scan(), len(layout.header)
     label = layout.header.index(columns.label) if columns.label else None
+    others = _other_columns(layout, columns)
     try:
         for record in divided(path, layout, reading):
-            if len(record.lines) == 1:
-                scan.doubled |= '""' in record.lines[0] and any('"' in value for value in record.fields)
-                if label is not None and label < len(record.fields):
-                    scan.labels.add(record.fields[label].strip())
-                scan.empty.update(position for position, value in enumerate(record.fields) if not value)
-                if len(record.fields) == width or '"' not in record.lines[0]:
-                    continue
-                if layout.delimiter in UNQUOTED_DELIMITERS:
+            is_odd = len(record.fields) != width
+            if len(record.lines) > 1:
+                if is_odd:
                     raise _wrong_width(path, record, width)
-            elif len(record.fields) != width:
-                raise _wrong_width(path, record, width)
-            else:
                 parts = _parts(record, layout)
                 if all(len(fields) == width for fields in parts):
                     scan.joined.append((record.line, parts))
+            elif not is_odd:
+                _note(scan, record, label, others)
+            elif '"' in record.lines[0] and layout.delimiter in UNQUOTED_DELIMITERS:
+                raise _wrong_width(path, record, width)
     except QuoteError as error:
         scan.error = error
     return scan
+
+
+def _note(scan: _Scan, record: Record, label: int | None, others: list[int]) -> None:
+    """Note what a row of one line tells of its columns; `label` and `others` are positions of columns."""
+    scan.doubled |= '""' in record.lines[0] and any('"' in value for value in record.fields)
+    if label is not None:
+        scan.labels.add(record.fields[label].strip())
+    if record.line < MAX_TRAIT_LINES:
+        for position in others:
+            scan.traits.setdefault(position, set()).update(_traits(record.fields[position]))
 
 
 def _parts(record: Record, layout: Layout) -> list[list[str]]:
@@ -161,19 +169,27 @@ def _joined_rows(path: Path, layout: Layout, columns: Columns, scan: _Scan) -> Q
 
 
 def _looks_like_row(fields: list[str], layout: Layout, columns: Columns, scan: _Scan) -> bool:
-    """Return whether the values beside the content are as in other rows: a label of theirs, no space before a word.
+    """Return whether the values beside the content are as in other rows: a label of theirs, only digits, no spaces.
 
     A line of a text may hold as many commas as a row, but there a space, the line's end or any words follow.
     """
-    others = [position for position, name in enumerate(layout.header) if name not in columns.inputs()]
-    for position in others:
-        value = fields[position]
-        if layout.header[position] == columns.label and scan.labels:
-            if value.strip() not in scan.labels:
-                return False
-        elif value.startswith(" ") or (not value and position not in scan.empty):
-            return False
-    return bool(others) or layout.delimiter in UNQUOTED_DELIMITERS
+    if columns.label and scan.labels and fields[layout.header.index(columns.label)].strip() not in scan.labels:
+        return False
+    others = _other_columns(layout, columns)
+    alike = all(_traits(fields[position]) <= scan.traits.get(position, set()) for position in others)
+    return alike and bool(others or columns.label or layout.delimiter in UNQUOTED_DELIMITERS)
+
+
+def _other_columns(layout: Layout, columns: Columns) -> list[int]:
+    """List the positions of the columns beside the content, but for the label."""
+    known = (*columns.inputs(), columns.label)
+    return [position for position, name in enumerate(layout.header) if name not in known]
+
+
+def _traits(value: str) -> set[str]:
+    """Return what is not so in every column."""
+    traits = {"empty": not value, "letters": not value.isdigit(), "spaces": " " in value, "indent": value[:1] == " "}
+    return {name for name, is_so in traits.items() if is_so}
 
 
 def _wrong_width(path: Path, record: Record, width: int) -> QuoteError:

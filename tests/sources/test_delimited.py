@@ -122,6 +122,16 @@ def test_rows_that_a_quote_joins_are_noticed_without_a_label_too(tmp_path: Path)
     )
 
 
+@pytest.mark.parametrize("text", ["Hello\nyes,no", "Hello\n7,a b", "a\n,b", "a\n, b\nc"])
+def test_a_text_whose_lines_have_as_many_commas_as_a_row_stays_whole(tmp_path: Path, text: str) -> None:
+    content = f'id,text\n1,one\n2,"{text}"\n3,c d\n'
+    columns = Columns("text")
+    if text.startswith("Hello\n7"):
+        assert "opens a quote in line 3" in refused(tmp_path / "rows.csv", content, columns)
+    else:
+        assert read(tmp_path / "rows.csv", content, columns)[1][0] == text
+
+
 def test_texts_of_several_lines_stay_whole(tmp_path: Path) -> None:
     text = "Dear team,\nwe ordered, and nothing came,\nso far\n\n\tYours,\nA. B."
     content = f'text,label\nshort,bill\n"{text}",bill\n"Hello,\nplease help",other\n"x ""y"", z\n",bill\n'
