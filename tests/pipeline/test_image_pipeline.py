@@ -111,6 +111,24 @@ def test_predict_takes_a_folder_or_a_table_and_lists_what_it_cannot_read(digits:
     assert "empty holds no train" in verb("predict", "data/head", "empty", "o.parquet", check=False).stderr
 
 
+def test_predict_reads_pictures_and_skips_files_as_prepare_did(digits: Path, verb: Verb) -> None:
+    set_params(digits, prepare__max_pixels=5_000)
+    run_stages(digits, *UP_TO_HEAD)
+    new = digits / "new"
+    new.mkdir()
+    shutil.copy(digits / "data/digits/1/0001.png", new / "one.jpg")
+    shutil.copy(digits / "data/digits/1/0001.png", new / "one")
+    (new / "large.png").write_bytes(png(1, (80, 80)))
+    (new / "Thumbs.db").write_bytes(b"clutter")
+    printed = verb("predict", "data/head", "new", "out.parquet").stdout
+    assert "predict: 1 files or folders are no rows and were skipped: Thumbs.db\n" in printed
+    assert "were read as what they are, such as one.jpg (PNG)\n" in printed
+    rows = {row["source"]: row for row in pq.read_table(digits / "out.parquet").to_pylist()}
+    assert rows.keys() == {"one.jpg", "one", "large.png"}
+    assert rows["one"]["predicted"] == rows["one.jpg"]["predicted"] == "1"
+    assert "has 80 x 80 pixels, more than prepare.max_pixels = 5,000 allows" in rows["large.png"]["rejected"]
+
+
 def test_predict_shrinks_as_prepare_did(digits: Path, verb: Verb) -> None:
     """A large photo gets the same probabilities from predict as from the pipeline."""
     for label in "01":
