@@ -29,7 +29,7 @@ def records(path: Path, columns: Columns, reading: Reading) -> Iterator[tuple[in
             close.
     """
     layout = _layout(path, columns, reading)
-    layout = replace(layout, quoted=quoting.encloses(path, layout, columns, reading))
+    layout = replace(layout, is_quoted=quoting.encloses(path, layout, columns, reading))
     index = {name: layout.header.index(name) for name in columns.names()}
     for record in quoting.divided(path, layout, reading):
         if len(record.fields) != len(layout.header):
@@ -49,11 +49,10 @@ def _layout(path: Path, columns: Columns, reading: Reading) -> Layout:
     with text_files.opened(path, reading) as lines:
         first = next(lines, "")
         excel = EXCEL_LINE.fullmatch(first)
-        start = [] if excel else [first]
-        for line in lines:
+        start, size = ([], 0) if excel else ([first], len(first))
+        while size < MAX_HEADER and (line := next(lines, "")):
             start.append(line)
-            if sum(map(len, start)) > MAX_HEADER:
-                break
+            size += len(line)
     number = 2 if excel else 1
     while start and not start[0].strip():
         del start[0]
@@ -74,7 +73,7 @@ def _layout(path: Path, columns: Columns, reading: Reading) -> Layout:
     candidates = fitting or headers
     delimiter, header = max(candidates.items(), key=lambda item: len(item[1]))
     require(path, columns, header)
-    return Layout(delimiter, header, number, spaced=f"{delimiter} " in start[0])
+    return Layout(delimiter, header, number, is_spaced=f"{delimiter} " in start[0], has_quoted_header='"' in start[0])
 
 
 def _header(start: list[str], delimiter: str, columns: Columns) -> list[str] | None:

@@ -31,8 +31,9 @@ class Layout:
     delimiter: str
     header: list[str]
     header_line: int  # from 1
-    spaced: bool = False  # whether a space follows the delimiters
-    quoted: bool = True  # whether quotes enclose fields
+    is_spaced: bool = False  # whether a space follows the delimiters
+    has_quoted_header: bool = False
+    is_quoted: bool = True  # whether quotes enclose fields
 
 
 @dataclass(slots=True)
@@ -41,6 +42,7 @@ class Record:
 
     fields: list[str]
     line: int  # where it starts, from 1
+    last: int  # where it ends
     lines: list[str]  # as they are in the file, at most MAX_RECORD_LINES
 
 
@@ -48,13 +50,14 @@ class Record:
 class _Scan:
     """What a file's rows tell about its quotes."""
 
-    doubled: bool = False  # whether quotes in enclosed fields are doubled, as only tools that quote do
+    rows: int = 0  # of one line
+    rows_with_quotes: int = 0
+    has_doubled: bool = False  # whether quotes in enclosed fields are doubled, as only tools that quote do
     labels: set[str] = field(default_factory=set)
     traits: dict[int, set[str]] = field(default_factory=dict)  # of the values in each column, by position
     error: QuoteError | None = None
-    joined: list[tuple[int, list[list[str]]]] = field(
-        default_factory=list
-    )  # line, and fields of lines that may be rows
+    # First and last line of records over several lines, and the fields that each line has if it is a row.
+    joined: list[tuple[int, int, list[list[str]]]] = field(default_factory=list)
 
 
 def divided(path: Path, layout: Layout, reading: Reading) -> Iterator[Record]:
@@ -72,8 +75,8 @@ def divided(path: Path, layout: Layout, reading: Reading) -> Iterator[Record]:
             _noted(lines, taken),
             delimiter=layout.delimiter,
             strict=True,
-            skipinitialspace=layout.spaced,
-            quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
+            skipinitialspace=layout.is_spaced,
+            quoting=csv.QUOTE_MINIMAL if layout.is_quoted else csv.QUOTE_NONE,
         )
         line = layout.header_line
         try:
@@ -85,7 +88,7 @@ def divided(path: Path, layout: Layout, reading: Reading) -> Iterator[Record]:
                 if fields is None:
                     return
                 if fields:
-                    yield Record(fields, line, taken)
+                    yield Record(fields, line, layout.header_line + reader.line_num - 1, taken)
         except csv.Error as error:
             raise not_closed(path, line, taken, layout.delimiter, one_line(error)) from None
 
@@ -110,8 +113,9 @@ def encloses(path: Path, layout: Layout, columns: Columns, reading: Reading) -> 
     error = scan.error or _joined_rows(path, layout, columns, scan)
     if error is None:
         return True
-    if layout.delimiter in UNQUOTED_DELIMITERS and not scan.doubled:
-        plain = replace(layout, quoted=False)
+    quotes = layout.has_quoted_header or scan.has_doubled or scan.rows_with_quotes * 2 > scan.rows
+    if layout.delimiter in UNQUOTED_DELIMITERS and not quotes:
+        plain = replace(layout, is_quoted=False)
         if all(len(record.fields) == len(layout.header) for record in divided(path, plain, reading)):
             return False
     raise error
@@ -130,7 +134,7 @@ def _scan(path: Path, layout: Layout, columns: Columns, reading: Reading) -> _Sc
                     raise _wrong_width(path, record, width)
                 parts = _parts(record, layout)
                 if all(len(fields) == width for fields in parts):
-                    scan.joined.append((record.line, parts))
+                    scan.joined.append((record.line, record.last, parts))
             elif not is_odd:
                 _note(scan, record, label, others)
             elif '"' in record.lines[0] and layout.delimiter in UNQUOTED_DELIMITERS:
@@ -142,7 +146,9 @@ def _scan(path: Path, layout: Layout, columns: Columns, reading: Reading) -> _Sc
 
 def _note(scan: _Scan, record: Record, label: int | None, others: list[int]) -> None:
     """Note what a row of one line tells of its columns; `label` and `others` are positions of columns."""
-    scan.doubled |= '""' in record.lines[0] and any('"' in value for value in record.fields)
+    scan.rows += 1
+    scan.rows_with_quotes += '"' in record.lines[0]
+    scan.has_doubled |= '""' in record.lines[0] and any('"' in value for value in record.fields)
     if label is not None:
         scan.labels.add(record.fields[label].strip())
     if record.line < MAX_TRAIT_LINES:
@@ -153,14 +159,13 @@ def _note(scan: _Scan, record: Record, label: int | None, others: list[int]) -> 
 def _parts(record: Record, layout: Layout) -> list[list[str]]:
     """Divide each line of a record at every delimiter."""
     lines = (line.rstrip("\r\n").split(layout.delimiter) for line in record.lines)
-    return [[(value.lstrip(" ") if layout.spaced else value).strip('"') for value in line] for line in lines]
+    return [[(value.lstrip(" ") if layout.is_spaced else value).strip('"') for value in line] for line in lines]
 
 
 def _joined_rows(path: Path, layout: Layout, columns: Columns, scan: _Scan) -> QuoteError | None:
     """Return the error for the first record whose every line looks like a row; None if there is none."""
-    for line, parts in scan.joined:
+    for line, last, parts in scan.joined:
         if all(_looks_like_row(fields, layout, columns, scan) for fields in parts):
-            last = line + len(parts) - 1
             return QuoteError(
                 f"{path} opens a quote in line {line} that closes in line {last}, and each line up to there looks like"
                 f" a row of its own; {FIX}, or delete it"
@@ -193,10 +198,9 @@ def _traits(value: str) -> set[str]:
 
 
 def _wrong_width(path: Path, record: Record, width: int) -> QuoteError:
-    last = record.line + len(record.lines) - 1
     return QuoteError(
-        f"{path} opens a quote in line {record.line} that closes in line {last}, which leaves {len(record.fields)}"
-        f" fields, but its header has {width}; {FIX}, or delete it"
+        f"{path} opens a quote in line {record.line} that closes in line {record.last}, which leaves"
+        f" {len(record.fields)} fields, but its header has {width}; {FIX}, or delete it"
     )
 
 

@@ -45,7 +45,8 @@ def _excel_rows(path: Path, sheet: str | None) -> Iterator[Iterable[Any]]:
 
         book = openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)
         try:
-            names = [page.title for page in book.worksheets]
+            pages = sorted(book.worksheets, key=lambda page: page.sheet_state != "visible")  # hidden ones last
+            names = [page.title for page in pages]
             page = book[_sheet(path, sheet, names)]
             page.reset_dimensions()  # what a file says of its size may be wrong
             yield from page.iter_rows(values_only=True)

@@ -30,10 +30,10 @@ MARKS = {  # the longest first: UTF-32's begins as UTF-16's
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-UNMARKED = {
+UNMARKED = {  # two letters of ASCII without a mark
     re.compile(rb"[^\0]\0[^\0]\0"): "utf-16-le",
     re.compile(rb"\0[^\0]\0[^\0]"): "utf-16-be",
-}  # ASCII at its start
+}
 STARTS = {  # of files that are no text, whatever their suffix says
     b"PK\3\4": "a spreadsheet or an archive; name it .xlsx, .ods or .zip",
     b"\xd0\xcf\x11\xe0": "an old spreadsheet; save it as .xlsx",
@@ -109,16 +109,12 @@ def _bytes(path: Path) -> Iterator[IO[bytes]]:
     """Give the bytes of a file, without its compression."""
     with ExitStack() as stack:
         try:
-            stream = _unpacked(path, stack)
-        except DAMAGE as error:
-            raise _damaged(path, error) from None
-        try:
-            yield stream
+            yield _unpacked(path, stack)
         except DAMAGE as error:
             # The operating system's own errors, as of a network drive, have a number; damage has none.
             if path.suffix.lower() not in COMPRESSED or getattr(error, "errno", None):
                 raise
-            raise _damaged(path, error) from None
+            raise HeadstartError(f"{path} cannot be unpacked ({one_line(error)}); compress it again") from None
 
 
 def _unpacked(path: Path, stack: ExitStack) -> IO[bytes]:
@@ -157,10 +153,6 @@ def _lines(path: Path, file: TextIO) -> Iterator[str]:
         if not line:
             return
         yield line
-
-
-def _damaged(path: Path, error: BaseException) -> HeadstartError:
-    return HeadstartError(f"{path} cannot be unpacked ({one_line(error)}); compress it again")
 
 
 def _wrong_encoding(path: Path, encoding: str) -> HeadstartError:

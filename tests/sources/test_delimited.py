@@ -113,6 +113,22 @@ def test_a_file_of_tabs_with_doubled_quotes_does_quote(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("header", ["text\tlabel", '"text"\t"label"'])
+def test_a_file_of_tabs_whose_fields_are_enclosed_does_quote(tmp_path: Path, header: str) -> None:
+    lines = [f'"row {n}"\t"{"ab"[n % 2]}"\n' for n in range(30)]
+    escaped = '"say \\"hi\\" to me"\t"a"\n'
+    words = refused(tmp_path / "rows.tsv", f"{header}\n{''.join(lines)}{escaped}")
+    assert words.startswith(
+        " is not valid CSV in line 32: a quote opens a field there and closes before the field ends"
+    )
+
+
+def test_the_end_of_a_quote_is_named_however_far_it_is(tmp_path: Path) -> None:
+    lines = [f"row {n},{'ab'[n % 2]}\n" for n in range(3000)]
+    content = "".join(["text,label\n", *lines[:9], '"x,a\n', *lines[9:], 'y",b\n'])
+    assert refused(tmp_path / "rows.csv", content).startswith(" opens a quote in line 11 that closes in line 3003, and")
+
+
 def test_rows_that_a_quote_joins_are_noticed_without_a_label_too(tmp_path: Path) -> None:
     content = 'id,text,label\n1,a,x\n2,"b,y\n3,c,x\n4,d",y\n'
     spaced = content.replace(",", ", ")

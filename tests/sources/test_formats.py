@@ -93,6 +93,16 @@ def test_a_spreadsheet_that_cannot_be_read(tmp_path: Path, suffix: str, monkeypa
         read(path)
 
 
+def test_a_hidden_sheet_is_not_the_first(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "rows.xlsx", Lists=[["text", "label"], ["x", "hidden"]], Data=SHEET)
+    book = openpyxl.load_workbook(path)
+    book["Lists"].sheet_state = "hidden"
+    book.active = 1
+    book.save(path)
+    assert read(path) == READ
+    assert read(path, reading=Reading(sheet="Lists")) == [("x", "hidden", "2")]
+
+
 def test_errors_of_formulas_are_empty(tmp_path: Path) -> None:
     path = workbook(tmp_path / "rows.xlsx", Data=[["text", "label"], ["x", "#N/A"], ["y", "#hashtag"]])
     assert [row.problem for row in rows(path, COLUMNS, "text")] == ["label is empty", None]
