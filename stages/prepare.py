@@ -97,18 +97,28 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
         f" {counts.left_out.total():,} left out ({prepared_folder / 'rejected.parquet'})"
         f" in {run_stats.spent()}"
     )
-    for names in summary.get("similar_classes", ()):
-        print(f"prepare: {' and '.join(map(repr, names))} look like one class; correct the table if they are")
-    for sentence in chain(notes.sentences(), sources.remarks(data, follow_links=settings.follow_links)):
+    for sentence in chain(
+        (
+            f"{' and '.join(map(repr, names))} look like one class; correct the table if they are"
+            for names in summary.get("similar_classes", ())
+        ),
+        notes.sentences(),
+        sources.remarks(data, follow_links=settings.follow_links),
+        _remarks(selection, data),
+    ):
         print(f"prepare: {sentence}")
+
+
+def _remarks(selection: Selection, data: Path) -> Iterator[str]:
+    """Yield sentences on what was left out, and on what DVC does not see."""
     if selection.rare_classes:
-        print(
-            f"prepare: classes with fewer than prepare.min_rows = {settings.min_rows:,} rows are left out:"
+        yield (
+            f"classes with fewer than prepare.min_rows = {selection.settings.min_rows:,} rows are left out:"
             f" {listed(selection.rare_classes)}"
         )
     if selection.names_files and data.is_file():
-        print(
-            f"prepare: DVC watches {data}, but not the images that it names; to have both watched, name the table"
+        yield (
+            f"DVC watches {data}, but not the images that it names; to have both watched, name the table"
             f" train{data.suffix.lower()} and set prepare.data to its folder"
         )
 

@@ -123,6 +123,8 @@ def is_clutter(name: str) -> bool:
 
 def _read(folder: Path, follow_links: bool) -> Layout:
     top = _Inside.read(folder)
+    for path in top.folders:
+        links.refuse(path, folder, follow=follow_links)
     splits = {path: _split_of(path) for path in top.folders + top.empty}
     if not any(splits.values()):
         _check_plain(top)
@@ -131,7 +133,6 @@ def _read(folder: Path, follow_links: bool) -> Layout:
         _refuse_others(folder, splits)
         insides = {folder: (None, replace(top, folders=[]))}
         for path, split in _by_split(folder, top).items():
-            links.refuse(path, folder, follow=follow_links)
             insides[path] = split, _Inside.read(path)
         _check_splits(folder, {path: inside for path, (_, inside) in insides.items() if path != folder})
     layout = Layout()
@@ -267,6 +268,8 @@ def _is_usable(folder: Path, follow_links: bool) -> bool:
 
 def _holds_files(folder: Path) -> bool:
     """Return whether a file that is no clutter lies anywhere below `folder`."""
+    if folder.is_symlink():  # which may lead out
+        return True
     # os.walk does not follow links below the top, which may lead in a circle.
     for path, folders, files in os.walk(folder):
         if any(not is_clutter(name) for name in files) or any(Path(path, name).is_symlink() for name in folders):
@@ -278,7 +281,10 @@ def _holds_files(folder: Path) -> bool:
 def _holds_images(folder: Path) -> bool:
     """Return whether an image, by its name or its first bytes, lies anywhere below `folder`."""
     paths = (Path(path, name) for path, _, names in os.walk(folder) for name in names if not is_clutter(name))
-    return any(images.is_image_name(path.name) or image_values.is_image_file(path) for path in paths)
+    return any(
+        images.is_image_name(path.name) or (not path.is_symlink() and image_values.is_image_file(path))
+        for path in paths
+    )
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
