@@ -11,6 +11,7 @@ from stages.sources.row import Columns, Reading, require
 
 LINES = (".jsonl", ".ndjson")
 SUFFIXES = (*LINES, ".json")
+MAX_WHOLE = 2**28  # characters of a file that is one value, which the memory must hold
 ONE_VALUE = ", or name it .json if the whole file is one list or object"
 LAYOUTS = "it needs a list of objects, an object with one such list, an object of columns, or one object a line"
 
@@ -52,8 +53,16 @@ def _lines(path: Path, reading: Reading) -> Iterator[tuple[int, Any]]:
 
 def _whole(path: Path, columns: Columns, reading: Reading) -> Iterator[tuple[int, Any]]:
     """Yield the objects of a file that is one JSON value, or of one that has an object on each line all the same."""
+    parts, size = [], 0
     with text_files.opened(path, reading) as lines:
-        text = "".join(lines)
+        for line in lines:
+            parts.append(line)
+            size += len(line)
+            if size > MAX_WHOLE:
+                raise HeadstartError(
+                    f"{path} has more than {MAX_WHOLE:,} characters; write one object a line, to a .jsonl file"
+                )
+    text = "".join(parts)
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:

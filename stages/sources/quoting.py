@@ -133,7 +133,7 @@ def _scan(path: Path, layout: Layout, columns: Columns, reading: Reading) -> _Sc
                 if is_odd:
                     raise _wrong_width(path, record, width)
                 parts = _parts(record, layout)
-                if all(len(fields) == width for fields in parts):
+                if width > 1 and all(len(fields) == width for fields in parts):
                     scan.joined.append((record.line, record.last, parts))
             elif not is_odd:
                 _note(scan, record, label, others)

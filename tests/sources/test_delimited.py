@@ -159,5 +159,6 @@ def test_texts_of_several_lines_stay_whole(tmp_path: Path) -> None:
     ]
     assert read(tmp_path / "rows.csv", content, Columns("text"))[1][0] == text
     assert read(tmp_path / "rows.csv", 'text\n"a\nb"\nc\n', Columns("text"))[0][0] == "a\nb"
+    assert read(tmp_path / "rows.tsv", 'text\n"a\nb"\nc\n', Columns("text"))[0][0] == "a\nb"
     tabs = f'text\tlabel\n"{text}"\tbill\n'
     assert read(tmp_path / "rows.tsv", tabs) == [(text, "bill", "2")]

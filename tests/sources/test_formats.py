@@ -16,7 +16,7 @@ import pytest
 from stages import sources
 from stages.common.errors import HeadstartError
 from stages.prepare import prepare
-from stages.sources import Columns, Reading, rows
+from stages.sources import Columns, Reading, json_files, rows
 from stages.tables import prepared
 from tests.tables_of_text import settings, split_ids
 
@@ -159,6 +159,16 @@ def test_json_that_is_no_table(tmp_path: Path, content: str, words: str) -> None
     with pytest.raises(HeadstartError) as error:
         read(tmp_path / "rows.json")
     assert words in str(error.value)
+
+
+def test_json_that_the_memory_may_not_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_files, "MAX_WHOLE", 100)
+    for count, suffix in ((1, "json"), (9, "jsonl")):
+        (tmp_path / f"rows.{suffix}").write_text('{"text": "a", "label": "b"}\n' * count, "utf-8")
+        assert len(read(tmp_path / f"rows.{suffix}")) == count
+    (tmp_path / "rows.json").write_text('{"text": "a", "label": "b"}\n' * 9, "utf-8")
+    with pytest.raises(HeadstartError, match="has more than 100 characters; write one object a line, to"):
+        read(tmp_path / "rows.json")
 
 
 def described(numbers: list[Any], feature: dict[str, Any]) -> pa.Table:

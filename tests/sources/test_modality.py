@@ -15,6 +15,7 @@ from stages.prepare import prepare
 from stages.sources import Columns, Reading
 from stages.tables import prepared
 from tests.pictures import png
+from tests.projects import POSIX
 from tests.tables_of_text import rejected, settings
 
 
@@ -149,6 +150,7 @@ def test_a_picture_of_another_kind_is_listed_and_not_a_text(folder: Path) -> Non
     assert [source for source, _ in rejected(folder / "out")] == ["rows.jsonl:21"]
 
 
+@POSIX
 def test_links_out_of_the_folder_are_not_looked_into(folder: Path) -> None:
     inner = folder / "inner"
     inner.mkdir()
