@@ -471,9 +471,12 @@ def make(folder: Path, name: str) -> Path:
 
 
 def _normalize(body: Any) -> None:
-    """Set the running statistics to those of random pictures; else the values of a deep random network are 0."""
+    """Draw larger weights, and set the running statistics; else the values of a deep random network are 0."""
     for module in body.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight)
         if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.ones_(module.weight)
             module.momentum = 1.0
     with torch.no_grad():
         body.train()(torch.randn(8, 3, 64, 64))
