@@ -3,8 +3,9 @@
     python -m stages.cache [--clear]
 
 The cache folder is $HEADSTART_CACHE, else $XDG_CACHE_HOME/headstart, else ~/.cache/headstart. It holds the vectors that
-extract computed, checkpoints of killed fine-tuning runs, results of evaluate that no head changes, and a log of all
-runs. Deleting them costs only time: results that are needed again are recomputed.
+extract computed, checkpoints of killed fine-tuning runs, results of evaluate that no head changes, pretrained weights
+that were converted to safetensors, and a log of all runs. Deleting them costs only time: results that are needed again
+are recomputed.
 
 --clear deletes everything but the log and the files that another process uses.
 """
@@ -15,7 +16,7 @@ from stages.common import cache_cleaning, cache_folder, cli, locks, run_stats
 from stages.common.cache_folder import Part
 from stages.extraction import row_cache_files
 
-UNITS: dict[Part, str] = {"checkpoints": "runs", "evaluations": "results"}
+UNITS: dict[Part, str] = {"checkpoints": "runs", "evaluations": "results", "weights": "models"}
 
 
 def show() -> None:
@@ -35,12 +36,12 @@ def show() -> None:
 def clear() -> None:
     """Delete the files that no process uses, and print their number and size."""
     backbones, freed = row_cache_files.clear()
-    runs, results = (cache_cleaning.delete(part) for part in UNITS)
+    runs, results, models = (cache_cleaning.delete(part) for part in UNITS)
     locks.clear()
-    freed += sum(runs) + sum(results)
+    freed += sum(runs) + sum(results) + sum(models)
     print(
-        f"{cache_folder.root()}: {backbones} backbones, checkpoints of {len(runs)} runs and {len(results)} results of"
-        f" evaluations deleted, {_megabytes(freed)}"
+        f"{cache_folder.root()}: {backbones} backbones, checkpoints of {len(runs)} runs, {len(results)} results of"
+        f" evaluations and weights of {len(models)} models deleted, {_megabytes(freed)}"
     )
 
 

@@ -16,16 +16,17 @@ from tests.projects import ROOT, contents, stage
 
 RUN = f"checkpoints/{'0' * 32}"
 RESULT = f"evaluations/{'0' * 32}.npz"
+WEIGHTS = f"weights/{'0' * 64}.safetensors"
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache folder with one row of one backbone, the checkpoint of a killed run and one result."""
+    """A cache folder with one row of one backbone, the checkpoint of a killed run, one result and weights."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("HEADSTART_CACHE", str(folder))
     with RowCache("f" * 64, dim=4, dtype="float32", limit_bytes=10**9) as rows:
         rows.put(["0" * 32], np.ones((1, 4)))
-    for file, size in ((f"{RUN}/step-1.safetensors", 3_000_000), (RESULT, 400_000)):
+    for file, size in ((f"{RUN}/step-1.safetensors", 3_000_000), (RESULT, 400_000), (WEIGHTS, 200_000)):
         (folder / file).parent.mkdir(parents=True)
         (folder / file).write_bytes(bytes(size))
     return folder
@@ -39,12 +40,13 @@ def test_it_lists_what_the_folder_holds(cache: Path) -> None:
     run()
     lines = run().splitlines()
     assert re.fullmatch(r"f{16} +1 rows +0\.0 MB  last used [-\d]+ [:\d]+", lines[0])
-    assert [line.split() for line in lines[1:4]] == [
+    assert [line.split() for line in lines[1:5]] == [
         ["checkpoints", "1", "runs", "3.0", "MB"],
         ["evaluations", "1", "results", "0.4", "MB"],
+        ["weights", "1", "models", "0.2", "MB"],
         ["runs.jsonl", "1", "runs", "0.0", "MB"],
     ]
-    assert lines[4:] == [f"{cache}: 3.4 MB"]
+    assert lines[5:] == [f"{cache}: 3.6 MB"]
 
 
 def test_it_lists_a_folder_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +57,10 @@ def test_it_lists_a_folder_that_is_not_there(tmp_path: Path, monkeypatch: pytest
 def test_clear_deletes_all_but_the_log(cache: Path) -> None:
     run()
     done = run("--clear")
-    assert done == f"{cache}: 1 backbones, checkpoints of 1 runs and 1 results of evaluations deleted, 3.4 MB\n"
+    assert done == (
+        f"{cache}: 1 backbones, checkpoints of 1 runs, 1 results of evaluations and weights of 1 models deleted,"
+        " 3.6 MB\n"
+    )
     assert {name for name, content in contents(cache).items() if content} == {"runs.jsonl"}
     assert not list((cache / "checkpoints").iterdir()) and not list((cache / "locks").iterdir())
 
@@ -65,10 +70,10 @@ def test_clear_leaves_what_another_process_uses(cache: Path) -> None:
         locks.held(cache / RUN),
         RowCache("f" * 64, dim=4, dtype="float32", limit_bytes=10**9) as rows,
     ):
-        assert ": 0 backbones, checkpoints of 0 runs and 1 results" in run("--clear")
+        assert ": 0 backbones, checkpoints of 0 runs, 1 results" in run("--clear")
         assert rows.get(["0" * 32])[0].all()
         assert (cache / RUN).exists()
-    assert ": 1 backbones, checkpoints of 1 runs and 0 results" in run("--clear")
+    assert ": 1 backbones, checkpoints of 1 runs, 0 results" in run("--clear")
 
 
 FOREIGN = (
@@ -76,6 +81,7 @@ FOREIGN = (
     *("evaluations/mine.npz", f"evaluations/{'f' * 32}.npz.old", f"evaluations/{'f' * 33}.npz", "evaluations/x/y.npz"),
     *("locks/mine.lock", "locks/notes.txt", f"locks/{'f' * 32}.lock.old"),
     *("rows/mine.sqlite", "rows/notes.txt", f"rows/{'f' * 64}.sqlite.backup", f"rows/{'f' * 64}.txt"),
+    *("weights/mine.safetensors", f"weights/{'f' * 32}.safetensors", f"weights/{'f' * 64}.pth"),
     *("mine/file", "notes.txt"),
 )
 
@@ -99,7 +105,7 @@ def precious(cache: Path) -> dict[str, bytes]:
 
 
 def test_clear_keeps_files_of_others(cache: Path, foreign: dict[str, bytes]) -> None:
-    assert ": 1 backbones, checkpoints of 1 runs and 1 results of evaluations deleted" in run("--clear")
+    assert ": 1 backbones, checkpoints of 1 runs, 1 results of evaluations" in run("--clear")
     assert precious(cache) == foreign
     assert run().splitlines()[0].split()[:3] == ["checkpoints", "0", "runs"]
 

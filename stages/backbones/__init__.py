@@ -3,6 +3,7 @@
 Heavy libraries are imported with the family that needs them.
 """
 
+import importlib.util
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
 FAMILIES: dict[str, tuple[Modality, ...]] = {
     "transformers": ("text", "image"),
     "torchvision": ("image",),
+    "timm": ("image",),
     "tfidf": ("text",),
     "pixels": ("image",),
 }
-TRAINABLE = ("transformers", "torchvision")
+TRAINABLE = ("transformers", "torchvision", "timm")
 
 
 class Backbone(Protocol):
@@ -80,23 +82,43 @@ def load_encoder(
     spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams, modality: Modality
 ) -> "Encoder":
     """Load a backbone of a `TRAINABLE` family. Raises the errors of `load`."""
-    if spec.family == "transformers":
-        from stages.backbones import transformers
+    match spec.family:
+        case "transformers":
+            from stages.backbones import transformers
 
-        return transformers.load(spec, settings, runtime, modality)
-    from stages.backbones import torchvision
+            return transformers.load(spec, settings, runtime, modality)
+        case "timm":
+            _check_timm()
+            from stages.backbones import timm
 
-    return torchvision.load(spec, settings, runtime)
+            return timm.load(spec, settings, runtime)
+        case _:
+            from stages.backbones import torchvision
+
+            return torchvision.load(spec, settings, runtime)
 
 
 def load_finetuned(
     folder: Path, spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams, modality: Modality
 ) -> "Encoder":
     """Load the encoder that `Encoder.export` wrote into `folder`; `spec` is the backbone that was fine-tuned."""
-    if spec.family == "transformers":
-        from stages.backbones import transformers
+    match spec.family:
+        case "transformers":
+            from stages.backbones import transformers
 
-        return transformers.load_finetuned(folder, settings, runtime, modality)
-    from stages.backbones import torchvision
+            return transformers.load_finetuned(folder, settings, runtime, modality)
+        case "timm":
+            _check_timm()
+            from stages.backbones import timm
 
-    return torchvision.load_finetuned(folder, spec.name, settings, runtime)
+            return timm.load_finetuned(folder, settings, runtime)
+        case _:
+            from stages.backbones import torchvision
+
+            return torchvision.load_finetuned(folder, spec.name, settings, runtime)
+
+
+def _check_timm() -> None:
+    """Refuse the family timm where its library is not installed."""
+    if importlib.util.find_spec("timm") is None:
+        raise HeadstartError("backbone.family is timm, which is not installed; pip install -e '.[timm]'")

@@ -1,7 +1,7 @@
 """The blocks of a network, in order: `last_block` trains the last, layer-wise decay counts them, LoRA adapts them.
 
-They are recognised by structure, not by architecture, in any network of torchvision or transformers: the transformer
-layers of BERT, ViT or Swin, the stages of ResNet or ConvNeXt, the convolutions of VGG.
+They are recognised by structure, not by architecture, in any network of torchvision, timm or transformers: the
+transformer layers of BERT, ViT or Swin, the stages of ResNet or ConvNeXt, the convolutions of VGG.
 """
 
 from torch import nn
@@ -15,8 +15,8 @@ ALMOST_ALL = 0.9  # of the weights
 def names(body: nn.Module) -> list[str]:
     """Return the names of the blocks in `body`, from input to output.
 
-    Starts with the whole network and goes down while one child holds almost all weights; the children are then the
-    blocks.
+    Starts with the whole network and goes down while one child holds almost all weights, or is the only one with
+    several layers, as between the first and the last convolution of EfficientNet; the children are then the blocks.
     """
     container, prefix = body, ""
     while True:
@@ -28,8 +28,12 @@ def names(body: nn.Module) -> list[str]:
         largest = max(sizes, key=sizes.__getitem__, default=None)
         if largest is None:
             return [prefix.rstrip(".")] if prefix else []
+        several = [name for name in sizes if _layers(container.get_submodule(name)) > 1]
+        if len(several) == 1:
+            largest = several[0]
         inside = container.get_submodule(largest)
-        if sizes[largest] <= ALMOST_ALL * sum(sizes.values()) or not any(map(_size, inside.children())):
+        has_all = len(several) == 1 or sizes[largest] > ALMOST_ALL * sum(sizes.values())
+        if not has_all or not any(map(_size, inside.children())):
             return [prefix + name for name in sizes]
         container, prefix = inside, f"{prefix}{largest}."
 

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
@@ -27,8 +28,11 @@ PACKAGED = {
 }
 
 
-def resolve(name: str, revision: str | None) -> tuple[Path, str | None]:
+def resolve(name: str, revision: str | None, patterns: Sequence[str] = PATTERNS) -> tuple[Path, str | None]:
     """Find the folder of a pretrained model; download it if it is not on this machine.
+
+    Args:
+        patterns: names of the files to download.
 
     Returns:
         The folder, and the commit that it holds; None for a local folder.
@@ -42,7 +46,7 @@ def resolve(name: str, revision: str | None) -> tuple[Path, str | None]:
     packaged = _packaged(name, revision)
     if packaged:
         return packaged, revision
-    return _cached(name, revision) or _downloaded(name, revision)
+    return _cached(name, revision, patterns) or _downloaded(name, revision, patterns)
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -64,27 +68,40 @@ def _packaged(name: str, revision: str | None) -> Path | None:
     if (name, revision or "") not in PACKAGED:
         return None
     module, subfolder, digest = PACKAGED[name, revision or ""]
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
+    package = package_folder(module)
+    if package is None:
         return None
-    folder = Path(spec.origin).parent / subfolder
+    folder = package / subfolder
     for path in weight_files(folder):
-        actual = fingerprint.from_file(path)
-        if actual != digest:
-            raise HeadstartError(
-                f"{path} has SHA-256 {actual}, but {name} has {digest};"
-                f" reinstall the package {module.replace('_', '-')}"
-            )
+        check_digest(path, fingerprint.from_file(path), digest, name=name, module=module)
     return folder
 
 
-def _cached(name: str, revision: str | None) -> tuple[Path, str] | None:
+def package_folder(module: str) -> Path | None:
+    """Return the folder of an installed package, without running its code; None where it is not installed."""
+    spec = importlib.util.find_spec(module)
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent
+
+
+def check_digest(path: Path, actual: str, expected: str, *, name: str, module: str) -> None:
+    """Refuse the weight file of the model `name`, from the package `module`, if its SHA-256 is not the published one.
+
+    Raises:
+        HeadstartError: it is not.
+    """
+    if actual != expected:
+        raise HeadstartError(
+            f"{path} has SHA-256 {actual}, but {name} has {expected}; reinstall the package {module.replace('_', '-')}"
+        )
+
+
+def _cached(name: str, revision: str | None, patterns: Sequence[str]) -> tuple[Path, str] | None:
     """Return folder and commit of a complete copy in the hub's cache; None where there is none."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=PATTERNS, local_files_only=True))
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=[*patterns], local_files_only=True))
     except LocalEntryNotFoundError:
         return None
     except HFValidationError:
@@ -104,7 +121,7 @@ def _is_whole(folder: Path) -> bool:
     return has_parts and (folder / "config.json").exists() and any(folder.glob(f"*{WEIGHTS}"))
 
 
-def _downloaded(name: str, revision: str | None) -> tuple[Path, str]:
+def _downloaded(name: str, revision: str | None, patterns: Sequence[str]) -> tuple[Path, str]:
     """Download the model into the hub's cache; return folder and commit."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
@@ -112,8 +129,9 @@ def _downloaded(name: str, revision: str | None) -> tuple[Path, str]:
     title = f"{name} at revision {revision}" if revision else name
     try:
         commit, files = hub_client.list_files("models", name, revision or "main", timeout=HUB_TIMEOUT_SECONDS)
+        needed = [file for file in files if _is_needed(file, patterns)]
         # Weights last: a snapshot that has them is whole.
-        for file in sorted(filter(_is_needed, files), key=lambda file: (file.endswith(WEIGHTS), file)):
+        for file in sorted(needed, key=lambda file: (file.endswith(WEIGHTS), file)):
             hf_hub_download(name, file, revision=commit, etag_timeout=HUB_TIMEOUT_SECONDS)
     except RevisionNotFoundError:
         raise HeadstartError(f"the hub has no revision {revision} of {name}; correct backbone.revision") from None
@@ -128,7 +146,7 @@ def _downloaded(name: str, revision: str | None) -> tuple[Path, str]:
             f"{title} is not on this machine and cannot be downloaded from the hub ({one_line(error)}); on a machine"
             f" with a network run `{command}`, copy FOLDER here and set backbone.name to its path{packaged}"
         ) from None
-    if snapshot := _cached(name, commit):
+    if snapshot := _cached(name, commit, patterns):
         return snapshot
     raise HeadstartError(
         f"{title} has no config.json or not all of its *.safetensors on the hub; Headstart reads no pickled weights, so"
@@ -136,7 +154,7 @@ def _downloaded(name: str, revision: str | None) -> tuple[Path, str]:
     )
 
 
-def _is_needed(file: str) -> bool:
+def _is_needed(file: str, patterns: Sequence[str] = PATTERNS) -> bool:
     """Tell whether an encoder needs a file of the hub; names that lead elsewhere, here or on Windows, are none."""
     is_inside = re.fullmatch(r"([^./\\:][^/\\:]*/)*[^./\\:][^/\\:]*", file)
-    return bool(is_inside) and any(fnmatch(file, pattern) for pattern in PATTERNS)
+    return bool(is_inside) and any(fnmatch(file, pattern) for pattern in patterns)

@@ -5,7 +5,6 @@ connected layer; for SqueezeNet, whose classifier is a convolution, the pooled f
 last stage (Donahue et al. 2014, DeCAF; Kornblith et al. 2019, Do Better ImageNet Models Transfer Better?).
 """
 
-import hashlib
 import json
 import socket
 from pathlib import Path
@@ -18,11 +17,11 @@ from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms._presets import ImageClassification
 
-from stages.backbones import fingerprint
+from stages.backbones import fingerprint, state_dicts
 from stages.backbones.encoder import WEIGHTS_FILE, choose_device, read_weights
 from stages.backbones.image import ImageEncoder
 from stages.common import json_file
-from stages.common.errors import HeadstartError, damaged, did_you_mean, listed, one_line
+from stages.common.errors import HeadstartError, damaged, did_you_mean, one_line
 from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
 
 PREPROCESSING_FILE = "preprocessing.json"
@@ -105,7 +104,7 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams) 
     digest = fingerprint.from_parts(
         family=spec.family,
         name=spec.name,
-        weights=_digest(body),
+        weights=state_dicts.digest(body.state_dict()),
         preprocessing=preset.values,
         normalize=settings.normalize,
         dtype=settings.dtype,
@@ -192,34 +191,12 @@ def _pretrained(name: str, weights: Any) -> nn.Module:
 
 
 def _load_state(body: nn.Module, state: dict[str, Tensor], final: str, *, file: str) -> None:
-    """Load a state dict, strictly except for classifiers.
+    """Load a state dict, strictly except for classifiers. Raises the errors of `state_dicts.load`.
 
     Args:
         final: name of the layer that `without_classifier` replaced.
         file: names the weights in the error.
-
-    Raises:
-        HeadstartError: a tensor is missing, unexpected or of another shape.
     """
     left_out = (f"{final}.", *AUXILIARY)
-    state = {name: tensor for name, tensor in state.items() if not name.startswith(left_out)}
-    expected = body.state_dict()
-    problems = {
-        "lacks": sorted(expected.keys() - state.keys()),
-        "has unexpected": sorted(state.keys() - expected.keys()),
-        "has another shape for": sorted(
-            name for name in expected.keys() & state.keys() if expected[name].shape != state[name].shape
-        ),
-    }
-    if mismatch := " and ".join(f"{problem} {listed(names, limit=5)}" for problem, names in problems.items() if names):
-        raise HeadstartError(f"{file} does not fit backbone.name: it {mismatch}; use weights of the same model")
-    body.load_state_dict(state)
-
-
-def _digest(body: nn.Module) -> str:
-    """Return the SHA-256 of names and bytes of all tensors: equal for the same weights in any file format."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(body.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    kept = {name: tensor for name, tensor in state.items() if not name.startswith(left_out)}
+    state_dicts.load(body, kept, file=file)

@@ -7,11 +7,12 @@ from typing import Literal, TypeAlias
 
 from stages.common.errors import HeadstartError
 
-Part: TypeAlias = Literal["rows", "checkpoints", "evaluations", "locks"]
+Part: TypeAlias = Literal["rows", "checkpoints", "evaluations", "weights", "locks"]
 NAMES: dict[Part, str] = {  # of entries, by which ours are told from files that somebody else put there
     "rows": r"[^.]+\.sqlite",
     "checkpoints": "[0-9a-f]{32}",
     "evaluations": r"[0-9a-f]{32}\.npz|\.[0-9a-f]{32}\.npz\.\d+\.tmp",
+    "weights": r"[0-9a-f]{64}\.safetensors|\.[0-9a-f]{64}\.safetensors\.\d+\.tmp",
     "locks": r"[0-9a-f]{32}\.lock",
 }
 

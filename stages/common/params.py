@@ -91,7 +91,7 @@ class PrepareParams(Section):
 class BackboneParams(Section):
     """The pretrained model."""
 
-    family: Literal["transformers", "torchvision", "tfidf", "pixels"]
+    family: Literal["transformers", "torchvision", "timm", "tfidf", "pixels"]
     name: Name
     revision: Name | None = None
     weights: Name = "pretrained"

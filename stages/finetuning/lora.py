@@ -121,7 +121,7 @@ def _targets(body: nn.Module) -> list[str]:
         if f"{layer}.".startswith(inside)
         and (
             type(module) in (nn.Linear, TrainableLinear, Conv1D)
-            or (isinstance(module, nn.Conv2d) and module.groups == 1)
+            or (type(module) is nn.Conv2d and module.groups == 1)  # its subclasses pad or scale in ways of their own
         )
         and not (is_mamba and layer.endswith(".out_proj"))
     ]

@@ -3,8 +3,6 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +11,10 @@ import pytest
 from stages.backbones import hub
 from stages.common import hub_client
 from stages.common.errors import HeadstartError
+from tests.backbones.model_hub import COMMIT, hub_at, hub_with
 from tests.backbones.text_backbones import REVISION
-from tests.http_servers import Answer, server
+from tests.http_servers import Answer
 from tests.projects import MINILM
-
-
-@contextmanager
-def hub_at(answer: Callable[[str], Answer], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A hub on loopback that gives these answers."""
-    with server(answer) as address:
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
-        template = address + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-        monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", address, raising=False)
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        yield address
 
 
 def test_the_packaged_copy_is_used_without_a_network() -> None:
@@ -74,28 +60,12 @@ def test_a_model_is_downloaded_from_the_hub(
     tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Against a hub of our own on loopback that speaks the two calls a download makes."""
-    commit = "c" * 40
-    names = [path.name for path in tiny_encoder.iterdir()] + ["pytorch_model.bin"]
-    sizes = {path.name: path.stat().st_size for path in tiny_encoder.iterdir()}
-    asked: list[str] = []
-
-    def hub_of_our_own(path: str) -> Answer:
-        asked.append(path)
-        if path.startswith("/api/models/me/tiny"):
-            tree = [{"type": "file", "path": name, "size": size, "oid": name} for name, size in sizes.items()]
-            info = {"id": "me/tiny", "sha": commit, "siblings": [{"rfilename": name} for name in names]}
-            return 200, {"Content-Type": "application/json"}, json.dumps(tree if "/tree/" in path else info).encode()
-        if path.startswith(f"/me/tiny/resolve/{commit}/"):
-            name = path.rsplit("/", 1)[-1]
-            return 200, {"ETag": f'"{name}"', "X-Repo-Commit": commit}, (tiny_encoder / name).read_bytes()
-        return 404, {}, b""
-
-    with hub_at(hub_of_our_own, monkeypatch):
+    with hub_with("me/tiny", tiny_encoder, monkeypatch) as asked:
         folder, revision = hub.resolve("me/tiny", None)
-    assert revision == commit
+    assert revision == COMMIT
     assert (folder / "model.safetensors").read_bytes() == (tiny_encoder / "model.safetensors").read_bytes()
     assert not any("pytorch_model.bin" in path for path in asked)
-    assert hub.resolve("me/tiny", commit) == (folder, commit), "and then found in the cache"
+    assert hub.resolve("me/tiny", COMMIT) == (folder, COMMIT), "and then found in the cache"
 
 
 LISTINGS: dict[str, tuple[Any, str]] = {

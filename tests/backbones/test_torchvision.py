@@ -119,7 +119,10 @@ def refuse(*_: object) -> None:
         ({"name": "resnet19"}, "not a classification model of torchvision; did you mean resnet18"),
         ({"name": "fasterrcnn_resnet50_fpn"}, "not a classification model of torchvision"),
         ({"weights": "absent.pth"}, r"must be pretrained, random or a \.safetensors file"),
-        ({"family": "tfidf", "name": "word"}, "tfidf does not encode image.*use transformers or torchvision or pixels"),
+        (
+            {"family": "tfidf", "name": "word"},
+            "tfidf does not encode image.*use transformers or torchvision or timm or",
+        ),
         ({"family": "pixels", "name": "grey"}, "must be rgb, the only one of family pixels"),
     ],
 )
