@@ -1,5 +1,6 @@
 """Links and paths that leave the folder of the data: a download must not bring in other files of this machine."""
 
+import unicodedata
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,9 +30,16 @@ def path_in(folder: Path, name: str, *, follow: bool) -> Path | None:
     Args:
         follow: whether a link may lead out of `folder`; the name itself never may.
     """
-    with suppress(OSError):  # of a name that is too long
-        if "\\" in name and not (folder / name).exists():
-            name = name.replace("\\", "/")  # as Windows writes paths
+    name = _spelling(folder, name)
     path = folder / name
     inside = not Path(name).is_absolute() and ".." not in Path(name).parts
     return path if inside and (follow or not leaves(path, folder)) else None
+
+
+def _spelling(folder: Path, name: str) -> str:
+    """Return the name as this system may have it: Windows separates by backslashes, and macOS takes accents apart."""
+    with_slashes = name.replace("\\", "/")
+    spellings = (name, with_slashes, *(unicodedata.normalize(form, with_slashes) for form in ("NFC", "NFD")))
+    with suppress(OSError):  # of a name that is too long
+        return next((spelling for spelling in spellings if (folder / spelling).exists()), with_slashes)
+    return name

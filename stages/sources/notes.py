@@ -37,7 +37,8 @@ class Notes:
             names = listed([row.origin for row in self.skipped], limit=MAX_NAMES)
             yield f"{len(self.skipped):,} files or folders are no rows and were skipped: {names}"
         if self.misnamed:
+            images = "image is" if self.misnamed == 1 else "images are"
             yield (
-                f"{self.misnamed:,} images are of another format than their names say, and were read as what they are,"
-                f" such as {self.example}"
+                f"{self.misnamed:,} {images} of another format than the name says, and read as what it is, such as"
+                f" {self.example}"
             )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -234,8 +235,18 @@ def test_images_are_read_by_their_content_and_names_of_other_formats_are_printed
     prepare(tmp_path / "out", settings(tmp_path / "photos"))
     assert rejected(tmp_path / "out") == {}
     printed = capsys.readouterr().out
-    assert "3 images are of another format than their names say, and were read as what they are, such as" in printed
+    assert "3 images are of another format than the name says, and read as what it is, such as" in printed
     assert "ant/000.jpg (PNG)" in printed
+
+
+def test_paths_whose_accents_are_written_in_the_other_way(tmp_path: Path) -> None:
+    fill(tmp_path / "photos", 0, 10)
+    for form, other in (("NFC", "NFD"), ("NFD", "NFC")):
+        (tmp_path / "photos" / unicodedata.normalize(form, f"{form} \u00e9t\u00e9.png")).write_bytes(png(0))
+        prepare(
+            tmp_path / "out", listed(tmp_path / "photos", unicodedata.normalize(other, f"{form} \u00e9t\u00e9.png"))
+        )
+        assert rejected(tmp_path / "out") == {"t.csv:22": "duplicate of t.csv:2"}
 
 
 def test_paths_with_the_separators_of_windows(tmp_path: Path) -> None:
