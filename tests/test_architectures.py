@@ -129,19 +129,19 @@ def test_an_architecture_goes_through_all_verbs(
         assert card and before.has_trained
         loaded = classifier.load(tmp_path / method, card, CPU)
         np.testing.assert_allclose(loaded.probabilities(inputs), before.probabilities, atol=1e-5)
-        evaluate(
-            prepared_folder=table,
-            features_folder=features,
-            head_folder=head,
-            finetuned_folder=tmp_path / method,
-            target=tmp_path / "evaluation",
-            budget=params.BudgetParams(),
-            settings=params.EvaluateParams(bootstrap=0, learning_curve=()),
-            runtime=CPU,
-        )
         out = tmp_path / "predicted.parquet"
         predict(folder=tmp_path / method, new=data[modality], target=out, runtime=CPU)
         assert pq.read_table(out)["predicted"].null_count == 0
+    evaluate(
+        prepared_folder=table,
+        features_folder=features,
+        head_folder=head,
+        finetuned_folder=tmp_path / "full",
+        target=tmp_path / "evaluation",
+        budget=params.BudgetParams(),
+        settings=params.EvaluateParams(bootstrap=0, learning_curve=()),
+        runtime=CPU,
+    )
 
 
 class Before:

@@ -167,7 +167,7 @@ def _is_repeatable(run: Callable[[], Tensor]) -> bool:
 def _plain_tokens(tokenizer: Any, size: int | None) -> list[int]:
     """Return a few tokens that are not special."""
     special = set(tokenizer.all_special_ids)
-    stop = min(size or 10**3, 10**3)
+    stop = min(size or tokenizer.vocab_size, tokenizer.vocab_size, 10**3)
     return [token for token in range(stop) if token not in special] or [0]
 
 

@@ -81,7 +81,7 @@ class Classifier(nn.Module):
         shortest, median = by_length[0], by_length[len(by_length) // 2]
         try:
             self.train()
-            with torch.random.fork_rng():
+            with torch.random.fork_rng(devices=[]):
                 for rows in ([shortest] * 2, [shortest, median]):  # two rows, as batch normalisation needs
                     logits, _ = self(self.encoder.training_batch(self.encoder.training_rows(rows)))
                     logits.sum().backward()

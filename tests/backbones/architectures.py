@@ -463,24 +463,25 @@ def make(folder: Path, name: str) -> Path:
     torch.manual_seed(0)
     kind = getattr(transformers, architecture[0]) if architecture else None
     body = kind(config()) if kind else transformers.AutoModel.from_config(config())
-    if any(isinstance(module, torch.nn.BatchNorm2d) for module in body.modules()):
-        _normalize(body)
+    _normalize(body)
     body.save_pretrained(folder)
     preprocessing().save_pretrained(folder)
     return folder
 
 
 def _normalize(body: Any) -> None:
-    """Draw larger weights, and set the running statistics; else the values of a deep random network are 0."""
+    """Draw larger weights, and set running statistics; else the values of a deep random network are 0."""
+    has_statistics = False
     for module in body.modules():
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight)
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.ones_(module.weight)
-            module.momentum = 1.0
-    with torch.no_grad():
-        body.train()(torch.randn(8, 3, 64, 64))
-    body.eval()
+            module.momentum, has_statistics = 1.0, True
+    if has_statistics:
+        with torch.no_grad():
+            body.train()(torch.randn(8, 3, 64, 64))
+        body.eval()
 
 
 def plain(folder: Path, name: str) -> Any:
@@ -489,4 +490,5 @@ def plain(folder: Path, name: str) -> Any:
     model = getattr(transformers, architecture[0] if architecture else "AutoModel").from_pretrained(folder).eval()
     if name == "t5-encoder" or (name in TEXTS and model.config.is_encoder_decoder):
         return model.encoder
-    return getattr(model, "text_model" if name in TEXTS else "vision_model", model)
+    towers = ("text_model",) if name in TEXTS else ("vision_model", "vision_encoder")
+    return next((getattr(model, tower) for tower in towers if hasattr(model, tower)), model)
