@@ -77,8 +77,7 @@ def find(name: str, revision: str | None) -> TimmModel:
         HeadstartError: timm does not know the name, or see `hub.resolve` and `read`.
     """
     if HUB_PREFIX.match(name) or "/" in name or Path(name).is_dir():
-        folder, _ = hub.resolve(HUB_PREFIX.sub("", name), revision, (CONFIG_FILE, WEIGHTS_FILE))
-        return read(folder, name)
+        return read(_folder(HUB_PREFIX.sub("", name), revision), name)
     if name in PACKAGES:
         architecture = PACKAGES[name].architecture
         return TimmModel(architecture, _registered(architecture)[0])
@@ -133,9 +132,17 @@ def weights_file(model: TimmModel, name: str, revision: str | None) -> Path:
                 f"timm has no weights of {name} on the hub; set backbone.weights to a .safetensors file or to random,"
                 " or use another model"
             )
-        folder, _ = hub.resolve(model.hub_name, revision, (CONFIG_FILE, WEIGHTS_FILE))
+        folder = _folder(model.hub_name, revision)
     files = hub.weight_files(folder)
     return folder / WEIGHTS_FILE if folder / WEIGHTS_FILE in files else files[0]
+
+
+def _folder(name: str, revision: str | None) -> Path:
+    """Find a model's folder, here or on the hub. Raises the errors of `hub.resolve`."""
+    try:
+        return hub.resolve(name, revision, (CONFIG_FILE, WEIGHTS_FILE))[0]
+    except HeadstartError as error:
+        raise HeadstartError(f"{error}; {', '.join(PACKAGES)} needs no hub") from None
 
 
 def converter(architecture: str) -> Callable[[Any, Any], Any] | None:

@@ -43,14 +43,22 @@ def use(project: Path, folder: Path) -> None:
     set_params(project, backbone__family="transformers", backbone__name=str(folder), backbone__weights="pretrained")
 
 
-@pytest.mark.parametrize("name", ["resnet18", "vit"])
+PREPROCESSING = {
+    "resnet18": "preprocessing.json",
+    "vit": "preprocessor_config.json",
+    "test_efficientnet": "config.json",
+}
+
+
+@pytest.mark.parametrize("name", PREPROCESSING)
 def test_step_0_equals_the_head_and_fine_tuning_is_repeatable(
     digits: Path, verb: Verb, tmp_path: Path, name: str
 ) -> None:
     if name == "vit":
         use(digits, make_vision_encoder(tmp_path / name, name))
     else:
-        set_params(digits, backbone__name=name)
+        family = "timm" if name == "test_efficientnet" else "torchvision"
+        set_params(digits, backbone__family=family, backbone__name=name)
     run_stages(digits, *UP_TO_HEAD)
     head = digits / "data/head"
     described = model_card.read(head)
@@ -68,8 +76,7 @@ def test_step_0_equals_the_head_and_fine_tuning_is_repeatable(
     set_params(digits, finetune__method="full")
     verb("finetune")
     files = contents(digits / "data/finetuned")
-    assert {"model.safetensors", "linear.safetensors", "model.json"} <= files.keys()
-    assert {"preprocessing.json", "preprocessor_config.json"} & files.keys()
+    assert {"model.safetensors", "linear.safetensors", "model.json", PREPROCESSING[name]} <= files.keys()
     training = json.loads(files["model.json"])["training"]
     assert training["start"]["log_loss"] != training["epochs"][-1]["log_loss"]
     verb("finetune")
