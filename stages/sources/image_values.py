@@ -10,8 +10,8 @@ from stages.tables import images
 # Images by suffix, whether they can be read or not: a column of them is no column of texts.
 SUFFIXES = {
     *images.SUFFIXES,
-    *(".apng", ".avif", ".cr2", ".dng", ".heic", ".heif", ".ico", ".j2k", ".jp2", ".jxl", ".nef", ".pgm", ".pjpeg"),
-    *(".pnm", ".ppm", ".psd", ".svg", ".tga", ".xbm"),
+    *(".apng", ".cr2", ".dng", ".ico", ".j2k", ".jp2", ".jxl", ".nef", ".pjpeg"),
+    *(".psd", ".svg", ".tga", ".xbm"),
 }
 STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")  # of image files
 ADDRESS = re.compile(r"https?://\S+", re.IGNORECASE)
