@@ -7,8 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from stages.scores import proportions
+
 MAX_CURVE_POINTS = 500
 CONFIDENCE_BINS = 15
+COVERAGE_STEPS = 100
 
 
 def headline(truth: np.ndarray, P: np.ndarray) -> dict[str, float]:
@@ -71,7 +74,7 @@ def calibration_error(truth: np.ndarray, P: np.ndarray) -> float:
 
 
 def reliability(truth: np.ndarray, P: np.ndarray) -> list[dict[str, float]]:
-    """Compute mean confidence, accuracy and number of rows of the bins of confidence that have rows.
+    """Compute mean confidence, accuracy with its 95 % interval, and rows of the bins of confidence that have rows.
 
     Confidence is the probability of the predicted label. The bins have equal width.
     """
@@ -82,10 +85,22 @@ def reliability(truth: np.ndarray, P: np.ndarray) -> list[dict[str, float]]:
         "confidence": np.bincount(bins, confidence, minlength=CONFIDENCE_BINS),
         "accuracy": np.bincount(bins, right, minlength=CONFIDENCE_BINS),
     }
-    return [
-        {**{name: float(total[k] / rows[k]) for name, total in sums.items()}, "rows": int(rows[k])}
-        for k in np.flatnonzero(rows)
-    ]
+    points = []
+    for k in np.flatnonzero(rows):
+        low, high = proportions.interval(round(sums["accuracy"][k]), int(rows[k]))
+        means = {name: float(total[k] / rows[k]) for name, total in sums.items()}
+        points.append({**means, "low": low, "high": high, "rows": int(rows[k])})
+    return points
+
+
+def coverage(truth: np.ndarray, P: np.ndarray) -> list[tuple[int, int]]:
+    """Count the rows with at least a confidence of 0, 0.01, …, 1, and those among them that are right.
+
+    They tell what a threshold would do that leaves less confident rows to a person.
+    """
+    confidence, right = P.max(axis=1), P.argmax(axis=1) == truth
+    decided = [confidence >= step / COVERAGE_STEPS for step in range(COVERAGE_STEPS + 1)]
+    return [(int(rows.sum()), int(right[rows].sum())) for rows in decided]
 
 
 def per_class(truth: np.ndarray, P: np.ndarray, labels: Sequence[str]) -> list[dict[str, float | int | str]]:

@@ -116,6 +116,16 @@ def slices(prepared_folder: Path) -> pa.Table:
     return shards.read_all(prepared_folder / "test", _fields(("id", "slice", "group")))
 
 
+def sources(prepared_folder: Path, split: str, ids: Iterable[str]) -> dict[str, str]:
+    """Map the ids of rows of a split to the file and line that they come from."""
+    wanted = set(ids)
+    found: dict[str, str] = {}
+    for batch in shards.read(prepared_folder / split, _fields(("id", "source")), rows=WINDOW_ROWS["text"]):
+        rows = zip(batch.column("id").to_pylist(), batch.column("source").to_pylist(), strict=True)
+        found |= {row_id: source for row_id, source in rows if row_id in wanted}
+    return found
+
+
 def windows(prepared_folder: Path, split: str, modality: Modality) -> Iterator[Window]:
     """Yield the rows of one split in order, a bounded number at a time."""
     columns = ("id", modality, "label")

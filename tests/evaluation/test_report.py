@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -90,9 +92,11 @@ def test_clicks_filters_and_sorting(evaluation: Path, browser: Browser) -> None:
     predictions = json.loads((evaluation / "plots/head/confusion.json").read_text("utf-8"))
     wrong = [row for row in predictions if row["actual"] != row["predicted"]]
     assert opened.count() == len(wrong) > 5, "mistakes come first"
+    page.click("#row-more")
     verdicts = [float(text.split()[-2]) for text in page.locator(".row .verdict .wrong").all_inner_texts()]
     assert verdicts == sorted(verdicts, reverse=True), "the most confident first"
     page.select_option("#row-sort", "unsure")
+    page.click("#row-more")
     again = [float(text.split()[-2]) for text in page.locator(".row .verdict .wrong").all_inner_texts()]
     assert again == sorted(verdicts)
 
@@ -108,9 +112,9 @@ def test_clicks_filters_and_sorting(evaluation: Path, browser: Browser) -> None:
 
     page.select_option("#row-actual", "")
     page.select_option("#row-predicted", "")
-    assert opened.count() == 90 and page.locator(".row").count() == 25
+    assert opened.count() == 90 and page.locator(".row").count() == 5
     page.click("#row-more")
-    assert page.locator(".row").count() == 50
+    assert page.locator(".row").count() == 30
     page.fill("#row-search", "RUBY")
     assert opened.count() == 30
     page.select_option("#row-model", "baseline")
@@ -155,6 +159,63 @@ def test_what_it_says_is_what_was_measured(evaluation: Path, browser: Browser) -
     assert f"{head['training']['rows']} training rows, 90 test rows" in page.inner_text("header")
     assert str(metrics["label_errors"]["test"]) in page.inner_text("#suspects p")
     assert page.locator("#suspect-table tbody tr").count() == sum(metrics["label_errors"].values())
+
+
+def test_the_verdict_comes_first_and_sections_follow_in_the_order_of_questions(
+    evaluation: Path, browser: Browser
+) -> None:
+    page = Opened(browser, evaluation / "report.html").page
+    assert page.locator("main section").evaluate_all("all => all.map(part => part.id)") == [
+        *("verdict", "headline", "curve", "confusion", "classes", "rows", "suspects", "near-duplicates"),
+        *("reliability", "slices", "map", "settings"),
+    ]
+    assert page.inner_text("#verdict dd >> nth=0").startswith("head accuracy ")
+    assert re.match(
+        r"(Still rising|Flat): twice the labels change the accuracy by about [+-]0\.", page.inner_text("#curve p")
+    )
+    assert "classes' F1" in (page.locator("#headline abbr", has_text="macro F1").get_attribute("title") or "")
+
+
+def test_a_threshold_tells_how_many_rows_are_decided_and_right(evaluation: Path, browser: Browser) -> None:
+    page = Opened(browser, evaluation / "report.html").page
+    table = pq.read_table(evaluation / "predictions.parquet").to_pandas()
+    head = table[table["model"] == "head"]
+    for step in (0, 60):
+        decided = head[head["confidence"] >= step / 100]
+        right = (decided["label"] == decided["predicted"]).mean()
+        page.locator("#coverage-threshold").fill(str(step))
+        assert page.inner_text("#coverage-words") == (
+            f"At {step / 100:.2f}, {len(decided) / 90:.1%} of the rows are decided, {right:.1%} of them right.".replace(
+                "%", " %"
+            )
+        )
+
+
+def test_mistakes_and_suspects_are_saved_as_csv_with_file_and_line(evaluation: Path, browser: Browser) -> None:
+    page = Opened(browser, evaluation / "report.html").page
+    page.uncheck("#row-mistakes")
+    for button, rows in (("#row-csv", 90), ("#suspect-csv", page.locator("#suspect-table tbody tr").count())):
+        with page.expect_download() as download:
+            page.click(button)
+        saved = pd.read_csv(download.value.path(), encoding="utf-8-sig")
+        assert len(saved) == rows and saved["source"].str.fullmatch(r"rows\.csv:\d+").all()
+    with page.expect_download() as download:
+        page.click("#row-csv")
+    saved = pd.read_csv(download.value.path(), encoding="utf-8-sig")
+    hostile = saved[saved["source"] == "rows.csv:62"]
+    assert "window.harmed = 1" in hostile["input"].item()
+
+
+def test_a_cell_that_a_spreadsheet_would_run_is_text(evaluation: Path, browser: Browser) -> None:
+    page = Opened(browser, evaluation / "report.html").page
+    cells = page.evaluate("[`=HYPERLINK('x')`, '+1', '-1', '@x', 'a,\"b\"', 'plain', null].map(csvCell)")
+    assert cells == ["'=HYPERLINK('x')", "'+1", "'-1", "'@x", '"a,""b"""', "plain", ""]
+
+
+def test_a_table_that_is_too_wide_for_a_phone_says_that_it_scrolls(evaluation: Path, browser: Browser) -> None:
+    for width, is_wide in ((360, True), (1100, False)):
+        page = Opened(browser, evaluation / "report.html", width=width).page
+        assert page.locator("#headline .scroll.wide").count() == is_wide
 
 
 @pytest.mark.slow

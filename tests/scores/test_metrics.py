@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sklearn.metrics as sk
 
-from stages.scores import metrics
+from stages.scores import metrics, proportions
 
 
 def sample(rows: int, classes: int, seed: int, *, ties: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -76,12 +76,22 @@ def test_curves_enclose_the_areas_of_scikit_learn() -> None:
     assert pr[0] == {"recall": 0.0, "precision": 1.0} and pr[-1]["recall"] == 1
 
 
+def test_coverage_counts_the_rows_that_a_threshold_decides() -> None:
+    truth, P = sample(200, 4, 5)
+    counts = metrics.coverage(truth, P)
+    assert len(counts) == 101 and counts[0] == (200, int((P.argmax(axis=1) == truth).sum()))
+    for step in (30, 70, 100):
+        decided = P.max(axis=1) >= step / 100
+        assert counts[step] == (decided.sum(), (P.argmax(axis=1) == truth)[decided].sum())
+
+
 def test_reliability_bins_hold_every_row_once() -> None:
     truth = np.array([0, 0, 1, 1])
     P = np.array([[0.9, 0.1], [0.92, 0.08], [0.6, 0.4], [0.0, 1.0]])
+    one, two = proportions.interval(0, 1), proportions.interval(2, 2)
     assert metrics.reliability(truth, P) == [
-        {"confidence": pytest.approx(0.6), "accuracy": 0.0, "rows": 1},
-        {"confidence": pytest.approx(0.91), "accuracy": 1.0, "rows": 2},
-        {"confidence": 1.0, "accuracy": 1.0, "rows": 1},
+        {"confidence": pytest.approx(0.6), "accuracy": 0.0, "low": 0.0, "high": one[1], "rows": 1},
+        {"confidence": pytest.approx(0.91), "accuracy": 1.0, "low": two[0], "high": 1.0, "rows": 2},
+        {"confidence": 1.0, "accuracy": 1.0, "low": pytest.approx(1 - one[1]), "high": 1.0, "rows": 1},
     ]
     assert metrics.calibration_error(truth, P) == pytest.approx((0.6 + 2 * 0.09 + 0) / 4)

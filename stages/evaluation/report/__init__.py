@@ -13,12 +13,14 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from stages.evaluation import labels_saved, verdict
+from stages.evaluation import advice, labels_saved, verdict
 from stages.evaluation.learning_curve import BASELINES
-from stages.evaluation.report import inputs, plane
+from stages.evaluation.report import inputs, plane, terms
 from stages.evaluation.report.inputs import Inputs
 from stages.evaluation.results import Results, ScoredRows
 from stages.evaluation.rounded_json import rounded
+from stages.scores import metrics
+from stages.tables import prepared
 
 FILE = "report.html"
 MAX_REPORT_ROWS = 10_000  # test rows that the page holds; where there are more, the most confident mistakes come first
@@ -45,11 +47,13 @@ def write(path: Path, prepared_folder: Path, results: Results) -> None:
         head=results.cards["head"],
         finetuned=results.cards.get("finetuned"),
         models=list(results.scored.probabilities),
+        terms=terms.TERMS,
         metrics=results.metrics,
         columns=[name for name in results.metrics["head"] if name != "calibration_error_before"],
         baseline=BASELINES[results.cards["head"].modality],
         verdict=[line.partition(": ") for line in verdict.lines(results)],
         is_near_chance=results.is_near_chance,
+        curve=_curve_in_words(results),
         saved=labels_saved.sentence(results.metrics["labels_saved"]),
         settings=results.settings,
         shown=len(rows),
@@ -76,27 +80,33 @@ def _data(prepared_folder: Path, results: Results, rows: np.ndarray) -> dict[str
         "test": [*scored.rows.ids[rows], *pairs["id"], *suspects["id"][~in_train]],
     }
     by_id = inputs.read(prepared_folder, card.modality, ids)
+    origins = {split: prepared.sources(prepared_folder, split, part) for split, part in ids.items()}
     points = plane.project(results.train, scored.rows)[rows]
     return {
         "labels": scored.labels,
+        "terms": terms.TERMS,
         "models": list(scored.probabilities),
         "modality": card.modality,
-        "rows": _rows(scored, rows, by_id["test"], points),
+        "rows": _rows(scored, rows, by_id["test"], points)
+        | {"source": [origins["test"][id_] for id_ in scored.rows.ids[rows]]},
         "test_rows": len(scored.truth),
+        "coverage": {model: metrics.coverage(scored.truth, P) for model, P in scored.probabilities.items()},
         "confusion": {model: _confusion(scored.truth, P) for model, P in scored.probabilities.items()},
         **{
             name: {model: plots[name] for model, plots in results.plots.items()}
             for name in ("per_class", "reliability", "slices")
         },
         "curves": results.curves,
-        "near_duplicates": [_pair(pair, by_id) for pair in pairs.itertuples()],
-        "label_errors": [_suspect(suspect, by_id) for suspect in suspects.itertuples()],
+        "near_duplicates": [_pair(pair, by_id, origins) for pair in pairs.itertuples()],
+        "label_errors": [_suspect(suspect, by_id, origins) for suspect in suspects.itertuples()],
     }
 
 
-def _pair(pair: Any, by_id: Mapping[str, Inputs]) -> dict[str, Any]:
+def _pair(pair: Any, by_id: Mapping[str, Inputs], origins: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     """Describe a row of near_duplicates.parquet."""
     return {
+        "source": origins["test"][pair.id],
+        "train_source": origins["train"][pair.train_id],
         "test": by_id["test"][pair.id],
         "label": pair.label,
         "train": by_id["train"][pair.train_id],
@@ -105,9 +115,10 @@ def _pair(pair: Any, by_id: Mapping[str, Inputs]) -> dict[str, Any]:
     }
 
 
-def _suspect(suspect: Any, by_id: Mapping[str, Inputs]) -> dict[str, Any]:
+def _suspect(suspect: Any, by_id: Mapping[str, Inputs], origins: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     """Describe a row of label_errors.parquet."""
     return {
+        "source": origins[suspect.split][suspect.id],
         "split": suspect.split,
         "input": by_id[suspect.split][suspect.id],
         "label": suspect.label,
@@ -144,6 +155,15 @@ def _confusion(truth: np.ndarray, P: np.ndarray) -> list[tuple[int, int, int]]:
     cells, counts = np.unique(truth * labels + P.argmax(axis=1), return_counts=True)
     order = np.argsort(-counts, kind="stable")[:MAX_REPORT_CELLS]
     return [(int(cells[k] // labels), int(cells[k] % labels), int(counts[k])) for k in order]
+
+
+def _curve_in_words(results: Results) -> str:
+    """Tell whether more labels would help; empty where the curve has too few points."""
+    gain = advice.slope(results)
+    if gain is None:
+        return ""
+    trend = "Still rising" if gain >= advice.MIN_GAIN else "Flat"
+    return f"{trend}: twice the labels change the accuracy by about {gain:+.3f}."
 
 
 def _embeddable(data: object) -> str:

@@ -4,7 +4,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const { labels, models, rows } = data;
 const MAX_MATRIX_LABELS = 100; // more make the matrix unreadable
 const MAX_CONFUSIONS = 200; // cells listed instead of the matrix
-const PAGE_ROWS = 25;
+const [FIRST_ROWS, PAGE_ROWS] = [5, 25];
 const $ = (id) => document.getElementById(id);
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
 
@@ -34,6 +34,33 @@ function choose(id, names, values, changed) {
   select.addEventListener("change", changed);
   return select;
 }
+
+// A table that is wider than the screen says that it can be scrolled.
+function hintAtScrolling() {
+  for (const box of document.querySelectorAll(".scroll")) box.classList.toggle("wide", box.scrollWidth > box.clientWidth + 1);
+}
+
+function term(name) {
+  return data.terms[name] ? make("abbr", { textContent: name, title: data.terms[name] }) : name;
+}
+
+// CSV for spreadsheets, which take a cell that starts with one of these for a formula.
+function csvCell(value) {
+  const text = String(value ?? "").replace(/^(?=[=+\-@\t\r])/, "'");
+  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+function offerCsv(id, name, columns, lines) {
+  $(id).hidden = false;
+  $(id).addEventListener("click", () => {
+    const text = [columns, ...lines()].map((line) => line.map(csvCell).join(",")).join("\r\n");
+    const link = make("a", { href: URL.createObjectURL(new Blob(["\ufeff", text, "\r\n"], { type: "text/csv" })), download: name });
+    link.click();
+    URL.revokeObjectURL(link.href);
+  });
+}
+
+const words = (value) => (data.modality === "image" ? "" : value); // a thumbnail is no text
 
 // Rows: filtered, sorted, and shown a page at a time.
 const filter = {
@@ -67,7 +94,7 @@ function list() {
 function more() {
   const model = rows.models[filter.model.value];
   const shown = $("row-list").children.length;
-  for (const row of matching.slice(shown, shown + PAGE_ROWS)) {
+  for (const row of matching.slice(shown, shown + (shown ? PAGE_ROWS : FIRST_ROWS))) {
     const right = model.predicted[row] === rows.truth[row];
     const verdict = make("div", { className: "verdict" },
       make("div", { className: right ? "" : "wrong", textContent: `${labels[model.predicted[row]]} ${percent(model.confidence[row])}` }),
@@ -77,6 +104,10 @@ function more() {
   $("row-more").hidden = $("row-list").children.length >= matching.length;
 }
 
+offerCsv("row-csv", "mistakes.csv", ["source", "input", "label", "predicted", "confidence"], () => {
+  const model = rows.models[filter.model.value];
+  return matching.map((row) => [rows.source[row], words(rows.input[row]), labels[rows.truth[row]], labels[model.predicted[row]], model.confidence[row]]);
+});
 for (const id of ["row-sort", "row-mistakes"]) $(id).addEventListener("change", () => list());
 $("row-search").addEventListener("input", () => list());
 $("row-more").addEventListener("click", more);
@@ -123,6 +154,7 @@ function drawConfusion() {
     return cell;
   })]);
   $("matrix").replaceChildren(table(["", ...labels], lines));
+  hintAtScrolling();
 }
 
 // Line charts in SVG, over a logarithmic or linear axis.
@@ -135,7 +167,7 @@ function svg(tag, attributes, ...children) {
 
 const COLOURS = ["var(--accent)", "var(--wrong)", "var(--soft)"];
 
-function chart(id, series, { x, y, low, high, log, label, ticks, diagonal }) {
+function chart(id, series, { x, y, low, high, log, label, ticks, diagonal, count }) {
   const [width, height, left, bottom] = [640, 320, 44, 34];
   const all = Object.values(series).flat().map((point) => point[x]);
   if (!all.length) return;
@@ -165,6 +197,7 @@ function chart(id, series, { x, y, low, high, log, label, ticks, diagonal }) {
     }
     parts.push(svg("polyline", { points: points.map((p) => `${across(p[x])},${up(p[y])}`).join(" "), fill: "none", stroke: colour, "stroke-width": 2 }));
     for (const p of points) parts.push(svg("circle", { cx: across(p[x]), cy: up(p[y]), r: 3.5, fill: colour }, svg("title", {}, `${name}: ${p[y]} at ${p[x]}`)));
+    if (count && !index) for (const p of points) parts.push(svg("text", { x: across(p[x]), y: Math.max(up(p[y]) - 8, 10), "text-anchor": "middle" }, String(p[count])));
     const end = points[points.length - 1];
     const legend = svg("text", { x: width - 82, y: log ? up(end[y]) + 4 : 24 + 18 * index }, name);
     legend.style.fill = colour;
@@ -174,7 +207,18 @@ function chart(id, series, { x, y, low, high, log, label, ticks, diagonal }) {
 }
 
 chart("curve-chart", data.curves, { x: "labels_per_class", y: "accuracy", low: "lowest", high: "highest", log: true, label: "labels per class" });
-chart("reliability-chart", data.reliability, { x: "confidence", y: "accuracy", label: "confidence", ticks: [0, 0.25, 0.5, 0.75, 1], diagonal: true });
+chart("reliability-chart", data.reliability, { x: "confidence", y: "accuracy", low: "low", high: "high", count: "rows", label: "confidence", ticks: [0, 0.25, 0.5, 0.75, 1], diagonal: true });
+
+// What a threshold on the confidence would do.
+const coverageModel = choose("coverage-model", models, models, () => drawCoverage());
+$("coverage-threshold").addEventListener("input", () => drawCoverage());
+
+function drawCoverage() {
+  const step = Number($("coverage-threshold").value);
+  const [decided, right] = data.coverage[coverageModel.value][step];
+  const share = percent(decided / data.test_rows);
+  $("coverage-words").textContent = `At ${(step / 100).toFixed(2)}, ${share} of the rows are decided` + (decided ? `, ${percent(right / decided)} of them right.` : ".");
+}
 
 // Map of the test rows.
 const hues = labels.map((_, index) => `hsl(${(index * 137.5) % 360} 62% ${46 + (index % 3) * 9}%)`);
@@ -249,7 +293,7 @@ let classOrder = "f1";
 function drawClasses() {
   const columns = ["label", "precision", "recall", "f1", "support"];
   const heads = columns.map((name) => {
-    const button = make("button", { textContent: name === classOrder ? `${name} ↑` : name });
+    const button = make("button", {}, term(name), name === classOrder ? " ↑" : "");
     button.addEventListener("click", () => { classOrder = name; drawClasses(); });
     return button;
   });
@@ -272,12 +316,19 @@ if (sliced.length) {
 if (data.near_duplicates.length) {
   $("near-duplicates-table").append(table(["cosine", "test row", "label", "training row", "label"], data.near_duplicates.map((pair) =>
     [pair.cosine.toFixed(3), input(pair.test), pair.label, input(pair.train), pair.train_label])));
+  offerCsv("near-duplicates-csv", "near_duplicates.csv", ["cosine", "source", "input", "label", "train source", "train input", "train label"], () =>
+    data.near_duplicates.map((pair) => [pair.cosine, pair.source, words(pair.test), pair.label, pair.train_source, words(pair.train), pair.train_label]));
 }
 if (data.label_errors.length) {
   $("suspect-table").append(table(["split", "row", "label", "suggested", "probability"], data.label_errors.map((row) =>
     [row.split, input(row.input), row.label, row.suggested, percent(row.p)])));
+  offerCsv("suspect-csv", "label_errors.csv", ["split", "source", "input", "label", "suggested", "probability"], () =>
+    data.label_errors.map((row) => [row.split, row.source, words(row.input), row.label, row.suggested, row.p]));
 }
 
 drawConfusion();
 drawClasses();
+drawCoverage();
 list();
+hintAtScrolling();
+window.addEventListener("resize", hintAtScrolling);

@@ -1,0 +1,19 @@
+"""Words of the page that a newcomer may not know, explained where they stand."""
+
+TERMS = {
+    "head": "A classifier on the vectors of the pretrained model, which stays as it is.",
+    "finetuned": "The pretrained model, trained further on your rows.",
+    "baseline": "A classifier without a pretrained model, trained on the same rows: what transfer must beat.",
+    "accuracy": "The share of the test rows that are right.",
+    "balanced_accuracy": "The mean recall of the classes: small classes count as much as large ones.",
+    "macro_f1": "The mean of the classes' F1: small classes count as much as large ones.",
+    "weighted_f1": "The mean of the classes' F1, weighted by their rows.",
+    "log_loss": "How surprised the model is by the right labels, in nats; 0 is best. It punishes confident mistakes.",
+    "roc_auc": "The chance that a row of the second class gets a higher score than one of the first.",
+    "average_precision": "The mean precision over all thresholds, for the second class.",
+    "calibration_error": "How far the confidence is from the share of rows that are right, on average.",
+    "precision": "Of the rows that the model puts into the class, the share that belongs there.",
+    "recall": "Of the rows of the class, the share that the model finds.",
+    "f1": "The harmonic mean of precision and recall.",
+    "support": "The number of test rows of the class.",
+}
