@@ -108,6 +108,7 @@ def test_utf_16_without_a_mark_shows_in_the_header(tmp_path: Path, encoding: str
         (gzip.compress(TEXT.encode()), "packed by gzip; put .gz behind its name"),
         (b"PAR1\0\0", "Parquet; name it .parquet"),
     ],
+    ids=["zip", "gzip", "parquet"],  # not the bytes, which hold the time
 )
 @pytest.mark.parametrize("kind", ["csv", "json", "jsonl", "tsv.gz"])
 def test_a_file_of_another_kind_is_told_from_its_start(tmp_path: Path, content: bytes, words: str, kind: str) -> None:
