@@ -4,6 +4,7 @@ The vector of a text is pooled from the token vectors of the last layer (for mea
 Sentence-BERT).
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,11 @@ class TextEncoder(Encoder):
 
     def export(self, folder: Path) -> None:
         """Write weights, config and tokenizer; AutoModel can load the folder too."""
-        self.tokenizer.save_pretrained(folder)
+        try:
+            self.tokenizer.save_pretrained(folder)
+        except Exception as error:  # of the tokenizers library, which is in Rust: it has the system's error in its text
+            number = re.search(r"\(os error (\d+)\)", str(error))
+            raise OSError(int(number[1]), str(error), str(folder)) if number else error from None
         self._part.save(self.body, folder, self.name)
 
     def check_reload(self) -> None:

@@ -113,8 +113,12 @@ def _revision(revision: str, folder: Path, params: Path) -> Iterator[Callable[[s
         try:
             repo = stack.enter_context(Repo())
             root = Path(repo.root_dir)
-            # Unlike a file system of the revision alone, this keeps the remotes that only this clone has.
+            here = repo.config
             stack.enter_context(repo.switch(revision))
+            # The remotes as they are reached from here: this clone may have its own, and DVC takes a relative path for
+            # one in the revision.
+            for name in ("core", "remote"):
+                repo.config[name] = {**repo.config.get(name, {}), **here.get(name, {})}
             files = repo.dvcfs
             files.ls("/")  # reads its dvc.yaml and params.yaml
         except NotDvcRepoError:  # a revision from before the project's folder
