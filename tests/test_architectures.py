@@ -42,6 +42,7 @@ REFUSED = {  # before extract encodes anything
     "vit-mae": "draws random numbers",
 }
 REFUSED_METHODS = {  # before finetune trains
+    "ibert": {"lora": "has no linear layer or convolution"},
     "squeezebert": {"lora": "has no linear layer or convolution"},
     "mobilenet-v1": {"lora": "cannot be trained with finetune.method lora"},
     "mobilenet-v2": {"lora": "cannot be trained with finetune.method lora"},

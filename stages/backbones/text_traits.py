@@ -14,7 +14,10 @@ MANY = 100  # tokens of a row in which random numbers would show: Reformer hashe
 SHORT, LONG = 7, 10  # tokens of two rows; odd, so that models that join neighbouring tokens show it
 TOLERANCE = 1e-3  # of the largest value; round-off is far below, and a token too many far above
 SHORTEST = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)  # numbers of tokens to try
-POSITION_TABLES = ("position_embeddings", "embed_positions", "wpe", "char_position_embeddings", "positions_embed")
+POSITION_TABLES = (
+    *("position_embeddings", "position_embedding", "positions_embed", "embed_positions", "wpe"),
+    "char_position_embeddings",
+)
 
 
 @dataclass(frozen=True)
@@ -96,10 +99,11 @@ def token_limit(body: Any, tokenizer: Any) -> int:
     if isinstance(declared, int) and declared > 0:  # T5 has none, XLNet -1: any distance between tokens
         limits.append(declared)
     for path, module in body.named_modules():
-        if isinstance(module, nn.Embedding) and path.rpartition(".")[2] in POSITION_TABLES:
+        table = getattr(module, "weight", None)  # I-BERT's is no nn.Embedding
+        if table is not None and path.rpartition(".")[2] in POSITION_TABLES:
             # RoBERTa counts positions from the padding index on, so its first rows are no positions.
-            unused = 0 if module.padding_idx is None else module.padding_idx + 1
-            limits.append(module.num_embeddings - unused)
+            padding = getattr(module, "padding_idx", None)
+            limits.append(len(table) - (0 if padding is None else padding + 1))
     return int(min(limits))
 
 

@@ -126,6 +126,7 @@ TEXTS: dict[str, tuple[Any, ...]] = {
     "mpnet": (c("MPNet", **TEXT, pad_token_id=1), words),
     "roformer": (c("RoFormer", **TEXT, embedding_size=WIDTH), words),
     "nomic-bert": (c("NomicBert", **TEXT, pad_token_id=0), words),
+    "ibert": (c("IBert", **TEXT, pad_token_id=0), words),
     "convbert": (c("ConvBert", **TEXT, embedding_size=WIDTH), words),
     "squeezebert": (c("SqueezeBert", **TEXT, embedding_size=WIDTH), words),
     "funnel": (

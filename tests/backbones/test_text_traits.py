@@ -49,7 +49,17 @@ def load(folder: Path, *, weights: str = "pretrained", **changes: Any) -> TextEn
 @pytest.mark.parametrize(
     ("name", "limit"),
     # RoBERTa's positions begin after the padding index, here 0; MPNet's always after 1. CANINE's are hash buckets.
-    [("bert", 64), ("roberta", 63), ("mpnet", 62), ("bart", 64), ("led", 64), ("gpt2", 64), CANINE_64],
+    [
+        ("bert", 64),
+        ("roberta", 63),
+        ("mpnet", 62),
+        ("ibert", 63),
+        ("siglip-text", 64),
+        ("bart", 64),
+        ("led", 64),
+        ("gpt2", 64),
+        CANINE_64,
+    ],
 )
 def test_the_last_position_is_usable_and_the_next_refused(make: Callable[..., Path], name: str, limit: int) -> None:
     folder = make(name)
