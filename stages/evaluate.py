@@ -168,7 +168,10 @@ def _plots(prepared_folder: Path, scored: ScoredRows, settings: EvaluateParams) 
     names = slices.names(prepared_folder, scored.rows.ids)
     return {
         model: plots.from_model(scored.truth, P, scored.labels)
-        | {"slices": slices.metrics_by_slice(names, scored.truth, P, settings)}
+        | {
+            "slices": slices.metrics_by_slice(names, scored.truth, P, settings)
+            + slices.metrics_of_long_texts(scored.rows, scored.truth, P, settings)
+        }
         for model, P in scored.probabilities.items()
     }
 

@@ -3,7 +3,7 @@
     python -m stages.extract data/prepared data/features
 
 Reads `backbone`, `extract` and `runtime` from params.yaml. Writes train/, validation/ and test/ as Parquet shards of
-id, label and feature.
+id, label and feature. Prints how texts become vectors, and how many are longer than the model reads.
 
 Vectors go into the row cache as they are computed. So only rows that are new to a backbone are computed, and a run that
 was killed resumes where it stopped.
@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 from tqdm import tqdm
 
 from stages import backbones
@@ -55,13 +56,16 @@ def extract(
     )
     metadata = features.Metadata(
         backbone=spec,
-        extract=settings,
+        extract=backbone.settings,
         fingerprint=backbone.fingerprint,
         dim=backbone.dim,
         sparse=backbone.is_sparse,
+        max_length=backbone.max_length,
         **info.model_dump(),
     )
-    cached = 0
+    if backbone.recipe_sentence:
+        print(f"extract: {spec.name} with {backbone.recipe_sentence}")
+    cached, long_texts = 0, []
     with (
         tqdm(total=total, desc="extract", unit=" rows", disable=None) as progress,
         atomic.directory(target, CONTENT) as out,
@@ -70,10 +74,13 @@ def extract(
         for split in prepared.SPLITS:
             with features.Writer(out / split, metadata) as writer:
                 for window in prepared.windows(prepared_folder, split, info.modality):
-                    X, known = _encode(backbone, cache, window.inputs, progress.update)
+                    X, tokens, known = _encode(backbone, cache, window.inputs, progress.update)
                     cached += known
-                    writer.write_rows(window.ids, window.labels, X)
+                    writer.write_rows(window.ids, window.labels, X, tokens)
+                    long_texts += tokens[tokens > (backbone.max_length or 0)].tolist()
         backbone.save(out / "train" / features.BACKBONE_FOLDER)
+    if long_texts and backbone.max_length:
+        print(f"extract: {_long_texts(long_texts, total, backbone.max_length, settings.long)}")
     print(
         f"extract: {total:,} rows{f' ({cached:,} from the cache)' if cached else ''} -> {backbone.dim:,} dimensions by"
         f" {spec.name} in {run_stats.spent()} ({total / run_stats.seconds():,.0f} rows/s)"
@@ -107,13 +114,29 @@ def _row_cache(
 
 def _encode(
     backbone: Backbone, cache: RowCache | None, inputs: Sequence[Any], advance: Callable[[int], object]
-) -> tuple[Matrix, int]:
-    """Get the vectors of `inputs`, (inputs, dim), and how many of them the cache had; report progress to `advance`."""
+) -> tuple[Matrix, np.ndarray, int]:
+    """Get the vectors of `inputs`, (inputs, dim), the tokens of texts, (inputs,), and how many rows the cache had.
+
+    Progress is reported to `advance`.
+    """
     if cache:
         return encode.encode_window(cast("Encoder", backbone), cache, inputs, advance)
+    if backbone.max_length is not None:
+        return *encode.encode_all(cast("Encoder", backbone), inputs, advance), 0
     X = backbone.encode(inputs)
     advance(len(inputs))
-    return X, 0
+    return X, np.zeros(len(inputs), np.int32), 0
+
+
+def _long_texts(tokens: Sequence[int], total: int, max_length: int, long: str) -> str:
+    """Say how many of `total` texts are longer than `max_length`, and what became of them; `tokens`: their lengths."""
+    number = (
+        f"{len(tokens):,} of {total:,} texts {'is' if len(tokens) == 1 else 'are'} longer than {max_length:,} tokens"
+    )
+    lengths = f"(median {round(float(np.median(tokens))):,}, longest {max(tokens):,} tokens)"
+    if long == "chunks":
+        return f"{number} and read in windows {lengths}"
+    return f"{number} and cut {lengths}; extract.long: chunks reads them whole"
 
 
 def _training_texts(prepared_folder: Path) -> Iterator[str]:

@@ -38,7 +38,7 @@ CONTENT = targets.Content(
     "finetune",
     {
         model_card.FILE: lambda path: model_card.is_card(path, "none", "full", "last_block", "lora"),
-        **dict.fromkeys(("model.safetensors", "config.json", linear_layer.FILE, *TOKENIZER_FILES)),
+        **dict.fromkeys(("model.safetensors", "config.json", "recipe.json", linear_layer.FILE, *TOKENIZER_FILES)),
         **dict.fromkeys(("adapter_model.safetensors", "adapter_config.json")),
         **dict.fromkeys(("preprocessing.json", "preprocessor_config.json", "processor_config.json")),
         "training/metrics.json": None,

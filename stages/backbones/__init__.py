@@ -28,9 +28,12 @@ TRAINABLE = ("transformers", "torchvision", "timm")
 class Backbone(Protocol):
     """The interface of every family."""
 
+    settings: ExtractParams  # that were used
     fingerprint: str  # SHA-256 over everything that decides a vector
     dim: int
     is_sparse: bool
+    max_length: int | None  # tokens that are read of a text at a time; None without tokens
+    recipe_sentence: str  # says how texts become vectors; empty where there is nothing to say
 
     def encode(self, inputs: Sequence[Any]) -> Matrix:
         """Return the vectors of `inputs` (str or encoded images) in order: (inputs, dim) float32."""

@@ -7,7 +7,7 @@ in the same way.
 
 import copy
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,11 +44,11 @@ class Part:
         """Return what the names of the encoder's weights start with in the model."""
         return f"{self.path}." if self.path else ""
 
-    def save(self, body: Any, folder: Path, name: str) -> None:
-        """Write configuration and weights of `body`, which is called `name`; `pretrained` loads them."""
+    def save(self, body: Any, folder: Path, name: str, others: Mapping[str, Tensor] | None = None) -> None:
+        """Write configuration and weights of `body`, which is called `name`, and `others`; `pretrained` loads them."""
         self.config.name_or_path = name
         self.config.save_pretrained(folder)
-        write_weights(body, folder, prefix=self.prefix)
+        write_weights(body, folder, prefix=self.prefix, others=others)
 
     def check_reload(self, body: Any, modality: Modality, name: str) -> None:
         """Load the weights that `save` would write, and compare them: before training, not after it.

@@ -3,10 +3,10 @@
 import os
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import safetensors.torch
@@ -24,11 +24,29 @@ FLOATS = ("F16", "BF16", "F32", "F64")  # the types of weights, as safetensors n
 BATCHES_AHEAD = 3  # that an accelerator computes while earlier vectors are copied back
 
 
+class Batch(NamedTuple):
+    """Inputs that are computed together."""
+
+    positions: list[int]  # of its rows among the inputs
+    content: Any  # may have more rows than positions, as padding
+    tokens: Sequence[int]  # of every row's whole text; 0 for an image
+
+
+class Encoded(NamedTuple):
+    """Vectors of some inputs."""
+
+    positions: list[int]
+    vectors: np.ndarray  # (positions, dim) float32
+    tokens: Sequence[int]  # of every row's whole text; 0 for an image
+
+
 class Encoder(nn.Module):
     """A pretrained network without its classifier, which turns inputs into vectors."""
 
     is_sparse = False
     batch_per_core = False  # on a CPU: whether every core computes its own batch, or all cores share one
+    max_length: int | None = None  # tokens that are read of a text at a time; None for images
+    recipe_sentence = ""
     body: Any
     dim: int
 
@@ -53,8 +71,8 @@ class Encoder(nn.Module):
         return self.vectors(self.body, batch)
 
     @abstractmethod
-    def batches(self, inputs: Sequence[Any]) -> Iterator[tuple[list[int], Any]]:
-        """Yield (positions in `inputs`, batch); a batch may have more rows than positions, as padding."""
+    def batches(self, inputs: Sequence[Any]) -> Iterator[Batch]:
+        """Divide inputs into batches."""
 
     def prepare_training(self, settings: FinetuneParams, *, from_random: bool) -> None:
         """Set up augmentation and other training behaviour; `from_random`: the weights are not pretrained."""
@@ -96,25 +114,25 @@ class Encoder(nn.Module):
     def encode(self, inputs: Sequence[Any]) -> np.ndarray:
         """Return the vectors of inputs in order: (inputs, dim) float32."""
         out = np.empty((len(inputs), self.dim), dtype=np.float32)
-        for positions, vectors in self.stream(inputs):
-            out[positions] = vectors
+        for encoded in self.stream(inputs):
+            out[encoded.positions] = encoded.vectors
         return out
 
-    def stream(self, inputs: Sequence[Any]) -> Iterator[tuple[list[int], np.ndarray]]:
-        """Yield (positions in `inputs`, their vectors (positions, dim) float32) as batches are computed."""
+    def stream(self, inputs: Sequence[Any]) -> Iterator[Encoded]:
+        """Yield the vectors of inputs as batches are computed."""
         self.eval()
         return self._stream_on_cpu(inputs) if self.device.type == "cpu" else self._stream_on_accelerator(inputs)
 
-    def _stream_on_cpu(self, inputs: Sequence[Any]) -> Iterator[tuple[list[int], np.ndarray]]:
+    def _stream_on_cpu(self, inputs: Sequence[Any]) -> Iterator[Encoded]:
         """Compute one batch on all cores, or with `batch_per_core` a batch on every core."""
         body = self._optimized_body()
 
-        def vectors(numbered: tuple[list[int], Any]) -> tuple[list[int], np.ndarray]:
-            positions, batch = numbered
+        def vectors(batch: Batch) -> Encoded:
             # Set here and not around the loop: a generator's mode would leak to the code that reads from it. Not the
             # inference mode: BEiT keeps indices from one call to the next, and training may not use its tensors.
             with torch.no_grad():
-                return positions, self.vectors(body, batch)[: len(positions)].numpy()
+                X = self.vectors(body, batch.content)[: len(batch.positions)].numpy()
+            return Encoded(batch.positions, X, batch.tokens)
 
         if not self.batch_per_core:
             yield from map(vectors, self.batches(inputs))
@@ -127,16 +145,17 @@ class Encoder(nn.Module):
         finally:
             torch.set_num_threads(workers)  # a worker's setting can apply to the whole process
 
-    def _stream_on_accelerator(self, inputs: Sequence[Any]) -> Iterator[tuple[list[int], np.ndarray]]:
+    def _stream_on_accelerator(self, inputs: Sequence[Any]) -> Iterator[Encoded]:
         """Queue the next batches before the last vectors are copied back, so that the device never waits."""
         body = self._optimized_body()
-        waiting: deque[tuple[list[int], Tensor, torch.Event]] = deque()
-        for positions, batch in self.batches(inputs):
+        waiting: deque[tuple[Batch, Tensor, torch.Event]] = deque()
+        for batch in self.batches(inputs):
             with torch.no_grad(), self._autocast():
-                vectors = self.vectors(body, batch)[: len(positions)].float().to("cpu", non_blocking=True)
+                vectors = self.vectors(body, batch.content)[: len(batch.positions)].float()
+                vectors = vectors.to("cpu", non_blocking=True)
             copied = torch.Event(self.device)
             copied.record()
-            waiting.append((positions, vectors, copied))
+            waiting.append((batch, vectors, copied))
             if len(waiting) > BATCHES_AHEAD:
                 yield _wait_for_copy(*waiting.popleft())
         while waiting:
@@ -163,7 +182,7 @@ class Encoder(nn.Module):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=supported)
 
     def _scaled(self, vectors: Tensor) -> Tensor:
-        return nn.functional.normalize(vectors, dim=1) if self.settings.normalize else vectors
+        return nn.functional.normalize(vectors, dim=1) if self.settings.is_normalized else vectors
 
 
 def _drop_optimized(encoder: Encoder, _: object) -> None:
@@ -171,9 +190,9 @@ def _drop_optimized(encoder: Encoder, _: object) -> None:
     encoder._optimized = ()
 
 
-def _wait_for_copy(positions: list[int], vectors: Tensor, copied: torch.Event) -> tuple[list[int], np.ndarray]:
+def _wait_for_copy(batch: Batch, vectors: Tensor, copied: torch.Event) -> Encoded:
     copied.synchronize()
-    return positions, vectors.numpy()
+    return Encoded(batch.positions, vectors.numpy(), batch.tokens)
 
 
 def affordable(device: torch.device, *, bytes_per_item: int, limit: int) -> int:
@@ -189,9 +208,12 @@ def affordable(device: torch.device, *, bytes_per_item: int, limit: int) -> int:
     return min(1 << max(free // 4 // bytes_per_item, 1).bit_length() - 1, limit)
 
 
-def write_weights(body: nn.Module, folder: Path, *, prefix: str = "") -> None:
-    """Write the state of `body`, with `prefix` before every name; the same weights give the same bytes."""
-    state = {prefix + name: tensor.cpu().contiguous() for name, tensor in body.state_dict().items()}
+def write_weights(
+    body: nn.Module, folder: Path, *, prefix: str = "", others: Mapping[str, Tensor] | None = None
+) -> None:
+    """Write the state of `body`, with `prefix` before every name, and `others`: equal weights as equal bytes."""
+    tensors = {prefix + name: tensor for name, tensor in body.state_dict().items()} | dict(others or {})
+    state = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     # Not save_file, which makes the file readable by its owner only.
     (folder / WEIGHTS_FILE).write_bytes(safetensors.torch.save(state, metadata={"format": "pt"}))
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from stages.backbones.architectures import Part
-from stages.backbones.encoder import Encoder, affordable, write_weights
+from stages.backbones.encoder import Batch, Encoder, affordable, write_weights
 from stages.common import threads
 from stages.common.errors import HeadstartError, one_line
 from stages.common.params import ExtractParams, FinetuneParams
@@ -74,7 +74,7 @@ class ImageEncoder(Encoder):
         """Compute the vectors of (rows, 3, size, size) pixels: (rows, dim)."""
         return self._scaled(self._run(body, batch).flatten(1))
 
-    def batches(self, inputs: Sequence[bytes]) -> Iterator[tuple[list[int], Tensor]]:
+    def batches(self, inputs: Sequence[bytes]) -> Iterator[Batch]:
         """Decode images on all cores while the network computes; every batch has the same shape."""
         rows = self._images_per_batch()
         pixels = threads.ordered(self._pixels, inputs, workers=threads.cores(), ahead=rows)
@@ -86,7 +86,7 @@ class ImageEncoder(Encoder):
             for row in range(len(positions)):
                 batch[row] = next(pixels)
             batch[len(positions) :] = 0
-            yield positions, batch.to(self.device, non_blocking=True)
+            yield Batch(positions, batch.to(self.device, non_blocking=True), [0] * len(positions))
 
     def training_rows(self, inputs: Sequence[bytes]) -> Sequence[bytes]:
         """Return the images still encoded: decoded ones would take a hundred times the memory."""

@@ -20,8 +20,12 @@ ADAPTER_FILE = "adapter_config.json"
 INDEX_FILE = "model.safetensors.index.json"
 # Files beside the weights that a tokenizer or a configuration may be read from.
 SETTINGS_PATTERNS = ("*.json", "*.txt", "*.model", "*.codes", "*.tokenizer", "*.tiktoken")
-# Of these, files that decide no vector: chat, generation, the list of weight files, the history of training.
-NOT_DECISIVE = re.compile(r"(chat_template|generation_config|trainer_state|(all|train|eval)_results|.*\.index)\.json")
+# Of these, files that decide no vector (chat, generation, the list of weight files, the history of training), and those
+# of which `recipe` tells what they decide.
+NOT_DECISIVE = re.compile(
+    r"(chat_template|generation_config|trainer_state|(all|train|eval)_results|.*\.index"
+    r"|modules|config_sentence_transformers|sentence_.*_config|recipe)\.json"
+)
 # Keys that differ between copies of one model, or are for chats.
 NOT_DECISIVE_KEYS = ("transformers_version", "_name_or_path", "name_or_path", "chat_template")
 # Keys that make transformers or peft import code, or read weights from elsewhere.

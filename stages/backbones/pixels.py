@@ -19,20 +19,22 @@ class Pixels:
     """Turns an image into the RGB values (0 to 1) of a square of `extract.image_size` pixels, or of 32 if null."""
 
     is_sparse = False
+    max_length: int | None = None
+    recipe_sentence = ""
 
     def __init__(self, spec: BackboneParams, settings: ExtractParams) -> None:
+        self.settings = settings
         self._size = settings.image_size or SIZE
-        self._normalize = settings.normalize
         self.dim = 3 * self._size * self._size
         self.fingerprint = fingerprint.from_parts(
-            family=spec.family, size=self._size, normalize=settings.normalize, dtype=settings.dtype
+            family=spec.family, size=self._size, normalize=settings.is_normalized, dtype=settings.dtype
         )
 
     def encode(self, inputs: Sequence[bytes]) -> np.ndarray:
         """Return the vectors of encoded images: (inputs, dim) float32, of length 1 with `extract.normalize`."""
         X = np.stack(list(threads.ordered(self._values, inputs, workers=threads.cores())))
         norm = np.linalg.norm(X, axis=1, keepdims=True)
-        return X / np.where(norm > 0, norm, 1) if self._normalize else X
+        return X / np.where(norm > 0, norm, 1) if self.settings.is_normalized else X
 
     def save(self, folder: Path) -> None:
         """Write nothing: the settings suffice."""

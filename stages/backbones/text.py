@@ -12,10 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stages.backbones import blocks, text_traits
+from stages.backbones import blocks, pooling, text_traits, windows
+from stages.backbones import recipe as recipes
 from stages.backbones.architectures import Part
-from stages.backbones.encoder import Encoder, affordable
+from stages.backbones.encoder import Batch, Encoder, affordable
+from stages.backbones.recipe import Recipe
 from stages.backbones.text_traits import TextTraits
+from stages.backbones.windows import Tokens
 from stages.common.params import ExtractParams, FinetuneParams
 
 # Tokens with padding: few enough for a CPU's caches, enough to keep the cores of an accelerator busy.
@@ -24,7 +27,8 @@ TRAINING_TOKENS_CPU = 8_192
 TOKENS_PER_BATCH_ACCELERATOR = 65_536
 BYTES_PER_VALUE = 64  # of memory per token and dimension: inside a block, vectors are four times as wide
 
-Batch = dict[str, Tensor]
+Tensors = dict[str, Tensor]
+OWNER = "owner"  # key of the row that each window belongs to, where texts are read in windows
 
 
 class TextEncoder(Encoder):
@@ -41,27 +45,32 @@ class TextEncoder(Encoder):
         *,
         part: Part,
         traits: TextTraits,
+        recipe: Recipe,
+        steps: pooling.Steps,
         fingerprint: str = "",
         name: str = "",
     ) -> None:
-        super().__init__(settings, fingerprint=fingerprint, name=name)
+        """Wrap a transformer; `recipe` is resolved, `steps` are its steps."""
+        super().__init__(recipe.settings(settings), fingerprint=fingerprint, name=name)
         self.body = body
+        self.steps = steps
         self.tokenizer = tokenizer
+        self.recipe = recipe
+        self.recipe_sentence = recipe.sentence()
+        self.max_length: int = recipe.max_length or 0
+        self.dim = recipe.dim(traits.dim)
         self._part, self._traits = part, traits
+        self._frame = windows.frame(tokenizer, recipe)
         self._vocabulary = text_traits.vocabulary(body)
         self._unknown = text_traits.known_token(tokenizer, self._vocabulary, "unk", "eos", "bos", "cls", "pad")
         self._token_dropout = 0.0
-        self.dim = traits.dim
 
-    def training_rows(self, inputs: Sequence[str]) -> list[dict[str, list[int]]]:
-        """Tokenize texts, cut at `extract.max_length` and not padded."""
-        tokens = self.tokenizer(
-            list(inputs), truncation=True, max_length=self.settings.max_length, return_attention_mask=True
-        )
-        rows = ({name: values[row] for name, values in tokens.items()} for row in range(len(inputs)))
-        return [self._known(row) for row in rows]
+    def training_rows(self, inputs: Sequence[str]) -> list[Tokens]:
+        """Tokenize texts, not padded; with `extract.long: cut` cut at the maximum length."""
+        rows = self._tokenize(inputs)
+        return rows if self.recipe.long == "chunks" else [self._frame.cut(row) for row in rows]
 
-    def length(self, row: dict[str, list[int]]) -> int:
+    def length(self, row: Tokens) -> int:
         """Return the number of tokens."""
         return len(row["input_ids"])
 
@@ -77,56 +86,86 @@ class TextEncoder(Encoder):
         """Set up token dropout."""
         self._token_dropout = settings.token_dropout
 
-    def training_batch(self, rows: Sequence[dict[str, list[int]]]) -> Batch:
-        """Drop tokens, and pad to the longest row: tensors of (rows, length).
+    def training_batch(self, rows: Sequence[Tokens]) -> Tensors:
+        """Drop tokens, and pad to the longest row: tensors of (rows or windows, length).
 
         Random numbers come from torch's global generator.
         """
-        return self._pad([self._drop_tokens(row) for row in rows] if self._token_dropout else rows, None)
+        parts = [self._frame.windows(row) for row in rows]
+        batch = [self._drop_tokens(part) if self._token_dropout else part for row in parts for part in row]
+        padded = self._pad(batch, None)
+        if len(batch) > len(rows):
+            owner = [number for number, row in enumerate(parts) for _ in row]
+            padded[OWNER] = torch.tensor(owner, device=self.device)
+        return padded
 
-    def vectors(self, body: Any, batch: Batch) -> Tensor:
+    def vectors(self, body: Any, batch: Tensors) -> Tensor:
         """Compute the vectors of a padded batch: (rows, dim)."""
+        pooled = self._pooled_windows(body, batch) if OWNER in batch else self._pooled(body, batch)
+        vectors: Tensor = self.steps(pooled)
+        return vectors
+
+    def _pooled_windows(self, body: Any, batch: Tensors) -> Tensor:
+        """Average the pooled vectors of every row's windows, weighted by their tokens: (rows, dim of the pooling)."""
+        windows = {name: tensor for name, tensor in batch.items() if name != OWNER}
+        count, length = windows["input_ids"].shape
+        size = max(self._tokens_per_batch() // length, 1)
+        slices = [slice(start, start + size) for start in range(0, count, size)]
+        pooled = torch.cat([self._pooled(body, {name: windows[name][part] for name in windows}) for part in slices])
+        weights = windows["attention_mask"].sum(dim=1, keepdim=True).to(pooled.dtype)
+        owner = batch[OWNER]
+        sums = pooled.new_zeros(int(owner[-1]) + 1, pooled.shape[1] + 1)
+        sums = sums.index_add(0, owner, torch.cat([pooled * weights, weights], dim=1))
+        return sums[:, :-1] / sums[:, -1:]
+
+    def _pooled(self, body: Any, batch: Tensors) -> Tensor:
+        """Pool the tokens of every row: (rows, dim of the pooling)."""
         if self._traits.can_pad:
-            return self._pooled(body, batch)
+            return self._pool(body, batch)
         lengths = batch["attention_mask"].sum(dim=1).clamp(min=self._traits.min_tokens)
         rows_by_length = [
             (length, (lengths == length).nonzero().squeeze(1)) for length in sorted(set(lengths.tolist()))
         ]
         vectors = [
-            self._pooled(body, {name: tensor[rows, :length] for name, tensor in batch.items()})
+            self._pool(body, {name: tensor[rows, :length] for name, tensor in batch.items()})
             for length, rows in rows_by_length
         ]
         return torch.cat(vectors)[torch.cat([rows for _, rows in rows_by_length]).argsort()]
 
-    def _pooled(self, body: Any, batch: Batch) -> Tensor:
+    def _pool(self, body: Any, batch: Tensors) -> Tensor:
         hidden = self._traits.run(body, batch)  # (rows, length, dim)
-        mask = batch["attention_mask"].unsqueeze(-1).bool()  # (rows, length, 1)
-        if self.settings.pooling == "cls":
-            vectors = hidden[:, 0]
-        elif self.settings.pooling == "max":
-            vectors = hidden.masked_fill(~mask, -torch.inf).amax(dim=1)
-        else:
-            vectors = hidden.masked_fill(~mask, 0).sum(dim=1) / mask.sum(dim=1)
-        return self._scaled(vectors)
+        mask = batch["attention_mask"].bool()  # (rows, length)
+        if self.recipe.prompt and not self.recipe.include_prompt:
+            mask = mask.clone()
+            mask[:, : self._frame.head] = False
+        return pooling.pool(hidden, mask, self.recipe.pooling)
 
-    def batches(self, inputs: Sequence[str]) -> Iterator[tuple[list[int], Batch]]:
-        """Divide texts into batches of equal padded length.
+    def batches(self, inputs: Sequence[str]) -> Iterator[Batch]:
+        """Divide texts into batches of equal padded length; a text in windows is a batch of its own.
 
         A vector depends on the padded length (float32 round-off), but not on the other rows. Therefore the padded
         length is a function of the row's own tokens: a row gets the same vector in every table.
         """
-        rows = self.training_rows(inputs)
-        lengths = [self._padded_length(len(row["input_ids"])) for row in rows]
-        tokens = self._tokens_per_batch()
-        order = sorted(range(len(rows)), key=lengths.__getitem__)
+        rows = self._tokenize(inputs)
+        tokens = [len(row["input_ids"]) for row in rows]
+        cut = [self._frame.cut(row) for row in rows]
+        lengths = [self._padded_length(len(row["input_ids"])) for row in cut]
+        in_windows = [self.recipe.long == "chunks" and length > self.max_length for length in tokens]
+        order = sorted((row for row in range(len(rows)) if not in_windows[row]), key=lengths.__getitem__)
+        limit = self._tokens_per_batch()
         start = 0
         while start < len(order):
             length = lengths[order[start]]
             end = start
-            while end < len(order) and lengths[order[end]] == length and end - start < max(tokens // length, 1):
+            while end < len(order) and lengths[order[end]] == length and end - start < max(limit // length, 1):
                 end += 1
-            yield order[start:end], self._pad([rows[row] for row in order[start:end]], length)
+            chosen = order[start:end]
+            yield Batch(chosen, self._pad([cut[row] for row in chosen], length), [tokens[row] for row in chosen])
             start = end
+        for row in (row for row in range(len(rows)) if in_windows[row]):
+            content = self._pad(self._frame.windows(rows[row]), None)
+            content[OWNER] = torch.zeros(len(content["input_ids"]), dtype=torch.long, device=self.device)
+            yield Batch([row], content, [tokens[row]])
 
     def _tokens_per_batch(self) -> int:
         if self.device.type == "cpu":
@@ -141,17 +180,27 @@ class TextEncoder(Encoder):
         except Exception as error:  # of the tokenizers library, which is in Rust: it has the system's error in its text
             number = re.search(r"\(os error (\d+)\)", str(error))
             raise OSError(int(number[1]), str(error), str(folder)) if number else error from None
-        self._part.save(self.body, folder, self.name)
+        recipes.write(folder, self.recipe)
+        steps = {pooling.PREFIX + key: tensor for key, tensor in self.steps.state_dict().items()}
+        self._part.save(self.body, folder, self.name, steps)
 
     def check_reload(self) -> None:
         """See the base."""
         self._part.check_reload(self.body, "text", self.name)
 
     def _padded_length(self, tokens: int) -> int:
-        length = padded_length(tokens, self.settings.max_length) if self._traits.can_pad else tokens
+        length = padded_length(tokens, self.max_length) if self._traits.can_pad else tokens
         return max(length, self._traits.min_tokens)
 
-    def _known(self, row: dict[str, list[int]]) -> dict[str, list[int]]:
+    def _tokenize(self, inputs: Sequence[str]) -> list[Tokens]:
+        """Tokenize whole texts with their prompt."""
+        texts = [f"{self.recipe.prompt}{text}" for text in inputs]
+        if self.recipe.lowercase:
+            texts = [text.lower() for text in texts]
+        tokens = self.tokenizer(texts, return_attention_mask=True)
+        return [self._known({name: values[row] for name, values in tokens.items()}) for row in range(len(inputs))]
+
+    def _known(self, row: Tokens) -> Tokens:
         """Replace tokens that the embedding table lacks, and give a text without tokens one."""
         ids = row["input_ids"]
         if not ids:
@@ -160,19 +209,19 @@ class TextEncoder(Encoder):
             ids = [token if token < self._vocabulary else self._unknown for token in ids]
         return row | {"input_ids": ids}
 
-    def _drop_tokens(self, row: dict[str, list[int]]) -> dict[str, list[int]]:
-        """Drop random tokens, but no special ones."""
+    def _drop_tokens(self, row: Tokens) -> Tokens:
+        """Drop random tokens, but none of the prompt and no special ones."""
         numbers = torch.rand(len(row["input_ids"])).tolist()
         special = self.tokenizer.all_special_ids
         keep = [
-            number >= self._token_dropout or token in special
-            for number, token in zip(numbers, row["input_ids"], strict=True)
+            number >= self._token_dropout or token in special or position < self._frame.head
+            for position, (number, token) in enumerate(zip(numbers, row["input_ids"], strict=True))
         ]
         if not any(keep):  # GPT-2 has no special tokens
             return row
         return {name: [value for value, kept in zip(values, keep, strict=True) if kept] for name, values in row.items()}
 
-    def _pad(self, rows: Sequence[dict[str, list[int]]], length: int | None) -> Batch:
+    def _pad(self, rows: Sequence[Tokens], length: int | None) -> Tensors:
         """Pad to `length`, or to the longest row."""
         length = length or max(self._traits.min_tokens, *(len(row["input_ids"]) for row in rows))
         padded = self.tokenizer.pad(

@@ -26,6 +26,8 @@ class Tfidf:
     """Turns texts into sparse vectors by a fixed vocabulary."""
 
     is_sparse = True
+    max_length: int | None = None
+    recipe_sentence = ""
 
     def __init__(self, spec: BackboneParams, settings: ExtractParams, terms: Sequence[str], idf: np.ndarray) -> None:
         """Restore the vectorizer from its vocabulary.
@@ -34,6 +36,7 @@ class Tfidf:
             terms: (dim,) vocabulary, in the order of the vector's elements.
             idf: (dim,) inverse document frequencies.
         """
+        self.settings = settings
         self._terms, self._idf = list(terms), idf
         self._vectorizer = _vectorizer(spec, settings)
         self._vectorizer.vocabulary = {term: index for index, term in enumerate(self._terms)}
@@ -43,7 +46,7 @@ class Tfidf:
             family=spec.family,
             name=spec.name,
             weights=fingerprint.from_parts(terms=self._terms, idf=idf.tolist()),
-            normalize=settings.normalize,
+            normalize=settings.is_normalized,
         )
 
     def encode(self, inputs: Sequence[str]) -> sparse.csr_matrix:
@@ -98,7 +101,9 @@ def load(
 
 
 def _vectorizer(spec: BackboneParams, settings: ExtractParams) -> TfidfVectorizer:
-    return TfidfVectorizer(analyzer=spec.name, ngram_range=NGRAMS[spec.name], norm="l2" if settings.normalize else None)
+    return TfidfVectorizer(
+        analyzer=spec.name, ngram_range=NGRAMS[spec.name], norm="l2" if settings.is_normalized else None
+    )
 
 
 def _documents(path: Path) -> list[str]:

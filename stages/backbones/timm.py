@@ -74,7 +74,7 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams) 
         family=spec.family,
         model=model.describe(),
         weights=state_dicts.digest(body.state_dict()),
-        normalize=settings.normalize,
+        normalize=settings.is_normalized,
         dtype=settings.dtype,
     )
     return _encoder(body, model, settings, runtime, name=spec.name, digest=digest)

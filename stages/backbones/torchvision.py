@@ -106,7 +106,7 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams) 
         name=spec.name,
         weights=state_dicts.digest(body.state_dict()),
         preprocessing=preset.values,
-        normalize=settings.normalize,
+        normalize=settings.is_normalized,
         dtype=settings.dtype,
     )
     return ImageEncoder(body, preset, settings, fingerprint=digest, name=spec.name).to(choose_device(runtime)).eval()

@@ -12,11 +12,22 @@ import transformers
 from PIL import Image
 from torch import Tensor
 
-from stages.backbones import architectures, fingerprint, hub, model_files, text_traits
+from stages.backbones import (
+    architectures,
+    fingerprint,
+    hub,
+    model_files,
+    pooling,
+    recipe,
+    sentence_transformers,
+    text_traits,
+)
 from stages.backbones.architectures import Part
 from stages.backbones.encoder import WEIGHTS_FILE, Encoder, check_types, choose_device, read_weights
 from stages.backbones.image import ImageEncoder
+from stages.backbones.recipe import Recipe
 from stages.backbones.text import TextEncoder
+from stages.backbones.text_traits import TextTraits
 from stages.common.errors import HeadstartError, one_line
 from stages.common.params import BackboneParams, ExtractParams, Modality, RuntimeParams
 
@@ -64,7 +75,8 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams, 
         HeadstartError: see `hub.resolve`; or the folder holds no encoder, its weights do not fit, or
             `extract.max_length` or `extract.image_size` exceeds the encoder's limit.
     """
-    folder, commit = hub.resolve(spec.name, spec.revision)
+    root, commit = hub.resolve(spec.name, spec.revision)
+    folder, declared = sentence_transformers.read(root) if modality == "text" else (root, recipe.Recipe())
     config = _config(folder, spec.name)
     if spec.weights == "random":
         body, part = architectures.random(config, modality, spec.name)
@@ -85,23 +97,37 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams, 
         "revision": commit,
         "weights": weights,
         "config": model_files.canonical(folder / "config.json"),
-        "pooling": settings.pooling,
-        "normalize": settings.normalize,
         "dtype": settings.dtype,
     }
     encoder: Encoder
     if modality == "text":
-        tokenizer = _tokenizer(folder, body, spec.name, settings)
-        traits = text_traits.measure(body, tokenizer, max_length=settings.max_length, name=spec.name)
+        tokenizer, used, traits = _text(folder, body, declared, settings, name=spec.name)
+        steps, files = _steps(spec, root, used)
         digest = fingerprint.from_parts(
             **decisive,
-            max_length=settings.max_length,
+            recipe=used.decisive(),
+            steps=[fingerprint.from_file(path) for path in files],
             tokenizer=model_files.decisive(folder),
         )
-        encoder = TextEncoder(body, tokenizer, settings, part=part, traits=traits, fingerprint=digest, name=spec.name)
+        encoder = TextEncoder(
+            body,
+            tokenizer,
+            settings,
+            part=part,
+            traits=traits,
+            recipe=used,
+            steps=steps,
+            fingerprint=digest,
+            name=spec.name,
+        )
     else:
         processor = _processor(folder, spec.name, settings)
-        digest = fingerprint.from_parts(**decisive, preprocessing=processor.describe())
+        digest = fingerprint.from_parts(
+            **decisive,
+            pooling="mean" if settings.pooling == "auto" else settings.pooling,
+            normalize=settings.is_normalized,
+            preprocessing=processor.describe(),
+        )
         encoder = _image_encoder(body, processor, settings, part=part, fingerprint=digest, name=spec.name)
     return encoder.to(choose_device(runtime)).eval()
 
@@ -110,15 +136,35 @@ def load_finetuned(folder: Path, settings: ExtractParams, runtime: RuntimeParams
     """Load the encoder that `export` wrote."""
     config = _config(folder, str(folder))
     name = str(folder)
-    body, part = architectures.pretrained(None, config, modality, name, read_weights(folder / WEIGHTS_FILE))
+    state = read_weights(folder / WEIGHTS_FILE)
+    body, part = architectures.pretrained(None, config, modality, name, state)
     encoder: Encoder
     if modality == "text":
-        tokenizer = _tokenizer(folder, body, name, settings)
-        traits = text_traits.measure(body, tokenizer, max_length=settings.max_length, name=name)
-        encoder = TextEncoder(body, tokenizer, settings, part=part, traits=traits, name=name)
+        tokenizer, used, traits = _text(folder, body, sentence_transformers.read(folder)[1], settings, name=name)
+        steps = pooling.from_state(state, used, name)
+        encoder = TextEncoder(body, tokenizer, settings, part=part, traits=traits, recipe=used, steps=steps, name=name)
     else:
         encoder = _image_encoder(body, _processor(folder, name, settings), settings, part=part, name=name)
     return encoder.to(choose_device(runtime)).eval()
+
+
+def _text(
+    folder: Path, body: Any, declared: Recipe, settings: ExtractParams, *, name: str
+) -> tuple[Any, Recipe, TextTraits]:
+    """Load the tokenizer, resolve the recipe, and measure what the transformer `body` takes and gives."""
+    tokenizer = _tokenizer(folder, name)
+    used = recipe.resolve(declared, settings, limit=text_traits.token_limit(body, tokenizer), name=name)
+    text_traits.fit_tokenizer(tokenizer, body, name)
+    return tokenizer, used, text_traits.measure(body, tokenizer, max_length=used.max_length or 0, name=name)
+
+
+def _steps(spec: BackboneParams, root: Path, used: Recipe) -> tuple[pooling.Steps, list[Path]]:
+    """Load the steps after the pooling, and list the files of their weights that `spec.weights` does not name."""
+    if spec.weights == "random":
+        return pooling.random(used), []
+    if spec.weights == "pretrained":
+        return pooling.pretrained(root, used, spec.name), pooling.weight_files(root, used)
+    return pooling.from_state(read_weights(Path(spec.weights)), used, spec.weights), []
 
 
 def _image_encoder(
@@ -166,8 +212,8 @@ def _config(folder: Path, name: str) -> Any:
         raise architectures.unloadable(name, error) from None
 
 
-def _tokenizer(folder: Path, body: Any, name: str, settings: ExtractParams) -> Any:
-    """Load the tokenizer, and check that it can produce `extract.max_length` tokens for the encoder."""
+def _tokenizer(folder: Path, name: str) -> Any:
+    """Load the tokenizer."""
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (KeyboardInterrupt, SystemExit):
@@ -177,10 +223,6 @@ def _tokenizer(folder: Path, body: Any, name: str, settings: ExtractParams) -> A
     # If files are missing, transformers returns a tokenizer that knows special tokens only.
     if getattr(tokenizer, "vocab_size", 0) <= len(getattr(tokenizer, "all_special_tokens", ())):
         raise HeadstartError(f"{name} has no tokenizer; add its tokenizer.json to {folder}")
-    limit = text_traits.token_limit(body, tokenizer)
-    if settings.max_length > limit:
-        raise HeadstartError(f"extract.max_length is {settings.max_length}, but {name} takes at most {limit} tokens")
-    text_traits.fit_tokenizer(tokenizer, body, name)
     return tokenizer
 
 

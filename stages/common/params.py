@@ -24,6 +24,13 @@ def _number(value: object) -> object:
     return value
 
 
+def _length(value: object) -> object:
+    """Refuse all but `auto` and a number of tokens, in one sentence."""
+    if value != "auto" and (type(value) is not int or value < 2):
+        raise ValueError(f"it is {value!r}, but must be auto or a whole number of tokens, at least 2")
+    return value
+
+
 def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
@@ -100,11 +107,18 @@ class BackboneParams(Section):
 class ExtractParams(Section):
     """How an input becomes one vector."""
 
-    pooling: Literal["mean", "cls", "max"] = "mean"
-    max_length: Annotated[int, Field(ge=2)] = 256
+    pooling: Literal["auto", "mean", "cls", "max"] = "auto"
+    max_length: Annotated[int | Literal["auto"], BeforeValidator(_length)] = "auto"
+    long: Literal["cut", "chunks"] = "cut"
+    prompt: str | None = None
     image_size: Annotated[int, Field(ge=8)] | None = None
-    normalize: bool = True
+    normalize: Literal["auto", True, False] = "auto"
     dtype: Literal["float16", "float32"] = "float16"
+
+    @property
+    def is_normalized(self) -> bool:
+        """Whether vectors get length 1 where no model declares anything."""
+        return self.normalize is not False
 
 
 class BudgetParams(Section):

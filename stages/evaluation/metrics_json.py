@@ -39,6 +39,7 @@ def content(
         settings: number of resamples for the intervals, and their seed.
     """
     out = _models(scored, cards, settings)
+    out["cut_rows"] = scored.rows.cut_rows  # test texts of which the backbone did not read the end
     if "finetuned" in cards:
         out["finetuned_kept_epoch"] = cards["finetuned"].training["kept_epoch"]  # 0: no epoch was better than the head
     out["labels_saved"] = labels_saved.from_curves(curves)

@@ -8,6 +8,7 @@ import numpy as np
 from stages.common.params import EvaluateParams
 from stages.scores import metrics, proportions
 from stages.tables import prepared
+from stages.tables.features import Features
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +40,20 @@ def metrics_by_slice(
     rows = slices.groupby(slices).indices
     largest = sorted(rows, key=lambda name: (-len(rows[name]), name))[:MAX_SLICES]
     return [_metrics(name, truth[rows[name]], P[rows[name]], settings) for name in largest]
+
+
+def metrics_of_long_texts(
+    rows: Features, truth: np.ndarray, P: np.ndarray, settings: EvaluateParams
+) -> list[dict[str, Any]]:
+    """Compute the same of the texts with more tokens than the backbone reads at a time; empty where there are none.
+
+    Args:
+        rows: the test rows; `truth` and `P` are in their order.
+    """
+    if rows.is_long is None or not rows.is_long.any():
+        return []
+    name = f"longer than {rows.metadata.max_length:,} tokens{', cut' if rows.cut_rows else ''}"
+    return [_metrics(name, truth[rows.is_long], P[rows.is_long], settings)]
 
 
 def _metrics(name: str, truth: np.ndarray, P: np.ndarray, settings: EvaluateParams) -> dict[str, Any]:

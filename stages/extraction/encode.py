@@ -15,17 +15,24 @@ if TYPE_CHECKING:
     from stages.backbones.encoder import Encoder
 
 MAX_UNSAVED_SECONDS = 1.0  # of computing, which are lost if the process is killed
+TOKENS = np.dtype("<i4")  # how the cache stores the length of a text, behind its vector
 
 
 def open_cache(encoder: "Encoder", settings: ExtractParams, runtime: RuntimeParams, device: str) -> RowCache:
     """Open the cache of the encoder's vectors; the same row has another vector on another type of device."""
     limit = round(runtime.row_cache_gb * 10**9)
-    return RowCache(encoder.cache_name(device), dim=encoder.dim, dtype=settings.dtype, limit_bytes=limit)
+    values = encoder.dim + TOKENS.itemsize // np.dtype(settings.dtype).itemsize
+    return RowCache(encoder.cache_name(device), dim=values, dtype=settings.dtype, limit_bytes=limit)
+
+
+def records(X: np.ndarray, tokens: np.ndarray, dtype: str) -> np.ndarray:
+    """Join vectors, (rows, dim), and lengths of texts, (rows,), as the cache stores them: (rows, values)."""
+    return np.hstack([X.astype(dtype, copy=False), tokens.astype(TOKENS)[:, None].view(dtype)])
 
 
 def encode_window(
     encoder: "Encoder", cache: RowCache, inputs: Sequence[Any], advance: Callable[[int], object]
-) -> tuple[np.ndarray, int]:
+) -> tuple[np.ndarray, np.ndarray, int]:
     """Get the vectors of a window of rows.
 
     Args:
@@ -33,19 +40,31 @@ def encode_window(
         advance: called with the number of rows that are done since the last call.
 
     Returns:
-        (rows, dim) vectors in the stored type, and the number of rows that the cache had.
+        (rows, dim) vectors in the stored type, (rows,) tokens of every text, and the number of rows that the cache had.
     """
     keys = [prepared.content_id(content) for content in inputs]
-    known, X = cache.get(keys)
+    known, stored = cache.get(keys)
     with ExitStack() as stack:
         if not known.all():
             stack.enter_context(cache.turn())
-            known, X = cache.get(keys)  # another process may have computed them meanwhile
+            known, stored = cache.get(keys)  # another process may have computed them meanwhile
         advance(int(known.sum()))
         if not known.all():
             rows = np.flatnonzero(~known).tolist()
-            _compute(encoder, cache, inputs=inputs, keys=keys, rows=rows, X=X, advance=advance)
-    return X, int(known.sum())
+            _compute(encoder, cache, inputs=inputs, keys=keys, rows=rows, stored=stored, advance=advance)
+    tokens = np.ascontiguousarray(stored[:, encoder.dim :]).view(TOKENS)[:, 0]
+    return stored[:, : encoder.dim], tokens, int(known.sum())
+
+
+def encode_all(
+    encoder: "Encoder", inputs: Sequence[Any], advance: Callable[[int], object] = lambda _: None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the vectors of rows without a cache: (rows, dim) float32, and the (rows,) tokens of every text."""
+    X, tokens = np.empty((len(inputs), encoder.dim), np.float32), np.zeros(len(inputs), TOKENS)
+    for encoded in encoder.stream(inputs):
+        X[encoded.positions], tokens[encoded.positions] = encoded.vectors, encoded.tokens
+        advance(len(encoded.positions))
+    return X, tokens
 
 
 def _compute(
@@ -55,10 +74,10 @@ def _compute(
     inputs: Sequence[Any],
     keys: Sequence[str],
     rows: Sequence[int],
-    X: np.ndarray,
+    stored: np.ndarray,
     advance: Callable[[int], object],
 ) -> None:
-    """Compute the vectors of `rows` into `X` and put them into the cache; identical inputs are computed once."""
+    """Compute the records of `rows` into `stored` and put them into the cache; identical inputs are computed once."""
     rows_by_key: dict[str, list[int]] = {}
     for row in rows:
         rows_by_key.setdefault(keys[row], []).append(row)
@@ -66,13 +85,13 @@ def _compute(
     unsaved: list[int] = []
 
     def save() -> None:
-        cache.put([keys[row] for row in unsaved], X[unsaved])
+        cache.put([keys[row] for row in unsaved], stored[unsaved])
         unsaved.clear()
 
     saved_at = time.perf_counter()
-    for positions, vectors in encoder.stream([inputs[row] for row in first_rows]):
-        computed = [first_rows[position] for position in positions]
-        X[computed] = vectors
+    for encoded in encoder.stream([inputs[row] for row in first_rows]):
+        computed = [first_rows[position] for position in encoded.positions]
+        stored[computed] = records(encoded.vectors, np.array(encoded.tokens), stored.dtype.name)
         unsaved += computed
         advance(len(computed))
         if time.perf_counter() - saved_at > MAX_UNSAVED_SECONDS:
@@ -80,5 +99,5 @@ def _compute(
             saved_at = time.perf_counter()
     save()
     for same in rows_by_key.values():
-        X[same] = X[same[0]]
+        stored[same] = stored[same[0]]
         advance(len(same) - 1)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -26,11 +26,14 @@ import stages
 from stages import backbones
 from stages.common.errors import HeadstartError
 from stages.common.params import BackboneParams, ExtractParams, Modality, RuntimeParams
+from stages.extraction import encode
 from stages.extraction.row_cache import RowCache
 from stages.tables import prepared, shards
 
 if TYPE_CHECKING:
     from ray.data import Dataset
+
+    from stages.backbones.encoder import Encoder
 
 BATCH_ROWS: dict[Modality, int] = {"text": 1024, "image": 128}  # rows that a worker gets at a time
 MAX_ATTEMPTS = 3  # at a batch; without a limit, a row that kills its worker would be tried for ever
@@ -226,7 +229,7 @@ class _Worker:
         if Path(folder).is_dir():
             os.chdir(folder)
         torch.set_num_threads(threads)
-        self._encoder = backbone.load()
+        self._encoder = cast("Encoder", backbone.load())
         self._backbone, self._attempts = backbone, attempts
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -239,9 +242,9 @@ class _Worker:
                 f"one of {len(ids)} rows, {sources[0]} to {sources[-1]}, killed its worker {MAX_ATTEMPTS} times"
             )
         inputs = batch[self._backbone.modality].to_pylist()
-        X = np.ascontiguousarray(self._encoder.encode(inputs), dtype=self._backbone.settings.dtype)
+        stored = encode.records(*encode.encode_all(self._encoder, inputs), self._backbone.settings.dtype)
         self._attempts.end.remote(name)
-        vectors = pa.FixedSizeListArray.from_arrays(pa.array(X.ravel()), X.shape[1])
+        vectors = pa.FixedSizeListArray.from_arrays(pa.array(stored.ravel()), stored.shape[1])
         return pa.table({"key": [prepared.content_id(content) for content in inputs], "vector": vectors})
 
 

@@ -65,6 +65,7 @@ class Classifier(nn.Module):
                 for name in blocks.last_parameters(body):
                     body.get_parameter(name).requires_grad_(True)
             case "lora":
+                self.encoder.requires_grad_(False)  # steps after the pooling: only adapters of the body are saved
                 lora.add(body, settings, name=self.encoder.name)
         onednn.make_trainable(body)
 

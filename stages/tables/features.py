@@ -1,7 +1,8 @@
 """The feature table: id, label and feature of every row in one Parquet table; nothing is ever joined by row order.
 
 Dense backbones write `feature: fixed_size_list<float16 or float32>[dim]`, sparse ones `indices: list<int32>` and
-`values: list<float32>`. The metadata names the backbone and the settings that made the vectors.
+`values: list<float32>`. Encoders of texts add `tokens: int32`, the length of every whole text. The metadata names the
+backbone and the settings that made the vectors.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from stages.tables import prepared, shards
 BACKBONE_FOLDER = "backbone"  # beside the training shards: files to restore a fitted backbone from
 BACKBONE_FILES = f"{BACKBONE_FOLDER}/vocabulary.parquet"
 
+TOKENS = pa.field("tokens", pa.int32(), nullable=False)
 IDENTITY = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("id", "label")])
 
 Matrix: TypeAlias = "np.ndarray | sparse.csr_matrix"
@@ -41,6 +43,7 @@ class Metadata(Section):
     sheet: str | None = None
     max_side: int | None
     max_pixels: int | None = None
+    max_length: int | None = None  # tokens that the backbone reads of a text at a time; None: there are no tokens
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,17 @@ class Features:
     labels: np.ndarray  # (rows,) str
     X: Matrix  # (rows, dim) float32
     metadata: Metadata
+    is_long: np.ndarray | None = None  # (rows,) bool: texts with more tokens than are read at a time
+
+    @property
+    def cut_rows(self) -> int:
+        """Number of texts whose end was not read."""
+        return 0 if self.is_long is None or self.metadata.extract.long == "chunks" else int(self.is_long.sum())
 
     def select(self, rows: np.ndarray) -> "Features":
         """Return the chosen rows; `rows`: (chosen,) indices or (rows,) bool."""
-        return Features(self.ids[rows], self.labels[rows], self.X[rows], self.metadata)
+        is_long = None if self.is_long is None else self.is_long[rows]
+        return Features(self.ids[rows], self.labels[rows], self.X[rows], self.metadata, is_long)
 
 
 class Writer(shards.Writer):
@@ -64,8 +74,14 @@ class Writer(shards.Writer):
         self._metadata = metadata
         super().__init__(folder, _schema(metadata), metadata.model_dump())
 
-    def write_rows(self, ids: Sequence[str], labels: Sequence[str], X: Matrix) -> None:
-        """Append rows; `X`: (rows, dim), which is rounded to the stored type.
+    def write_rows(
+        self, ids: Sequence[str], labels: Sequence[str], X: Matrix, tokens: np.ndarray | None = None
+    ) -> None:
+        """Append rows.
+
+        Args:
+            X: (rows, dim), which is rounded to the stored type.
+            tokens: (rows,) int32 lengths of the whole texts, with a `max_length` in the metadata.
 
         Raises:
             HeadstartError: a vector has non-finite values.
@@ -84,6 +100,8 @@ class Writer(shards.Writer):
             offsets = pa.array(X.indptr.astype(np.int32))
             columns["indices"] = pa.ListArray.from_arrays(offsets, pa.array(X.indices.astype(np.int32)))
             columns["values"] = pa.ListArray.from_arrays(offsets, pa.array(X.data.astype(np.float32)))
+        if self._metadata.max_length is not None:
+            columns["tokens"] = pa.array(tokens, pa.int32())
         self.write(pa.table(columns))
 
     def _check_finite(self, ids: Sequence[str], flat: np.ndarray) -> None:
@@ -111,7 +129,11 @@ def read(features_folder: Path, split: str, budget: BudgetParams | None = None) 
     metadata = read_metadata(features_folder / split)
     ids, labels = identities(features_folder, split)
     rows = np.arange(len(ids)) if budget is None else np.flatnonzero(prepared.within_budget(ids, labels, budget))
-    return Features(ids[rows], labels[rows], vectors(features_folder, split, rows), metadata)
+    is_long = None
+    if metadata.max_length is not None:
+        tokens = shards.read_all(features_folder / split, pa.schema([TOKENS]))["tokens"].to_numpy()
+        is_long = tokens[rows] > metadata.max_length
+    return Features(ids[rows], labels[rows], vectors(features_folder, split, rows), metadata, is_long)
 
 
 def vectors(features_folder: Path, split: str, rows: np.ndarray) -> Matrix:
@@ -182,7 +204,8 @@ def read_metadata(folder: Path) -> Metadata:
 
 
 def _schema(metadata: Metadata) -> pa.Schema:
-    return pa.schema([*IDENTITY, *_vector_fields(metadata)])
+    tokens = [] if metadata.max_length is None else [TOKENS]
+    return pa.schema([*IDENTITY, *_vector_fields(metadata), *tokens])
 
 
 def _vector_fields(metadata: Metadata) -> list[pa.Field]:

@@ -28,7 +28,7 @@ def ours(texts: list[str], device: str = "cpu") -> Callable[[], np.ndarray]:
 
 def theirs(texts: list[str], device: str = "cpu") -> Callable[[], np.ndarray]:
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import Pooling, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
     from stages.backbones import hub
 

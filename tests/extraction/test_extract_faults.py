@@ -25,9 +25,9 @@ from stages.backbones.encoder import Encoder
 prepared.WINDOW_ROWS["text"] = 16
 log, stream = open(sys.argv.pop(1), "a"), Encoder.stream
 def observed(self, inputs):
-    for positions, vectors in stream(self, inputs):
-        log.write(f"{len(positions)}\\n"); log.flush()
-        yield positions, vectors
+    for encoded in stream(self, inputs):
+        log.write(f"{len(encoded.positions)}\\n"); log.flush()
+        yield encoded
 Encoder.stream = observed
 cli.run(extract.main)
 """
