@@ -19,7 +19,7 @@ from stages import backbones
 from stages.backbones.encoder import Encoder
 from stages.common.errors import HeadstartError
 from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
-from stages.extraction import ray_cluster
+from stages.extraction import encode, ray_cluster
 from stages.extraction.row_cache import RowCache
 from stages.tables import prepared
 from tests.projects import contents, make_project, set_params, stage
@@ -104,14 +104,14 @@ class Dying(ray_cluster._Worker):
     """Dies of one row, while it computes."""
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        encode = self._encoder.encode
+        stream = self._encoder.stream
 
         def fatal(inputs: Any) -> Any:
             if "poison" in inputs:
                 os._exit(1)
-            return encode(inputs)
+            return stream(inputs)
 
-        self._encoder.encode = fatal
+        self._encoder.stream = fatal
         return super().__call__(batch)
 
 
@@ -133,7 +133,8 @@ def fill(tmp_path: Path, tiny_encoder: Path, cluster: Any, monkeypatch: pytest.M
     backbone = ray_cluster.WorkerBackbone(spec, settings, "text", encoder.fingerprint)
 
     def run(inputs: list[str], meanwhile: Callable[[], None] = lambda: None) -> tuple[RowCache, list[str]]:
-        cache = RowCache("0" * 64, dim=32, dtype="float16", limit_bytes=10**9)
+        values = encoder.dim + encode.TOKENS.itemsize // 2  # a vector in float16 and the tokens of its text
+        cache = RowCache("0" * 64, dim=values, dtype="float16", limit_bytes=10**9)
         with ray_cluster.cluster(RuntimeParams(ray_address=cluster.address)):
             thread = threading.Thread(target=meanwhile)
             thread.start()
