@@ -122,7 +122,7 @@ def _encode(
     if cache:
         return encode.encode_window(cast("Encoder", backbone), cache, inputs, advance)
     if backbone.max_length is not None:
-        return *encode.encode_all(cast("Encoder", backbone), inputs, advance), 0
+        return *cast("Encoder", backbone).encode_with_tokens(inputs, advance), 0
     X = backbone.encode(inputs)
     advance(len(inputs))
     return X, np.zeros(len(inputs), np.int32), 0

@@ -26,6 +26,7 @@ from stages.comparison.markdown import escaped
 from stages.comparison.paired import Comparison, Difference
 from stages.comparison.stored import Baseline, Evaluation
 from stages.evaluation import labels_saved
+from stages.scores import intervals
 
 HEADER = ("metric", "before", "after", "difference", "95 % interval", "verdict")
 TITLE = "### gate: "  # how a page starts
@@ -180,13 +181,9 @@ def _models(metrics: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     """Yield a row for every model in metrics.json."""
     for name in ("head", "finetuned", "baseline"):
         if values := metrics.get(name):
-            intervals = metrics.get(f"{name}_ci95", {})
-            cells = [_with_interval(values[key], intervals.get(key)) for key in ("accuracy", "macro_f1")]
+            ends = metrics.get(f"{name}_ci95", {})
+            cells = [intervals.written(values[key], ends.get(key)) for key in ("accuracy", "macro_f1")]
             yield name, *cells, f"{values['calibration_error']:.3f}"
-
-
-def _with_interval(value: float, ends: dict[str, float] | None) -> str:
-    return f"{value:.3f}" + (f" ({ends['low']:.3f} to {ends['high']:.3f})" if ends else "")
 
 
 def _code(name: str) -> str:

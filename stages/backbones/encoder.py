@@ -3,7 +3,7 @@
 import os
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -113,10 +113,21 @@ class Encoder(nn.Module):
 
     def encode(self, inputs: Sequence[Any]) -> np.ndarray:
         """Return the vectors of inputs in order: (inputs, dim) float32."""
-        out = np.empty((len(inputs), self.dim), dtype=np.float32)
+        return self.encode_with_tokens(inputs)[0]
+
+    def encode_with_tokens(
+        self, inputs: Sequence[Any], advance: Callable[[int], object] = lambda _: None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `encode` returns, and the (inputs,) tokens of every text.
+
+        Args:
+            advance: called with the number of inputs that are done since the last call.
+        """
+        X, tokens = np.empty((len(inputs), self.dim), np.float32), np.zeros(len(inputs), np.int32)
         for encoded in self.stream(inputs):
-            out[encoded.positions] = encoded.vectors
-        return out
+            X[encoded.positions], tokens[encoded.positions] = encoded.vectors, encoded.tokens
+            advance(len(encoded.positions))
+        return X, tokens
 
     def stream(self, inputs: Sequence[Any]) -> Iterator[Encoded]:
         """Yield the vectors of inputs as batches are computed."""

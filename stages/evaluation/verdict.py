@@ -10,6 +10,7 @@ from stages.evaluation import advice
 from stages.evaluation.advice import MIN_CLASS_ROWS
 from stages.evaluation.learning_curve import BASELINES
 from stages.evaluation.results import Results
+from stages.scores import intervals
 
 
 def lines(results: Results) -> Iterator[str]:
@@ -105,5 +106,4 @@ def _weakest_class(results: Results) -> str | None:
 
 
 def _with_interval(metrics: Mapping[str, Any], model: str) -> str:
-    ends = metrics.get(f"{model}_ci95", {}).get("accuracy")
-    return f"{metrics[model]['accuracy']:.3f}" + (f" ({ends['low']:.3f} to {ends['high']:.3f})" if ends else "")
+    return intervals.written(metrics[model]["accuracy"], metrics.get(f"{model}_ci95", {}).get("accuracy"))

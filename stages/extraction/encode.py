@@ -56,17 +56,6 @@ def encode_window(
     return stored[:, : encoder.dim], tokens, int(known.sum())
 
 
-def encode_all(
-    encoder: "Encoder", inputs: Sequence[Any], advance: Callable[[int], object] = lambda _: None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the vectors of rows without a cache: (rows, dim) float32, and the (rows,) tokens of every text."""
-    X, tokens = np.empty((len(inputs), encoder.dim), np.float32), np.zeros(len(inputs), TOKENS)
-    for encoded in encoder.stream(inputs):
-        X[encoded.positions], tokens[encoded.positions] = encoded.vectors, encoded.tokens
-        advance(len(encoded.positions))
-    return X, tokens
-
-
 def _compute(
     encoder: "Encoder",
     cache: RowCache,

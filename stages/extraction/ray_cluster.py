@@ -242,7 +242,7 @@ class _Worker:
                 f"one of {len(ids)} rows, {sources[0]} to {sources[-1]}, killed its worker {MAX_ATTEMPTS} times"
             )
         inputs = batch[self._backbone.modality].to_pylist()
-        stored = encode.records(*encode.encode_all(self._encoder, inputs), self._backbone.settings.dtype)
+        stored = encode.records(*self._encoder.encode_with_tokens(inputs), self._backbone.settings.dtype)
         self._attempts.end.remote(name)
         vectors = pa.FixedSizeListArray.from_arrays(pa.array(stored.ravel()), stored.shape[1])
         return pa.table({"key": [prepared.content_id(content) for content in inputs], "vector": vectors})

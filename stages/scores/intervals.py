@@ -63,6 +63,11 @@ def wins_and_losses(truth: np.ndarray, P: np.ndarray, Q: np.ndarray) -> tuple[in
     return int((first & ~second).sum()), int((second & ~first).sum())
 
 
+def written(value: float, ends: Mapping[str, float] | None) -> str:
+    """Write a metric with its interval; `ends`: `low` and `high`, or None."""
+    return f"{value:.3f}" + (f" ({ends['low']:.3f} to {ends['high']:.3f})" if ends else "")
+
+
 def _like_accuracy(
     draws: Mapping[str, np.ndarray], point: Mapping[str, float], accuracy: tuple[float, float]
 ) -> Intervals:
