@@ -3,7 +3,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 from scipy import sparse
 
-from stages.evaluation import near_duplicates
+from stages.evaluation import near_duplicates, nearest_rows
 
 
 def vectors(rows: int, seed: int) -> np.ndarray:
@@ -21,7 +21,7 @@ def test_planted_near_duplicates_are_listed_and_nothing_else(is_sparse: bool, mo
     assert pairs[["test", "train"]].to_numpy().tolist() == [[29, 0], [7, 11]]
     first, second = pairs["cosine"]
     assert first == pytest.approx(1) and 0.95 < second <= first <= 1
-    monkeypatch.setattr(near_duplicates, "COSINES_PER_BLOCK", 50 * 4)
+    monkeypatch.setattr(nearest_rows, "COSINES_PER_BLOCK", 50 * 4)
     assert_frame_equal(near_duplicates.find(wrap(train), wrap(test), 0.95), pairs)
 
 

@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.neighbors import NearestNeighbors
+
+from stages.evaluation import nearest_rows
+
+
+def vectors(rows: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(rows, 16)).astype(np.float32)
+
+
+@pytest.mark.parametrize("wrap", [np.asarray, sparse.csr_matrix])
+def test_the_nearest_training_rows_are_those_of_scikit_learn(
+    wrap: type[sparse.csr_matrix], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, rows = vectors(60, 0), vectors(20, 1)
+    distances, expected = NearestNeighbors(n_neighbors=5, metric="cosine").fit(train).kneighbors(rows)
+    for block in (2**24, 60 * 3):
+        monkeypatch.setattr(nearest_rows, "COSINES_PER_BLOCK", block)
+        nearest, cosines = nearest_rows.find(wrap(train), wrap(rows), 5)
+        assert nearest.tolist() == expected.tolist()
+        np.testing.assert_allclose(cosines, 1 - distances, atol=1e-6)
+
+
+def test_of_equal_rows_the_first_comes_first() -> None:
+    train = np.ones((4, 2), dtype=np.float32)
+    nearest, cosines = nearest_rows.find(train, train[:1], 4)
+    assert nearest.tolist() == [[0, 1, 2, 3]] and cosines.max() <= 1
+
+
+def test_there_may_be_fewer_training_rows_or_none_and_zeros_have_no_direction() -> None:
+    assert nearest_rows.find(vectors(3, 0), vectors(2, 1), 5)[0].shape == (2, 3)
+    assert nearest_rows.find(vectors(0, 0), vectors(2, 1), 5)[0].shape == (2, 0)
+    assert nearest_rows.find(vectors(3, 0), vectors(0, 1), 5)[0].shape == (0, 3)
+    assert nearest_rows.find(vectors(3, 0), np.zeros((1, 16), np.float32), 2)[1].tolist() == [[0, 0]]
