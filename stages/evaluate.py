@@ -160,7 +160,10 @@ def _score_finetuned(
     from stages.finetuning import classifier
 
     model = classifier.load(finetuned_folder, card, runtime)
-    return np.stack(prepared.map_by_id(prepared_folder, "test", card.modality, test.ids.tolist(), model.probabilities))
+    rows = prepared.map_by_id(
+        prepared_folder, "test", card.modality, test.ids.tolist(), model.probabilities, combine=card.extract.combine
+    )
+    return np.stack(rows)
 
 
 def _plots(prepared_folder: Path, scored: ScoredRows, settings: EvaluateParams) -> dict[str, dict[str, Points]]:

@@ -73,14 +73,14 @@ def extract(
     ):
         for split in prepared.SPLITS:
             with features.Writer(out / split, metadata) as writer:
-                for window in prepared.windows(prepared_folder, split, info.modality):
+                for window in prepared.windows(prepared_folder, split, info.modality, combine=settings.combine):
                     X, tokens, known = _encode(backbone, cache, window.inputs, progress.update)
                     cached += known
                     writer.write_rows(window.ids, window.labels, X, tokens)
                     long_texts += tokens[tokens > (backbone.max_length or 0)].tolist()
         backbone.save(out / "train" / features.BACKBONE_FOLDER)
     if long_texts and backbone.max_length:
-        print(f"extract: {_long_texts(long_texts, total, backbone.max_length, settings.long)}")
+        print(f"extract: {_long_texts(long_texts, total, backbone.max_length, settings)}")
     print(
         f"extract: {total:,} rows{f' ({cached:,} from the cache)' if cached else ''} -> {backbone.dim:,} dimensions by"
         f" {spec.name} in {run_stats.spent()} ({total / run_stats.seconds():,.0f} rows/s)"
@@ -128,15 +128,15 @@ def _encode(
     return X, np.zeros(len(inputs), np.int32), 0
 
 
-def _long_texts(tokens: Sequence[int], total: int, max_length: int, long: str) -> str:
+def _long_texts(tokens: Sequence[int], total: int, max_length: int, settings: ExtractParams) -> str:
     """Say how many of `total` texts are longer than `max_length`, and what became of them; `tokens`: their lengths."""
-    number = (
-        f"{len(tokens):,} of {total:,} texts {'is' if len(tokens) == 1 else 'are'} longer than {max_length:,} tokens"
-    )
+    inputs, verb = "pairs" if settings.combine == "pair" else "texts", "is" if len(tokens) == 1 else "are"
+    number = f"{len(tokens):,} of {total:,} {inputs} {verb} longer than {max_length:,} tokens"
     lengths = f"(median {round(float(np.median(tokens))):,}, longest {max(tokens):,} tokens)"
-    if long == "chunks":
+    if settings.long == "chunks":
         return f"{number} and read in windows {lengths}"
-    return f"{number} and cut {lengths}; extract.long: chunks reads them whole"
+    advice = "" if settings.combine == "pair" else "; extract.long: chunks reads them whole"
+    return f"{number} and cut {lengths}{advice}"
 
 
 def _training_texts(prepared_folder: Path) -> Iterator[str]:

@@ -48,7 +48,7 @@ CONTENT = targets.Content(
 
 
 class Rows(NamedTuple):
-    """Rows of a split: texts or encoded images, (rows,) label indices, and a hash of ids and labels."""
+    """Rows of a split: texts, pairs of texts or encoded images, (rows,) label indices, and a hash of ids and labels."""
 
     inputs: "list[Any]"
     y: "np.ndarray"
@@ -123,7 +123,7 @@ def _rows(prepared_folder: Path, split: str, card: ModelCard, budget: BudgetPara
     mask, y = prepared.usable_rows(rows["id"].to_pylist(), rows["label"].to_pylist(), budget, card.labels)
     rows = rows.filter(mask)
     digest = hashlib.sha256("".join([*rows["id"].to_pylist(), *map(str, y)]).encode()).hexdigest()
-    return Rows(rows[card.modality].to_pylist(), y, digest)
+    return Rows(prepared.inputs(rows, card.modality, combine=card.extract.combine), y, digest)
 
 
 def _starting_classifier(features_folder: Path, head_folder: Path, card: ModelCard, settings: Params) -> "Classifier":
@@ -165,7 +165,8 @@ def _with_label_names(rows: Rows, card: ModelCard) -> "tuple[list[Any], np.ndarr
     if card.modality != "text":
         raise HeadstartError("finetune.label_names is true, but the inputs are images, not texts; set it to false")
     names = [re.sub(r"[_\W]+", " ", label).strip() or label for label in card.labels]
-    return rows.inputs + names, np.concatenate([rows.y, np.arange(len(names))])
+    inputs = names if card.extract.combine == "join" else [(name, "") for name in names]
+    return rows.inputs + inputs, np.concatenate([rows.y, np.arange(len(names))])
 
 
 def _validate(classifier: "Classifier", rows: Rows) -> dict[str, float]:

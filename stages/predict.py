@@ -62,7 +62,7 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
             P = np.full((len(window), len(card.labels)), np.nan)
             if usable:
                 probabilities = probabilities or _load(folder, card, runtime)
-                P[usable] = probabilities([window[number].content for number in usable])
+                P[usable] = probabilities([_input(window[number], card) for number in usable])
             table = _table(window, P, card)
             writer = writer or stack.enter_context(pq.ParquetWriter(out, table.schema, compression="zstd"))
             writer.write_table(table)
@@ -80,6 +80,14 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
 def _ready(row: Row, card: ModelCard) -> Row:
     """Check a row and make it ready as prepare does."""
     return sources.ready(sources.check(row, max_pixels=card.max_pixels or images.MAX_PIXELS), max_side=card.max_side)
+
+
+def _input(row: Row, card: ModelCard) -> str | bytes | prepared.Pair:
+    """Return what the backbone reads of a row."""
+    if card.extract.combine == "join":
+        return row.content
+    assert isinstance(row.content, str) and row.spans
+    return prepared.pair(row.content, row.spans)
 
 
 def _is_prediction(path: Path) -> bool:

@@ -186,7 +186,7 @@ def _second_pass(
             counts.classes[split][row.label] += 1
             batch = batches[split]
             columns = {"label": row.label, "group": row.group, "slice": row.slice, "source": row.origin}
-            batch.append({"id": row_id, info.modality: row.content, **columns})
+            batch.append({"id": row_id, info.modality: row.content, "spans": row.spans, **columns})
             if len(batch) == prepared.WINDOW_ROWS[info.modality]:
                 writers[split].write(pa.Table.from_pylist(batch, writers[split].schema))
                 batch.clear()

@@ -68,6 +68,10 @@ def load(
         raise HeadstartError(
             f"backbone.family {spec.family} does not encode {modality}, which the prepared rows hold; use {usable}"
         )
+    if settings.combine == "pair" and (modality, spec.family) != ("text", "transformers"):
+        family = f"backbone.family {spec.family} reads no pairs of texts"
+        reason = "the prepared rows hold images" if modality == "image" else family
+        raise HeadstartError(f"extract.combine is pair, but {reason}; set combine to join")
     match spec.family:
         case "tfidf":
             from stages.backbones import tfidf

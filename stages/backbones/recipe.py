@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 
 from stages.common import json_file
 from stages.common.errors import HeadstartError
-from stages.common.params import Count, ExtractParams
+from stages.common.params import Combine, Count, ExtractParams
 from stages.common.section import SHORT_REPR, Section
 
 EXPORTED = "recipe.json"  # of a fine-tuned model: what was used in training
@@ -74,6 +74,7 @@ class Recipe(File):
         include_prompt: whether the tokens of the prompt are pooled too.
         max_length: tokens of a text, with prompt and special tokens.
         long: whether longer texts are cut, or read in windows of that length.
+        combine: whether an input is a text, or a pair of texts.
         steps: after the pooling.
         prompt: comes before every text; `prompts` are all that the model declares, by name.
     """
@@ -82,6 +83,7 @@ class Recipe(File):
     include_prompt: bool = True
     max_length: Count | None = None
     long: Literal["cut", "chunks"] = "cut"
+    combine: Combine = "join"
     lowercase: bool = False
     steps: tuple[Step, ...] = ()
     prompt: str = ""
@@ -122,8 +124,9 @@ class Recipe(File):
 
     def decisive(self) -> dict[str, Any]:
         """Return all that decides a vector beside weights, for the fingerprint."""
-        content = self.model_dump(exclude={"prompts": True, "steps": {"__all__": {"path"}}})
-        return content | {"include_prompt": self.include_prompt or not self.prompt}
+        content = self.model_dump(exclude={"prompts": True, "combine": True, "steps": {"__all__": {"path"}}})
+        pairs = {"combine": self.combine} if self.combine == "pair" else {}  # vectors of texts stay in the row cache
+        return content | pairs | {"include_prompt": self.include_prompt or not self.prompt}
 
     def sentence(self) -> str:
         """Describe the recipe in the words of the settings."""
@@ -131,7 +134,8 @@ class Recipe(File):
         parts += [f"Dense to {step.out_features}" for step in self.steps if isinstance(step, Dense)]
         parts += [f"the first {step.dimension} dimensions" for step in self.steps if isinstance(step, Truncate)]
         parts += [f"max_length {self.max_length}", f"normalize {str(self.is_normalized).lower()}"]
-        return ", ".join([*parts, f"prompt {SHORT_REPR.repr(self.prompt)}" if self.prompt else "no prompt"])
+        parts.append(f"prompt {SHORT_REPR.repr(self.prompt)}" if self.prompt else "no prompt")
+        return ", ".join([*parts, "the texts of two columns as a pair"] if self.combine == "pair" else parts)
 
 
 def resolve(declared: Recipe, settings: ExtractParams, *, limit: int, name: str) -> Recipe:
@@ -160,6 +164,7 @@ def resolve(declared: Recipe, settings: ExtractParams, *, limit: int, name: str)
             "pooling": (declared.pooling or ("mean",)) if settings.pooling == "auto" else (settings.pooling,),
             "max_length": max_length,
             "long": settings.long,
+            "combine": settings.combine,
             "steps": steps,
             "prompt": declared.prompts.get(prompt, prompt),
         }

@@ -20,6 +20,7 @@ from stages.backbones.recipe import Recipe
 from stages.backbones.text_traits import TextTraits
 from stages.backbones.windows import Tokens
 from stages.common.params import ExtractParams, FinetuneParams
+from stages.tables.prepared import Pair
 
 # Tokens with padding: few enough for a CPU's caches, enough to keep the cores of an accelerator busy.
 TOKENS_PER_BATCH_CPU = 1_024
@@ -32,7 +33,7 @@ OWNER = "owner"  # key of the row that each window belongs to, where texts are r
 
 
 class TextEncoder(Encoder):
-    """Turns texts into vectors."""
+    """Turns texts into vectors, or pairs of texts with `extract.combine: pair`."""
 
     # Cores that share a batch wait for each other between many small steps, 10 to 20 % of the time.
     batch_per_core = True
@@ -61,14 +62,18 @@ class TextEncoder(Encoder):
         self.dim = recipe.dim(traits.dim)
         self._part, self._traits = part, traits
         self._frame = windows.frame(tokenizer, recipe)
+        self._pair_frame = None
+        if recipe.combine == "pair":
+            self._pair_frame = windows.pair_frame(tokenizer, recipe, name)
+            text_traits.check_pairs(body, tokenizer, traits, between=self._pair_frame.middle, name=name)
         self._vocabulary = text_traits.vocabulary(body)
         self._unknown = text_traits.known_token(tokenizer, self._vocabulary, "unk", "eos", "bos", "cls", "pad")
         self._token_dropout = 0.0
 
-    def training_rows(self, inputs: Sequence[str]) -> list[Tokens]:
+    def training_rows(self, inputs: Sequence[str | Pair]) -> list[Tokens]:
         """Tokenize texts, not padded; with `extract.long: cut` cut at the maximum length."""
         rows = self._tokenize(inputs)
-        return rows if self.recipe.long == "chunks" else [self._frame.cut(row) for row in rows]
+        return rows if self.recipe.long == "chunks" else self._cut(inputs, rows)
 
     def length(self, row: Tokens) -> int:
         """Return the number of tokens."""
@@ -140,7 +145,7 @@ class TextEncoder(Encoder):
             mask[:, : self._frame.head] = False
         return pooling.pool(hidden, mask, self.recipe.pooling)
 
-    def batches(self, inputs: Sequence[str]) -> Iterator[Batch]:
+    def batches(self, inputs: Sequence[str | Pair]) -> Iterator[Batch]:
         """Divide texts into batches of equal padded length; a text in windows is a batch of its own.
 
         A vector depends on the padded length (float32 round-off), but not on the other rows. Therefore the padded
@@ -148,7 +153,7 @@ class TextEncoder(Encoder):
         """
         rows = self._tokenize(inputs)
         tokens = [len(row["input_ids"]) for row in rows]
-        cut = [self._frame.cut(row) for row in rows]
+        cut = self._cut(inputs, rows)
         lengths = [self._padded_length(len(row["input_ids"])) for row in cut]
         in_windows = [self.recipe.long == "chunks" and length > self.max_length for length in tokens]
         order = sorted((row for row in range(len(rows)) if not in_windows[row]), key=lengths.__getitem__)
@@ -192,13 +197,31 @@ class TextEncoder(Encoder):
         length = padded_length(tokens, self.max_length) if self._traits.can_pad else tokens
         return max(length, self._traits.min_tokens)
 
-    def _tokenize(self, inputs: Sequence[str]) -> list[Tokens]:
-        """Tokenize whole texts with their prompt."""
-        texts = [f"{self.recipe.prompt}{text}" for text in inputs]
-        if self.recipe.lowercase:
-            texts = [text.lower() for text in texts]
-        tokens = self.tokenizer(texts, return_attention_mask=True)
+    def _tokenize(self, inputs: Sequence[str | Pair]) -> list[Tokens]:
+        """Tokenize whole texts with their prompt; of a pair, the first has it."""
+        firsts = [self._spelled(f"{self.recipe.prompt}{_first(content)}") for content in inputs]
+        seconds = [self._spelled(content[1]) for content in inputs] if self._pair_frame else None
+        tokens = self.tokenizer(firsts, seconds, return_attention_mask=True)
         return [self._known({name: values[row] for name, values in tokens.items()}) for row in range(len(inputs))]
+
+    def _spelled(self, text: str) -> str:
+        return text.lower() if self.recipe.lowercase else text
+
+    def _cut(self, inputs: Sequence[str | Pair], rows: Sequence[Tokens]) -> list[Tokens]:
+        """Leave out the tokens of texts and pairs that are too many."""
+        if self._pair_frame is None:
+            return [self._frame.cut(row) for row in rows]
+        return [
+            row
+            if len(row["input_ids"]) <= self.max_length
+            else self._pair_frame.cut(row, self._tokens_of_first(content))
+            for content, row in zip(inputs, rows, strict=True)
+        ]
+
+    def _tokens_of_first(self, content: str | Pair) -> int:
+        """Count the tokens of the first text of a pair, with the prompt."""
+        text = self._spelled(f"{self.recipe.prompt}{_first(content)}")
+        return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _known(self, row: Tokens) -> Tokens:
         """Replace tokens that the embedding table lacks, and give a text without tokens one."""
@@ -236,6 +259,10 @@ class TextEncoder(Encoder):
             name: (tensor.pin_memory() if pin else tensor).to(self.device, non_blocking=True)
             for name, tensor in padded.items()
         }
+
+
+def _first(content: str | Pair) -> str:
+    return content if isinstance(content, str) else content[0]
 
 
 def padded_length(tokens: int, max_length: int) -> int:

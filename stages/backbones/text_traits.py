@@ -92,6 +92,36 @@ def measure(body: Any, tokenizer: Any, *, max_length: int, name: str) -> TextTra
     return TextTraits(traits.inputs, traits.options, alone.shape[2], can_pad, min_tokens)
 
 
+def check_pairs(body: Any, tokenizer: Any, traits: TextTraits, *, between: int, name: str) -> None:
+    """Check that a model reads pairs of texts, and sees where the second one begins.
+
+    Args:
+        between: number of special tokens between the two.
+
+    Raises:
+        HeadstartError: it does not.
+    """
+    tokens = tokenizer("a", "a", return_attention_mask=True)
+    types = set(tokens.get("token_type_ids", ())) if "token_type_ids" in traits.inputs else set()
+    if not between and len(types) < 2:
+        raise reads_no_pairs(name, "its tokenizer puts nothing between the two")
+    length = max(len(tokens["input_ids"]), traits.min_tokens)
+    batch = {key: [values] for key, values in tokens.items()}
+    try:
+        with torch.no_grad():
+            traits.run(body, tokenizer.pad(batch, padding="max_length", max_length=length, return_tensors="pt"))
+    except Exception as error:  # such as a table of token types with one row
+        raise reads_no_pairs(name, one_line(error)) from None
+
+
+def reads_no_pairs(name: str, reason: str) -> HeadstartError:
+    """Return the error for a model that cannot be used with `extract.combine: pair`."""
+    return HeadstartError(
+        f"extract.combine is pair, but {name} reads no pairs of texts ({reason}); set combine to join, or"
+        " backbone.name to a model that was trained on pairs, such as BERT"
+    )
+
+
 def token_limit(body: Any, tokenizer: Any) -> int:
     """Return the most tokens that model and tokenizer take; an unset limit is absurdly large."""
     declared = getattr(body.config, "max_position_embeddings", None)

@@ -61,6 +61,7 @@ Fraction = Annotated[Number, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(min_length=1)]
 Modality = Literal["text", "image"]
+Combine = Literal["join", "pair"]
 ColumnNames = Annotated[str | tuple[str, ...], BeforeValidator(_column_names)]
 Encoding = Annotated[str, BeforeValidator(_encoding)]
 
@@ -110,6 +111,7 @@ class ExtractParams(Section):
     pooling: Literal["auto", "mean", "cls", "max"] = "auto"
     max_length: Annotated[int | Literal["auto"], BeforeValidator(_length)] = "auto"
     long: Literal["cut", "chunks"] = "cut"
+    combine: Combine = "join"
     prompt: str | None = None
     image_size: Annotated[int, Field(ge=8)] | None = None
     normalize: Literal["auto", True, False] = "auto"
@@ -119,6 +121,15 @@ class ExtractParams(Section):
     def is_normalized(self) -> bool:
         """Whether vectors get length 1 where no model declares anything."""
         return self.normalize is not False
+
+    @model_validator(mode="after")
+    def _can_read_pairs(self) -> Self:
+        if self.combine == "pair" and self.long == "chunks":
+            raise ValueError(
+                "combine is pair and long is chunks, but the two texts of a pair cannot be read in windows; set one of"
+                " them to its default"
+            )
+        return self
 
 
 class BudgetParams(Section):
@@ -230,6 +241,16 @@ class Params(Section):
     evaluate: EvaluateParams = EvaluateParams()
     gate: GateParams = GateParams()
     runtime: RuntimeParams = RuntimeParams()
+
+    @model_validator(mode="after")
+    def _has_columns_for_pairs(self) -> Self:
+        columns = 1 if isinstance(self.prepare.input, str) else len(self.prepare.input)
+        if self.extract.combine == "pair" and columns != 2:
+            raise ValueError(
+                f"extract.combine is pair, which needs two columns of texts, but prepare.input names {columns}; name"
+                " two, or set combine to join"
+            )
+        return self
 
 
 def load(path: Path) -> Params:

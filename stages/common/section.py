@@ -48,6 +48,8 @@ def validate(model: type[Model], raw: object, *, file: str) -> Model:
 def _sentence(model: type[BaseModel], raw: Any, error: ValidationError, file: str) -> str:
     """Describe the first problem in one sentence; a misspelt key comes before the key that is then missing."""
     problem = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    if not problem["loc"]:  # of several sections together
+        return f"{file}: {problem['ctx']['error']}"
     *parents, last = problem["loc"]
     is_key = last == "[key]"  # of a mapping with limited keys, as gate.metrics
     if is_key:

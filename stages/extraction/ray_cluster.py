@@ -63,6 +63,14 @@ class WorkerBackbone:
             )
         return backbone
 
+    def columns(self) -> list[str]:
+        """List the columns of the prepared table that it encodes."""
+        return [*prepared.input_columns(self.modality, self.settings.combine)]
+
+    def inputs(self, table: pa.Table) -> list[Any]:
+        """List what it encodes of the rows of a table with these columns."""
+        return prepared.inputs(table, self.modality, combine=self.settings.combine)
+
 
 @contextmanager
 def cluster(runtime: RuntimeParams) -> Iterator[None]:
@@ -121,7 +129,7 @@ def fill(prepared_folder: Path, backbone: WorkerBackbone, cache: RowCache) -> No
     """
     from ray.exceptions import RayError
 
-    parts = list(_missing(prepared_folder, cache, backbone.modality))
+    parts = list(_missing(prepared_folder, cache, backbone))
     if not parts:
         return
     total = sum(len(part["rows"]) for part in parts)
@@ -141,15 +149,15 @@ def fill(prepared_folder: Path, backbone: WorkerBackbone, cache: RowCache) -> No
         ) from None
 
 
-def _missing(prepared_folder: Path, cache: RowCache, modality: Modality) -> Iterator[dict[str, Any]]:
+def _missing(prepared_folder: Path, cache: RowCache, backbone: WorkerBackbone) -> Iterator[dict[str, Any]]:
     """Yield path, number and missing rows of every row group with rows that the cache lacks."""
     seen: set[str] = set()
     for split in prepared.SPLITS:
         for path in shards.paths(prepared_folder / split):
             with pq.ParquetFile(path) as shard:
                 for group in range(shard.num_row_groups):
-                    inputs = shard.read_row_group(group, columns=[modality])[modality].to_pylist()
-                    keys = [prepared.content_id(content) for content in inputs]
+                    table = shard.read_row_group(group, columns=backbone.columns())
+                    keys = [prepared.content_id(content) for content in backbone.inputs(table)]
                     known, _ = cache.get(keys)
                     rows = [row for row in np.flatnonzero(~known).tolist() if keys[row] not in seen]
                     seen |= {keys[row] for row in rows}
@@ -171,7 +179,7 @@ def _vectors(parts: list[dict[str, Any]], backbone: WorkerBackbone) -> "Dataset"
     vectors: Dataset = (
         ray.data.from_items(parts, override_num_blocks=len(parts))
         # Reading reserves no CPU: the workers hold all of them, so it would wait for ever.
-        .map_batches(_read, fn_args=(backbone.modality,), batch_size=1, num_cpus=0, label_selector=here)
+        .map_batches(_read, fn_args=(backbone.columns(),), batch_size=1, num_cpus=0, label_selector=here)
         .map_batches(
             _Worker,
             fn_constructor_args=(backbone, threads, str(Path.cwd()), attempts),
@@ -195,12 +203,11 @@ def _workers() -> tuple[int, dict[str, Any]]:
     return sum(count // min(cpus) for count in cpus), {"num_cpus": min(cpus)}
 
 
-def _read(batch: dict[str, np.ndarray], modality: Modality) -> dict[str, Any]:
+def _read(batch: dict[str, np.ndarray], columns: list[str]) -> pa.Table:
     """Read id, source and content of the missing rows of a row group."""
     (path,), (group,), (rows,) = batch["path"], batch["group"], batch["rows"]
     with pq.ParquetFile(path) as shard:
-        table = shard.read_row_group(int(group), columns=["id", "source", modality]).take(np.asarray(rows))
-    return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
+        return shard.read_row_group(int(group), columns=["id", "source", *columns]).take(np.asarray(rows))
 
 
 class _Attempts:
@@ -241,7 +248,7 @@ class _Worker:
             raise HeadstartError(
                 f"one of {len(ids)} rows, {sources[0]} to {sources[-1]}, killed its worker {MAX_ATTEMPTS} times"
             )
-        inputs = batch[self._backbone.modality].to_pylist()
+        inputs = self._backbone.inputs(batch)
         stored = encode.records(*self._encoder.encode_with_tokens(inputs), self._backbone.settings.dtype)
         self._attempts.end.remote(name)
         vectors = pa.FixedSizeListArray.from_arrays(pa.array(stored.ravel()), stored.shape[1])

@@ -78,7 +78,9 @@ class Classifier(nn.Module):
             HeadstartError: it is such a network.
         """
         name, buffers = self.encoder.name, {key: buffer.clone() for key, buffer in self.named_buffers()}
-        by_length = sorted(inputs, key=len)
+        by_length = sorted(
+            inputs, key=lambda content: sum(map(len, content)) if isinstance(content, tuple) else len(content)
+        )
         shortest, median = by_length[0], by_length[len(by_length) // 2]
         try:
             self.train()

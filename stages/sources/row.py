@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.common.errors import HeadstartError, did_you_mean, listed
-from stages.tables.prepared import SPLITS
+from stages.tables.prepared import SPLITS, Spans
 
 MAX_SHOWN = 100  # characters of a column's name in an error
 
@@ -24,6 +24,7 @@ class Row:
     split: str | None = None
     problem: str | None = None
     other_kind: str | None = None  # format of an image, if its name stands for another one
+    spans: Spans | None = None  # where the texts of two columns are in `content`
     skipped: bool = False  # no row at all, but a file or folder that is listed with its problem and not counted
 
 

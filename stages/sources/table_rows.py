@@ -1,5 +1,6 @@
 """Check the values of one record of a table, and make a row of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from stages.sources import image_values, links
 from stages.sources.row import SPLIT_NAMES, Columns, Row
 from stages.sources.values import ValueProblemError, as_name, as_text, encodes, is_missing
 from stages.tables import images
+from stages.tables.prepared import Spans
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,10 @@ def row(
         image_folder: image paths are relative to it; None for text.
     """
     name: str | None = None
+    spans: Spans | None = None
     content: str | bytes
     if image_folder is None:
-        content, problem = _text(record, columns)
+        content, spans, problem = _text(record, columns)
     else:
         (column,) = columns.inputs()
         content, name, problem = _image(record[column], column, origin, image_folder)
@@ -53,6 +56,7 @@ def row(
     return Row(
         origin=origin,
         content=type(content)() if problem else content,
+        spans=None if problem else spans,
         name=name,
         label=label and label.strip(),
         group=names[columns.group] if columns.group else None,
@@ -62,20 +66,27 @@ def row(
     )
 
 
-def _text(record: dict[str, Any], columns: Columns) -> tuple[str, str | None]:
-    """Return (text, None), or (empty text, problem); of several columns, those with text, below their names."""
-    parts = []
-    for column in columns.inputs():
+def _text(record: dict[str, Any], columns: Columns) -> tuple[str, Spans | None, str | None]:
+    """Return text, spans of the texts of two columns, and problem; of several columns, those with text, below names."""
+    names, texts = columns.inputs(), []
+    for column in names:
         try:
-            text = as_text(record[column])
+            texts.append(as_text(record[column]))
         except ValueProblemError as error:
-            return "", f"{column} {error}"
-        if text is not None:
-            parts.append(text if isinstance(columns.input, str) else f"{column}: {text}")
-    if not parts:
-        names = columns.inputs()
-        return "", f"{names[0]} is empty" if len(names) == 1 else f"{' and '.join(names)} are empty"
-    return "\n".join(parts), None
+            return "", None, f"{column} {error}"
+    if not any(texts):
+        return "", None, f"{names[0]} is empty" if len(names) == 1 else f"{' and '.join(names)} are empty"
+    if isinstance(columns.input, str):
+        return texts[0] or "", None, None
+    text = "\n".join(f"{name}: {text}" for name, text in zip(names, texts, strict=True) if text)
+    return text, _spans(names[0], texts, text) if len(names) == 2 else None, None
+
+
+def _spans(name: str, texts: Sequence[str | None], text: str) -> Spans:
+    """Return where the texts of two columns are in `text`, which joins them; `name`: of the first column."""
+    first, second = texts
+    start = len(f"{name}: ") if first else 0
+    return start, start + len(first or ""), len(text) - len(second or "")
 
 
 def _image(value: Any, column: str, origin: str, folder: ImageFolder) -> tuple[bytes, str | None, str | None]:

@@ -10,13 +10,18 @@ import numpy as np
 import pyarrow as pa
 
 from stages.common.errors import HeadstartError
-from stages.common.params import BudgetParams, ColumnNames, Modality
+from stages.common.params import BudgetParams, ColumnNames, Combine, Modality
 from stages.common.section import Section, validate
 from stages.tables import shards
 
 SPLITS = ("train", "validation", "test")
 
-_CONTENT_TYPES = {"text": pa.large_string(), "image": pa.binary()}
+Pair = tuple[str, str]
+# Where the texts of two columns are in the text that joins them: start and end of the first, start of the second, which
+# ends with the text; in characters.
+Spans = tuple[int, int, int]
+
+_TYPES = {"text": pa.large_string(), "image": pa.binary(), "spans": pa.list_(pa.int32(), 3)}
 _GROUP_ROWS = {"text": None, "image": 256}  # of a Parquet row group
 WINDOW_ROWS = {"text": 4_096, "image": 256}  # in memory at a time
 
@@ -31,27 +36,34 @@ class TableInfo(Section):
     max_side: int | None  # pixels that images were shrunk to
     max_pixels: int | None = None  # of the largest image that was read
 
+    @property
+    def has_pairs(self) -> bool:
+        """Whether every text joins those of two columns."""
+        return self.modality == "text" and not isinstance(self.input, str) and len(self.input) == 2
+
 
 @dataclass(frozen=True)
 class Window:
     """A few consecutive rows of a split."""
 
     ids: list[str]
-    inputs: list[Any]  # str, or encoded bytes
+    inputs: list[Any]  # str, pairs of str, or encoded bytes
     labels: list[str]
 
 
 def writer(folder: Path, info: TableInfo) -> shards.Writer:
-    """Return a writer of one split, with columns id, text or image, label, group, slice, source."""
-    return shards.Writer(folder, _schema(info.modality), info.model_dump(), group_rows=_GROUP_ROWS[info.modality])
+    """Return a writer of one split, with columns id, text or image, label, group, slice, source; spans of pairs."""
+    return shards.Writer(folder, _schema(info), info.model_dump(), group_rows=_GROUP_ROWS[info.modality])
 
 
-def content_id(content: str | bytes) -> str:
+def content_id(content: str | bytes | Pair) -> str:
     """Return the first 16 bytes of SHA-256 over the content, in hex: the same content has the same id everywhere.
 
     A row's id is that of its raw content. The row cache's key of a vector is the id of the encoder's input, which
-    differs from the row's id if prepare shrank the image.
+    differs from the row's id if prepare shrank the image, and for a pair of texts.
     """
+    if isinstance(content, tuple):  # with the length of the first text: two pairs may have the same characters
+        content = f"{len(content[0])}:{''.join(content)}"
     data = content if isinstance(content, bytes) else content.encode()
     return hashlib.sha256(data).hexdigest()[:32]
 
@@ -106,9 +118,9 @@ def usable_rows(
 
 
 def read(prepared_folder: Path, split: str) -> pa.Table:
-    """Read one split whole: id, text or image, label, group, slice, source."""
+    """Read one split whole: id, text or image, label, group, slice, source; of pairs also spans."""
     info = validate(TableInfo, shards.metadata(prepared_folder / split), file=str(prepared_folder / split))
-    return shards.read_all(prepared_folder / split, _schema(info.modality))
+    return shards.read_all(prepared_folder / split, _schema(info))
 
 
 def slices(prepared_folder: Path) -> pa.Table:
@@ -126,12 +138,31 @@ def sources(prepared_folder: Path, split: str, ids: Iterable[str]) -> dict[str, 
     return found
 
 
-def windows(prepared_folder: Path, split: str, modality: Modality) -> Iterator[Window]:
-    """Yield the rows of one split in order, a bounded number at a time."""
-    columns = ("id", modality, "label")
+def windows(prepared_folder: Path, split: str, modality: Modality, *, combine: Combine = "join") -> Iterator[Window]:
+    """Yield the rows of one split in order, a bounded number at a time; `combine` as in `inputs`."""
+    columns = ("id", "label", *input_columns(modality, combine))
     for batch in shards.read(prepared_folder / split, _fields(columns), rows=WINDOW_ROWS[modality]):
-        ids, inputs, labels = (batch.column(name).to_pylist() for name in columns)
-        yield Window(ids, inputs, labels)
+        ids, labels = (batch.column(name).to_pylist() for name in ("id", "label"))
+        yield Window(ids, inputs(batch, modality, combine=combine), labels)
+
+
+def input_columns(modality: Modality, combine: Combine) -> tuple[str, ...]:
+    """List the columns that `inputs` needs."""
+    return (modality, "spans") if combine == "pair" else (modality,)
+
+
+def inputs(rows: pa.Table | pa.RecordBatch, modality: Modality, *, combine: Combine) -> list[Any]:
+    """List what the backbone reads of rows: texts or encoded images, or with `pair` the texts of two columns."""
+    contents: list[Any] = rows.column(modality).to_pylist()
+    if combine == "join":
+        return contents
+    return [pair(*row) for row in zip(contents, rows.column("spans").to_pylist(), strict=True)]
+
+
+def pair(text: str, spans: Spans) -> Pair:
+    """Take the texts of two columns out of the text that joins them; one of them may be empty."""
+    first, end, second = spans
+    return text[first:end], text[second:]
 
 
 def map_by_id(
@@ -140,10 +171,13 @@ def map_by_id(
     modality: Modality,
     ids: Sequence[str],
     function: Callable[[list[Any]], Iterable[Any]],
+    *,
+    combine: Combine = "join",
 ) -> list[Any]:
     """Apply `function` to the inputs of the rows `ids` of a split, and return its results in the order of `ids`.
 
     Args:
+        combine: as in `inputs`.
         function: maps a list of inputs to one result each; called with a bounded number of rows at a time.
 
     Raises:
@@ -151,7 +185,7 @@ def map_by_id(
     """
     wanted = set(ids)
     results: dict[str, Any] = {}
-    for window in windows(prepared_folder, split, modality):
+    for window in windows(prepared_folder, split, modality, combine=combine):
         rows = [row for row, row_id in enumerate(window.ids) if row_id in wanted]
         if rows:
             outputs = function([window.inputs[row] for row in rows])
@@ -172,12 +206,13 @@ def is_shard(path: Path) -> bool:
     return "modality" in keys and "fingerprint" not in keys  # which a feature table has
 
 
-def _schema(modality: Modality) -> pa.Schema:
-    return _fields(("id", modality, "label", "group", "slice", "source"))
+def _schema(info: TableInfo) -> pa.Schema:
+    spans = ("spans",) if info.has_pairs else ()
+    return _fields(("id", info.modality, *spans, "label", "group", "slice", "source"))
 
 
 def _fields(names: Iterable[str]) -> pa.Schema:
     """Return the columns of these names, with their types; only group and slice may be null."""
     return pa.schema(
-        [pa.field(name, _CONTENT_TYPES.get(name, pa.string()), nullable=name in ("group", "slice")) for name in names]
+        [pa.field(name, _TYPES.get(name, pa.string()), nullable=name in ("group", "slice")) for name in names]
     )
