@@ -13,6 +13,7 @@ from stages.common.errors import HeadstartError, one_line
 MANY = 100  # tokens of a row in which random numbers would show: Reformer hashes rows longer than a chunk at random
 SHORT, LONG = 7, 10  # tokens of two rows; odd, so that models that join neighbouring tokens show it
 TOLERANCE = 1e-3  # of the largest value; round-off is far below, and a token too many far above
+ROUND_OFF = 1e-6  # of the largest value
 SHORTEST = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)  # numbers of tokens to try
 POSITION_TABLES = (
     *("position_embeddings", "position_embedding", "positions_embed", "embed_positions", "wpe"),
@@ -65,12 +66,7 @@ def measure(body: Any, tokenizer: Any, *, max_length: int, name: str) -> TextTra
 
     def run(*lengths: int) -> Tensor:
         """Return the token vectors of rows of these lengths, with padding."""
-        rows = {"input_ids": [_cut(ids, row, length) for row, length in enumerate(lengths)]}
-        if "token_type_ids" in traits.inputs:
-            rows["token_type_ids"] = [[0] * length for length in lengths]
-        batch = tokenizer.pad(rows, padding="longest", return_attention_mask=True, return_tensors="pt")
-        with torch.no_grad():
-            hidden = traits.run(body, batch)
+        hidden = _hidden(body, tokenizer, traits, [_cut(ids, row, length) for row, length in enumerate(lengths)])
         if hidden.ndim != 3 or tuple(hidden.shape[:2]) != (len(lengths), max(lengths)):
             raise ValueError(f"it gives {tuple(hidden.shape)} values for {len(lengths)} x {max(lengths)} tokens")
         return hidden
@@ -90,6 +86,33 @@ def measure(body: Any, tokenizer: Any, *, max_length: int, name: str) -> TextTra
     if not is_independent:
         raise _unusable(name, "the vector of a text depends on the other texts of its batch")
     return TextTraits(traits.inputs, traits.options, alone.shape[2], can_pad, min_tokens)
+
+
+def check_first_token(body: Any, tokenizer: Any, traits: TextTraits, *, max_length: int, name: str) -> None:
+    """Check that the first token of a text, which `extract.pooling: cls` takes, knows of the others.
+
+    Raises:
+        HeadstartError: it does not, as in models that read from left to right.
+    """
+    ids = _plain_tokens(tokenizer, vocabulary(body))
+    length = min(max(SHORT, traits.min_tokens), max_length)
+    vectors = [_hidden(body, tokenizer, traits, [[ids[0], *[other] * (length - 1)]])[0, 0] for other in ids[1:3]]
+    if len(vectors) == 2 and (vectors[0] - vectors[1]).abs().max() <= ROUND_OFF * vectors[0].abs().max():
+        raise HeadstartError(
+            f"pooling cls takes the first token of a text, but {name} reads from left to right, so this token knows"
+            " none of the others; set extract.pooling to mean or max"
+        )
+
+
+def _hidden(body: Any, tokenizer: Any, traits: TextTraits, rows: Sequence[list[int]]) -> Tensor:
+    """Return the token vectors of rows of tokens, padded to the longest: (rows, length, dim)."""
+    batch: dict[str, list[list[int]]] = {"input_ids": [*rows]}
+    if "token_type_ids" in traits.inputs:
+        batch["token_type_ids"] = [[0] * len(row) for row in rows]
+    with torch.no_grad():
+        return traits.run(
+            body, tokenizer.pad(batch, padding="longest", return_attention_mask=True, return_tensors="pt")
+        )
 
 
 def check_pairs(body: Any, tokenizer: Any, traits: TextTraits, *, between: int, name: str) -> None:

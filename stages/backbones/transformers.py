@@ -155,7 +155,11 @@ def _text(
     tokenizer = _tokenizer(folder, name)
     used = recipe.resolve(declared, settings, limit=text_traits.token_limit(body, tokenizer), name=name)
     text_traits.fit_tokenizer(tokenizer, body, name)
-    return tokenizer, used, text_traits.measure(body, tokenizer, max_length=used.max_length or 0, name=name)
+    max_length = used.max_length or 0
+    traits = text_traits.measure(body, tokenizer, max_length=max_length, name=name)
+    if used.pooling == ("cls",):
+        text_traits.check_first_token(body, tokenizer, traits, max_length=max_length, name=name)
+    return tokenizer, used, traits
 
 
 def _steps(spec: BackboneParams, root: Path, used: Recipe) -> tuple[pooling.Steps, list[Path]]:

@@ -77,7 +77,7 @@ STEPS: dict[str, list[nn.Module]] = {
         modules.Dense(16, 12),
     ],
     "a residual": [modules.Dense(32, 32, use_residual=True), modules.Dense(32, 8, use_residual=True)],
-    "Normalize first": [modules.Normalize(), modules.Dropout(0.5), modules.Dense(32, 8, activation_function=nn.ReLU())],
+    "Normalize first": [modules.Normalize(), modules.Dropout(0.5), modules.Dense(32, 8, activation_function=nn.SiLU())],
 }
 
 

@@ -168,3 +168,31 @@ def test_a_tower_may_have_any_configuration_beside_it(make: Callable[..., Path],
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "text_config": {"a": 1}}), "utf-8")
     np.testing.assert_array_equal(load(folder).encode(WORDS), load(make("bert")).encode(WORDS))
+
+
+LEFT_TO_RIGHT = {"bloom", "gemma", "gemma3-text", "gpt-neox", "gpt2", "llama", "mamba", "mamba2", "mistral", "mixtral"}
+LEFT_TO_RIGHT |= {"opt", "phi3", "qwen2", "qwen3", "rwkv", "clip-text"}
+NO_TEXTS = {"reformer", "perceiver", "funnel-base", "dpr", "whisper-text", "vit-as-text"}  # refused in any case
+QUICK = ("bert", "gpt2", "llama", "t5", "mamba", "fnet")
+
+
+@pytest.mark.filterwarnings("ignore")  # of transformers, about configurations as small as these
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
+        for name in sorted({*architectures.TEXTS} - NO_TEXTS)
+    ],
+)
+def test_the_first_token_is_no_vector_of_a_text_that_is_read_from_left_to_right(
+    make: Callable[..., Path], name: str
+) -> None:
+    folder = make(name)
+    if name in LEFT_TO_RIGHT:
+        with pytest.raises(
+            HeadstartError, match=r"pooling cls takes the first token .* set extract\.pooling to mean or max"
+        ):
+            load(folder, pooling="cls")
+    else:
+        assert load(folder, pooling="cls").settings.pooling == "cls"
+    assert load(folder, pooling="max").settings.pooling == "max"
