@@ -119,7 +119,7 @@ def _remarks(selection: Selection, data: Path) -> Iterator[str]:
     if selection.names_files and data.is_file():
         yield (
             f"DVC watches {data}, but not the images that it names; to have both watched, name the table"
-            f" train{data.suffix.lower()} and set prepare.data to its folder"
+            f" {sources.train_name(data)} and set prepare.data to its folder"
         )
 
 

@@ -16,11 +16,24 @@ from stages.sources import modality as modalities
 from stages.sources.image_folders import is_image_folder
 from stages.sources.notes import Notes
 from stages.sources.row import DEFAULT_READING, Columns, Reading, Row
+from stages.sources.table_folders import train_name
 from stages.tables import images
 
 CHECK_SIDE = 64  # pixels: a JPEG's decoder reads all of the file, but makes a small picture of it
 
-__all__ = ["Columns", "Notes", "Reading", "Row", "check", "is_image_folder", "modality", "ready", "remarks", "rows"]
+__all__ = [
+    "Columns",
+    "Notes",
+    "Reading",
+    "Row",
+    "check",
+    "is_image_folder",
+    "modality",
+    "ready",
+    "remarks",
+    "rows",
+    "train_name",
+]
 
 
 def modality(

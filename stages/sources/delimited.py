@@ -15,7 +15,8 @@ from stages.sources import quoting, text_files
 from stages.sources.quoting import Layout
 from stages.sources.row import Columns, Reading, require
 
-SUFFIXES = (".csv", ".tsv", ".tab")
+SUFFIXES = (".csv", ".tsv", ".tab", ".psv")
+SUFFIX_ALONE = ".txt"  # of a table that is named, not of one in a folder, where texts of all kinds end so
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 EXCEL_LINE = re.compile(r'"?sep=(.)"?\s*')  # the first line of files for Excel may name the delimiter
 MAX_HEADER = 2**16  # characters of a header over several lines

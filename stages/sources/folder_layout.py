@@ -4,24 +4,15 @@ The tree decides. A layout that could mean two things is refused, with the folde
 """
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stages.common.errors import HeadstartError, listed
-from stages.sources import image_values, links, table_folders
-from stages.sources.row import SPLIT_NAMES, by_split
+from stages.sources import clutter, image_values, links, table_folders
+from stages.sources.row import SPLIT_NAMES, by_split, meant_split
 from stages.tables import images
 
-# Files and folders that systems and file managers write, in lower case, beside hidden ones.
-CLUTTER = {
-    *("__macosx", "network trash folder", "temporary items", "icon\r"),  # macOS
-    *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "$recycle.bin", "system volume information"),
-    *("@eadir", "#recycle", "#snapshot", "lost+found", "picasa.ini", "zbthumbnail.info", "__pycache__"),
-}
-CLUTTER_REASON = "is hidden, or written by a system or file manager"
-SPLIT_WORD = re.compile(rf"({'|'.join(sorted(SPLIT_NAMES, key=len, reverse=True))})(set|data|images?|imgs?)?")
 TO_TRAIN = "move them into a new folder train in it"
 MAX_DEPTH = 3  # of the folders that a refusal may suggest
 MAX_SUGGESTED = 3
@@ -58,7 +49,7 @@ class _Inside:
     def read(cls, folder: Path) -> "_Inside":
         inside = cls([], [], [], [], [])
         for path, is_folder in entries(folder):
-            if is_clutter(path.name):
+            if clutter.is_clutter(path.name):
                 inside.clutter.append(path)
             elif is_folder:
                 (inside.folders if _holds_files(path) else inside.empty).append(path)
@@ -106,7 +97,7 @@ def read(folder: Path, *, follow_links: bool) -> Layout:
 
 def sub_folders(folder: Path) -> list[Path]:
     """List the folders in `folder` that are no clutter, by name."""
-    return [path for path, is_folder in entries(folder) if is_folder and not is_clutter(path.name)]
+    return [path for path, is_folder in entries(folder) if is_folder and not clutter.is_clutter(path.name)]
 
 
 def entries(folder: Path) -> list[tuple[Path, bool]]:
@@ -114,11 +105,6 @@ def entries(folder: Path) -> list[tuple[Path, bool]]:
     with os.scandir(folder) as unsorted:  # unlike Path.iterdir, it knows what is a folder without a look at each
         # By name: paths themselves sort without regard to case on Windows.
         return [(folder / entry.name, _is_folder(entry)) for entry in sorted(unsorted, key=lambda entry: entry.name)]
-
-
-def is_clutter(name: str) -> bool:
-    """Return whether a file or folder of this name is hidden, or written by a system or file manager."""
-    return name.startswith(".") or name.lower() in CLUTTER
 
 
 def _read(folder: Path, follow_links: bool) -> Layout:
@@ -147,7 +133,7 @@ def _read(folder: Path, follow_links: bool) -> Layout:
 
 
 def _skipped(inside: _Inside) -> Iterator[tuple[Path, str]]:
-    yield from ((path, CLUTTER_REASON) for path in inside.clutter)
+    yield from ((path, clutter.REASON) for path in inside.clutter)
     yield from ((path, "is in no class folder") for path in inside.others)
     yield from ((path, "is an empty folder") for path in inside.empty)
 
@@ -166,23 +152,32 @@ def _check_plain(top: _Inside) -> None:
             f"holds one folder of images, {with_images[0].name}," if with_images else "holds no images in folders,"
         )
         raise _UnclearError(f"{problem} but needs one per class", remedy, suggest=bool(with_images))
-    meant = {path.name: split for path in top.folders if (split := _meant_split(path.name))}
+    meant = {path.name: split for path in top.folders if (split := meant_split(path.name))}
     if len(meant) == len(top.folders) or ("train" in meant.values() and len(set(meant.values())) > 1):
         raise _UnclearError(
             f"holds {listed(meant)}, which look like splits",
             f"rename them to train, validation and test; or if they are classes, {TO_TRAIN}",
             right_folder=True,
         )
+    if shared := _shared_names(with_images):
+        raise _UnclearError(
+            f"holds {listed(path.name for path in with_images)}, which all hold the folders {listed(shared)}, so either"
+            " may be the classes",
+            f"if {listed(shared)} are, set prepare.data to one folder, such as {with_images[0]}; if the others"
+            f" are, {TO_TRAIN}",
+            right_folder=True,
+        )
+
+
+def _shared_names(folders: list[Path]) -> list[str]:
+    """Return the names of folders, if there are several, that lie in all of these folders, which hold no images."""
+    insides = [_Inside.read(path) for path in folders]
+    shared = set.intersection(*({path.name for path in inside.folders if not _split_of(path)} for inside in insides))
+    return sorted(shared) if len(shared) > 1 and not any(inside.images for inside in insides) else []
 
 
 def _split_of(path: Path) -> str | None:
     return SPLIT_NAMES.get(path.name.lower())
-
-
-def _meant_split(name: str) -> str | None:
-    """Return the split that a folder such as `test_set` or `seg-train` seems to hold, or None."""
-    words = re.split(r"[\W_\d]+", name.lower())
-    return next((SPLIT_NAMES[match[1]] for word in words if (match := SPLIT_WORD.fullmatch(word))), None)
 
 
 def _refuse_others(folder: Path, splits: Mapping[Path, str | None]) -> None:
@@ -223,7 +218,7 @@ def _check_splits(folder: Path, insides: Mapping[Path, _Inside]) -> None:
                 suggest=len(insides) == 1,
             )
         # A folder too many, as train/train/CLASS or train/images/CLASS.
-        if not more and not inside.images and (len(names) == 1 or _meant_split(first.name)):
+        if not more and not inside.images and (len(names) == 1 or meant_split(first.name)):
             below = _Inside.read(first)
             if len(below.folders) > 1 and not below.images:
                 raise _UnclearError(
@@ -272,15 +267,17 @@ def _holds_files(folder: Path) -> bool:
         return True
     # os.walk does not follow links below the top, which may lead in a circle.
     for path, folders, files in os.walk(folder):
-        if any(not is_clutter(name) for name in files) or any(Path(path, name).is_symlink() for name in folders):
+        if any(not clutter.is_clutter(name) for name in files) or any(
+            Path(path, name).is_symlink() for name in folders
+        ):
             return True
-        folders[:] = [name for name in folders if not is_clutter(name)]
+        folders[:] = [name for name in folders if not clutter.is_clutter(name)]
     return False
 
 
 def _holds_images(folder: Path) -> bool:
     """Return whether an image, by its name or its first bytes, lies anywhere below `folder`."""
-    paths = (Path(path, name) for path, _, names in os.walk(folder) for name in names if not is_clutter(name))
+    paths = (Path(path, name) for path, _, names in os.walk(folder) for name in names if not clutter.is_clutter(name))
     return any(
         images.is_image_name(path.name) or (not path.is_symlink() and image_values.is_image_file(path))
         for path in paths

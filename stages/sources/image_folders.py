@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.sources import folder_layout, image_values, links, table_folders
+from stages.sources import clutter, folder_layout, image_values, links, table_folders
 from stages.sources.row import Row, utf8_name
 from stages.tables import images
 
@@ -12,7 +12,7 @@ def is_image_folder(data: Path) -> bool:
     """Return whether `data` is a folder of images, not of tables."""
     if not data.is_dir() or table_folders.holds_tables(data):
         return False
-    entries = [path for path in data.iterdir() if not folder_layout.is_clutter(path.name)]
+    entries = [path for path in data.iterdir() if not clutter.is_clutter(path.name)]
     return any(path.is_dir() or images.is_image_name(path.name) or image_values.is_image_file(path) for path in entries)
 
 
@@ -57,8 +57,8 @@ def remarks(folder: Path, *, follow_links: bool) -> Iterator[str]:
 def _rows(folder: Path, top: Path, *, label: str | None, split: str | None, follow_links: bool) -> Iterator[Row]:
     """Yield a row for every file below `top`."""
     for path in _files(top, folder, follow_links=follow_links):
-        if folder_layout.is_clutter(path.name):
-            yield _skipped(folder, path, folder_layout.CLUTTER_REASON)
+        if clutter.is_clutter(path.name):
+            yield _skipped(folder, path, clutter.REASON)
         else:
             yield _row(folder, path, label=label, split=split)
 
@@ -81,7 +81,7 @@ def _files(top: Path, folder: Path, *, follow_links: bool) -> Iterator[Path]:
             continue
         subfolders = []
         for entry, is_folder in folder_layout.entries(path):
-            if folder_layout.is_clutter(entry.name):
+            if clutter.is_clutter(entry.name):
                 yield entry
             elif is_folder:
                 is_link = entry.resolve() != real / entry.name

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +14,37 @@ LINES = (".jsonl", ".ndjson")
 SUFFIXES = (*LINES, ".json")
 MAX_WHOLE = 2**28  # characters of a file that is one value, which the memory must hold
 ONE_VALUE = ", or name it .json if the whole file is one list or object"
+MAX_PEEK_ROWS = 100  # of which one must have a column
 LAYOUTS = "it needs a list of objects, an object with one such list, an object of columns, or one object a line"
 
 
 def records(path: Path, columns: Columns, reading: Reading) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (number, column values) for each row: the number of its line, or in a .json file of the row, from 1.
 
-    The first row must have all columns; a later one without a column has None there.
+    One of the first `MAX_PEEK_ROWS` rows must have a column; a row without it has None there.
 
     Raises:
         HeadstartError: the file is not JSON of one of these layouts, or lacks a column.
     """
     rows = _lines(path, reading) if text_files.suffix(path) in LINES else _whole(path, columns, reading)
-    empty = True
+    objects = _objects(path, rows)
+    start = list(islice(objects, MAX_PEEK_ROWS))
+    if not start:
+        raise HeadstartError(f"{path} is empty; it needs one JSON object a line or a list of objects")
+    require(path, columns, list(dict.fromkeys(key for _, record in start for key in record)))
+    for number, record in chain(start, objects):
+        yield number, {name: record.get(name) for name in columns.names()}
+
+
+def _objects(path: Path, rows: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the rows; the first that is no object is an error."""
     for number, record in rows:
         if not isinstance(record, dict):
-            place, hint = (
+            position, hint = (
                 (f"in line {number}", ONE_VALUE) if text_files.suffix(path) in LINES else (f"in row {number}", "")
             )
-            raise HeadstartError(f"{path} holds no JSON object {place}; each must be one object{hint}")
-        if empty:
-            require(path, columns, list(record))
-            empty = False
-        yield number, {name: record.get(name) for name in columns.names()}
-    if empty:
-        raise HeadstartError(f"{path} is empty; it needs one JSON object a line or a list of objects")
+            raise HeadstartError(f"{path} holds no JSON object {position}; each must be one object{hint}")
+        yield number, record
 
 
 def _lines(path: Path, reading: Reading) -> Iterator[tuple[int, Any]]:
@@ -79,6 +86,8 @@ def _rows(path: Path, content: Any, columns: Columns) -> list[Any]:
     if not isinstance(content, dict):
         raise HeadstartError(f"{path} holds one {type(content).__name__}; {LAYOUTS}")
     lists = [value for value in content.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    if len(lists) > 1:  # the others describe the data, such as its classes
+        lists = [value for value in lists if set(columns.names()) <= value[0].keys()] or lists
     rows = lists[0] if len(lists) == 1 else None if lists else _from_columns(content, columns)
     if rows is None:
         raise HeadstartError(f"{path} holds one object with {len(content)} keys; {LAYOUTS}")

@@ -87,10 +87,15 @@ def divided(path: Path, layout: Layout, reading: Reading) -> Iterator[Record]:
                 fields = next(reader, None)
                 if fields is None:
                     return
-                if fields:
+                if fields and not _is_blank(fields, layout):
                     yield Record(fields, line, layout.header_line + reader.line_num - 1, taken)
         except csv.Error as error:
             raise not_closed(path, line, taken, layout.delimiter, one_line(error)) from None
+
+
+def _is_blank(fields: list[str], layout: Layout) -> bool:
+    """Return whether a line holds only spaces; in a table of one column it is a row with an empty value."""
+    return len(fields) == 1 < len(layout.header) and not fields[0].strip()
 
 
 def _noted(lines: Iterator[str], taken: list[str]) -> Iterator[str]:
@@ -165,7 +170,9 @@ def _parts(record: Record, layout: Layout) -> list[list[str]]:
 def _joined_rows(path: Path, layout: Layout, columns: Columns, scan: _Scan) -> QuoteError | None:
     """Return the error for the first record whose every line looks like a row; None if there is none."""
     for line, last, parts in scan.joined:
-        if all(_looks_like_row(fields, layout, columns, scan) for fields in parts):
+        if all(_looks_like_row(fields, layout, columns, scan) for fields in parts) and _labels_fit(
+            parts, layout, columns, scan
+        ):
             return QuoteError(
                 f"{path} opens a quote in line {line} that closes in line {last}, and each line up to there looks like"
                 f" a row of its own; {FIX}, or delete it"
@@ -174,15 +181,26 @@ def _joined_rows(path: Path, layout: Layout, columns: Columns, scan: _Scan) -> Q
 
 
 def _looks_like_row(fields: list[str], layout: Layout, columns: Columns, scan: _Scan) -> bool:
-    """Return whether the values beside the content are as in other rows: a label of theirs, only digits, no spaces.
+    """Return whether the values beside the content are as in other rows: only digits, no spaces, not empty.
 
     A line of a text may hold as many commas as a row, but there a space, the line's end or any words follow.
     """
-    if columns.label and scan.labels and fields[layout.header.index(columns.label)].strip() not in scan.labels:
-        return False
     others = _other_columns(layout, columns)
     alike = all(_traits(fields[position]) <= scan.traits.get(position, set()) for position in others)
     return alike and bool(others or columns.label or layout.delimiter in UNQUOTED_DELIMITERS)
+
+
+def _labels_fit(parts: list[list[str]], layout: Layout, columns: Columns, scan: _Scan) -> bool:
+    """Return whether most lines of a record have a label that other rows have, and the rest one that looks like it.
+
+    The record may hold all rows of a class.
+    """
+    if not columns.label or not scan.labels:
+        return True
+    labels = [fields[layout.header.index(columns.label)].strip() for fields in parts]
+    traits = set().union(*map(_traits, scan.labels))
+    known = sum(label in scan.labels for label in labels)
+    return known * 2 > len(labels) and all(label in scan.labels or _traits(label) <= traits for label in labels)
 
 
 def _other_columns(layout: Layout, columns: Columns) -> list[int]:

@@ -1,6 +1,7 @@
 """One raw row, the columns that it comes from, and the names of splits."""
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,21 @@ SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
+
+# Words that seem to be splits, beside those that are.
+MEANT_SPLITS = {
+    **SPLIT_NAMES,
+    **dict.fromkeys(("tr", "trn"), "train"),
+    **dict.fromkeys(("vl", "devel", "development"), "validation"),
+    **dict.fromkeys(("te", "tst", "holdout"), "test"),
+}
+SPLIT_WORD = re.compile(rf"({'|'.join(sorted(MEANT_SPLITS, key=len, reverse=True))})(set|data|images?|imgs?)?")
+
+
+def meant_split(name: str) -> str | None:
+    """Return the split that a folder such as `test_set` or `seg-train` seems to hold, or None."""
+    words = re.split(r"[\W_\d]+", name.lower())
+    return next((MEANT_SPLITS[match[1]] for word in words if (match := SPLIT_WORD.fullmatch(word))), None)
 
 
 def utf8_name(name: str) -> str:

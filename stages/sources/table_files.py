@@ -21,7 +21,7 @@ from stages.sources import (
 )
 from stages.sources.row import Columns, Reading, Row, utf8_name
 
-ANY_FORMAT = f"{', '.join(table_folders.FORMATS[:-1])} or {table_folders.FORMATS[-1]}"
+ANY_FORMAT = f"{', '.join(table_folders.FORMATS)} or {delimited.SUFFIX_ALONE}"
 
 
 def rows(data: Path, columns: Columns, modality: Modality, reading: Reading) -> Iterator[Row]:
@@ -66,7 +66,7 @@ def tables(data: Path) -> dict[Path, str | None]:
     if not data.is_file():
         problem = "is not a file" if data.exists() else "does not exist"
         raise HeadstartError(f"{data} {problem}; set prepare.data to a {ANY_FORMAT} file or a folder of them")
-    if not table_folders.is_table(data):
+    if not table_folders.is_table(data) and text_files.suffix(data) != delimited.SUFFIX_ALONE:
         raise HeadstartError(
             f"{data} ends in {data.suffix or 'nothing'}, but must end in {ANY_FORMAT}; text formats may be compressed"
             f" ({', '.join(text_files.COMPRESSED)})"

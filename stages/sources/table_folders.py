@@ -57,6 +57,13 @@ def tables(folder: Path) -> dict[Path, str | None]:
     return {path: split for start, split in order.items() for path in _complete(first[start])}
 
 
+def train_name(path: Path) -> str:
+    """Return the name that a table, alone in a folder, has as the one of the training rows."""
+    kind = text_files.suffix(path)
+    compression = path.suffix if path.suffix.lower() in text_files.COMPRESSED else ""
+    return f"train{'.csv' if kind == delimited.SUFFIX_ALONE else kind}{compression.lower()}"
+
+
 def described(folder: Path) -> Iterator[Path]:
     """Yield the JSON files of a folder that describe its data rather than hold it, as far as their names tell."""
     return (path for path in _visible(folder) if may_describe(path))

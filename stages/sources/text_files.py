@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import count
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, TextIO, cast
 
 import pyarrow as pa
 
 from stages.common.errors import HeadstartError, listed, one_line
-from stages.sources import encoding_guess
+from stages.sources import clutter, encoding_guess
 from stages.sources.row import Reading
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
@@ -40,10 +40,13 @@ STARTS = {  # of files that are no text, whatever their suffix says
     b"PAR1": "Parquet; name it .parquet",
     b"\x1f\x8b": "packed by gzip; put .gz behind its name",
     b"\x28\xb5\x2f\xfd": "packed by zstd; put .zst behind its name",
+    b"\xfd7zX": "packed by xz; put .xz behind its name",
+    b"BZh9": "packed by bzip2; put .bz2 behind its name",
 }
 MAX_LINE = 2**26  # characters of a line or a field: far more than any text to classify, but safe for the memory
 BLOCK = 2**20  # bytes
 MAX_SAMPLE = 2**14  # bytes of lines to guess an encoding from
+MIN_PRINTABLE = 0.9  # share of the characters of a text
 
 
 def suffix(path: Path) -> str:
@@ -73,16 +76,26 @@ def encoding_of(path: Path, reading: Reading) -> str:
     So a folder may hold files of both, and a model that was trained on a table in another encoding reads new ones.
     """
     with _bytes(path) as stream:
-        start = stream.read(4)
+        sample = stream.read(MAX_SAMPLE)
+    start = sample[:4]
     for mark, encoding in MARKS.items():
         if start.startswith(mark):
             return encoding
     for pattern, encoding in UNMARKED.items():
-        if pattern.match(start):
+        if pattern.match(start) or _has_lines_in(sample, encoding):
             return encoding
     if kind := STARTS.get(start) or STARTS.get(start[:2]):
         raise HeadstartError(f"{path} is no text, but {kind}")
     return "utf-8" if reading.encoding == "utf-8" or _is_utf8_beyond_ascii(path) else reading.encoding
+
+
+def _has_lines_in(sample: bytes, encoding: str) -> bool:
+    """Return whether bytes without a mark are lines in UTF-16: most line ends are of two bytes."""
+    text = sample[: len(sample) // 2 * 2].decode(encoding, "ignore")
+    ends = text.count("\n") + text.count("\r")
+    if ends * 2 <= sample.count(b"\n") + sample.count(b"\r"):
+        return False
+    return sum(letter.isprintable() or letter in "\t\r\n" for letter in text) >= MIN_PRINTABLE * len(text)
 
 
 def _is_utf8_beyond_ascii(path: Path) -> bool:
@@ -136,7 +149,8 @@ def _unpacked(path: Path, stack: ExitStack) -> IO[bytes]:
 
 
 def _only_file(path: Path, archive: zipfile.ZipFile) -> str:
-    names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
+    files = (name for name in archive.namelist() if not name.endswith("/"))
+    names = [name for name in files if not any(map(clutter.is_clutter, PurePosixPath(name).parts))]
     if len(names) != 1:
         raise HeadstartError(
             f"{path} holds {len(names)} files ({listed(names, limit=5)}), but must hold one table; unpack it"

@@ -23,7 +23,7 @@ def refused(path: Path, content: str, columns: Columns = COLUMNS) -> str:
     return str(error.value).removeprefix(str(path))
 
 
-@pytest.mark.parametrize("suffix", ["csv", "tsv", "tab"])
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "tab", "psv", "txt"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_the_header_tells_the_delimiter(tmp_path: Path, delimiter: str, suffix: str) -> None:
     content = f'id;|text,label\n1;|"a {delimiter} b",x\n'.replace(",", delimiter).replace(";|", delimiter)
@@ -45,6 +45,11 @@ def test_the_line_that_excel_reads_the_delimiter_from_is_no_header(tmp_path: Pat
 def test_a_header_may_follow_blank_lines_and_have_spaces(tmp_path: Path) -> None:
     assert read(tmp_path / "rows.csv", "\n\n text , label\na,x\n") == [("a", "x", "4")]
     assert read(tmp_path / "rows.csv", 'text, "label"\n"a, b", "x"\n c, y\n')[0] == ("a, b", "x", "2")
+
+
+def test_a_line_of_spaces_is_no_row_but_in_a_column_alone(tmp_path: Path) -> None:
+    assert read(tmp_path / "rows.csv", "text,label\na,x\n  \nb,y\n\t\n") == [("a", "x", "2"), ("b", "y", "4")]
+    assert [row[2] for row in read(tmp_path / "rows.csv", "text\na\n  \nb\n", Columns("text"))] == ["2", "3", "4"]
 
 
 def test_a_column_of_texts_alone_is_a_table_too(tmp_path: Path) -> None:
@@ -136,6 +141,19 @@ def test_rows_that_a_quote_joins_are_noticed_without_a_label_too(tmp_path: Path)
     assert refused(tmp_path / "rows.csv", content, Columns("text")).startswith(
         " opens a quote in line 3 that closes in line 5"
     )
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+def test_a_quote_may_join_all_rows_of_a_class(tmp_path: Path, delimiter: str) -> None:
+    labels = ["a", "a", "b", "a", "a", "b", "a", "c", "a"]
+    lines = [f"row {n}{delimiter}{label}" for n, label in enumerate(labels)]
+    lines[1], lines[7] = f'"{lines[1]}', f'row 7"{delimiter}c'
+    content = "\n".join([f"text{delimiter}label", *lines, ""])
+    if delimiter == ",":
+        assert refused(tmp_path / "rows.csv", content).startswith(" opens a quote in line 3 that closes in line 9, and")
+    else:
+        rows_read = read(tmp_path / "rows.tsv", content)
+        assert [label for _, label, _ in rows_read] == labels and rows_read[1][0] == '"row 1'
 
 
 @pytest.mark.parametrize("text", ["Hello\nyes,no", "Hello\n7,a b", "a\n,b", "a\n, b\nc"])

@@ -89,6 +89,12 @@ UNDERSTOOD: dict[str, tuple[list[str], set[str], set[str | None], list[str]]] = 
         [],
     ),
     "folders in class folders": (["cats/day", "cats/night", "dogs"], PETS, {None}, []),
+    "the same folders in classes, in a split folder": (
+        ["train/cats/day", "train/cats/night", "train/dogs/day", "train/dogs/night"],
+        PETS,
+        {"train"},
+        [],
+    ),
     "one folder in every class folder": (
         ["train/n01/images", "train/n02/images", "val/n01/images"],
         {"n01", "n02"},
@@ -169,6 +175,11 @@ REFUSED: dict[str, tuple[list[str], list[str]]] = {  # what the sentence holds
     "others below a folder too many": (
         ["a/train/cats", "a/train/dogs", "a/models"],
         ["{im}/a holds train and beside them models"],
+    ),
+    "abbreviated splits": (["tr/cats", "tr/dogs", "te/cats", "te/dogs"], ["holds te, tr, which look like splits"]),
+    "classes below another division": (
+        ["color/cats", "color/dogs", "grey/cats", "grey/dogs", "grey/birds"],
+        ["color, grey, which all hold the folders cats, dogs", "set prepare.data to one folder, such as {im}/color"],
     ),
     "annotations": (
         ["Images/cats", "Images/dogs", "Annotation/cats/1.xml", "Annotation/dogs/2.xml"],

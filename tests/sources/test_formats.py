@@ -120,6 +120,7 @@ RECORDS = [{"text": "a b", "label": "x"}, {"text": "c", "label": "y", "more": 1}
 JSON = {
     "a list": RECORDS,
     "an object with one list": {"version": 1, "tags": [], "data": RECORDS},
+    "an object with two lists": {"classes": [{"id": 1, "name": "x"}], "data": RECORDS},
     "columns": {"text": ["a b", "c"], "label": ["x", "y"]},
     "columns of pandas": {"text": {"0": "a b", "1": "c"}, "label": {"0": "x", "1": "y"}},
     "a split table of pandas": {"columns": ["text", "label"], "index": [0, 1], "data": [["a b", "x"], ["c", "y"]]},
@@ -140,6 +141,16 @@ def test_json_of_lines(tmp_path: Path, suffix: str, count: int) -> None:
     content = "".join(json.dumps(record) + "\n" for record in RECORDS[:count])
     (tmp_path / f"rows.{suffix}").write_text(content, "utf-8")
     assert read(tmp_path / f"rows.{suffix}") == [("a b", "x", "1"), ("c", "y", "2")][:count]
+
+
+@pytest.mark.parametrize("suffix", ["json", "jsonl"])
+def test_a_row_of_json_may_lack_a_column(tmp_path: Path, suffix: str) -> None:
+    records = [{"text": "no label"}, {"label": "x"}, *RECORDS]
+    (tmp_path / f"rows.{suffix}").write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
+    assert read(tmp_path / f"rows.{suffix}") == [
+        *(("", None, "1"), ("", "x", "2")),
+        *(("a b", "x", "3"), ("c", "y", "4")),
+    ]
 
 
 @pytest.mark.parametrize(

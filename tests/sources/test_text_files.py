@@ -66,7 +66,7 @@ def test_a_folder_of_compressed_tables(tmp_path: Path) -> None:
 
 def test_an_archive_holds_one_table(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv.zip"
-    path.write_bytes(zipped(TEXT.encode(), "a/", "a/rows.csv", "__MACOSX/a/._rows.csv"))
+    path.write_bytes(zipped(TEXT.encode(), "a/", "a/rows.csv", "__MACOSX/a/._rows.csv", "a/.DS_Store"))
     assert texts(path) == ["M\u00fcller", "\u65e5\u672c"]
     path.write_bytes(zipped(TEXT.encode(), "train.csv", "test.csv"))
     with pytest.raises(HeadstartError, match=r"holds 2 files \(train\.csv, test\.csv\), but must hold one table"):
@@ -96,9 +96,19 @@ def test_utf_16_with_big_ends_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-def test_utf_16_without_a_mark_shows_in_the_header(tmp_path: Path, encoding: str) -> None:
+def test_utf_16_without_a_mark_is_recognised(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "rows.csv").write_bytes(TEXT.encode(encoding))
     assert texts(tmp_path / "rows.csv") == ["M\u00fcller", "\u65e5\u672c"]
+    for name in ("\u0442\u0435\u043a\u0441\u0442", "\u8bc4\u8bba"):
+        for content in (f"{name},label\n{name},a\n\u65e5\u672c,b\n", f"{name};label\r{name};a\r\u65e5\u672c;b"):
+            (tmp_path / "rows.csv").write_bytes(content.encode(encoding))
+            read = rows(tmp_path / "rows.csv", Columns(name, "label"), "text")
+            assert [row.content for row in read] == [name, "\u65e5\u672c"]
+
+
+def test_utf_8_with_nul_characters_is_not_utf_16(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_bytes(b"text,label\na\0b,x\n\0,y\n")
+    assert texts(tmp_path / "rows.csv") == ["a\0b", "\0"]
 
 
 @pytest.mark.parametrize(
@@ -107,8 +117,10 @@ def test_utf_16_without_a_mark_shows_in_the_header(tmp_path: Path, encoding: str
         (zipped(b"x"), "a spreadsheet or an archive; name it .xlsx, .ods or .zip"),
         (gzip.compress(TEXT.encode()), "packed by gzip; put .gz behind its name"),
         (b"PAR1\0\0", "Parquet; name it .parquet"),
+        (bz2.compress(TEXT.encode()), "packed by bzip2; put .bz2 behind its name"),
+        (lzma.compress(TEXT.encode()), "packed by xz; put .xz behind its name"),
     ],
-    ids=["zip", "gzip", "parquet"],  # not the bytes, which hold the time
+    ids=["zip", "gzip", "parquet", "bzip2", "xz"],  # not the bytes, which hold the time
 )
 @pytest.mark.parametrize("kind", ["csv", "json", "jsonl", "tsv.gz"])
 def test_a_file_of_another_kind_is_told_from_its_start(tmp_path: Path, content: bytes, words: str, kind: str) -> None:
