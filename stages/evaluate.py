@@ -2,9 +2,10 @@
 
     python -m stages.evaluate data/prepared data/features data/head data/finetuned data/evaluation
 
-Reads `budget`, `evaluate` and `runtime` from params.yaml. Writes metrics.json, predictions.parquet (every
-probability of every test row), near_duplicates.parquet, label_errors.parquet, plots/ (data for `dvc plots show`) and
-report.html, a single file that works offline.
+Reads `budget`, `evaluate` and `runtime` from params.yaml. Writes metrics.json (the few numbers that `dvc metrics show`
+prints), details.json (all numbers, with intervals), predictions.parquet (every probability of every test row),
+near_duplicates.parquet, label_errors.parquet, plots/ (data for `dvc plots show`) and report.html, a single file that
+works offline.
 """
 
 from pathlib import Path
@@ -45,7 +46,8 @@ if TYPE_CHECKING:
 CONTENT = targets.Content(
     "evaluate",
     {
-        "metrics.json": lambda path: {"test_rows", "head"} <= json_file.mapping(path).keys(),
+        "metrics.json": lambda path: {"test_rows", "classes"} <= json_file.mapping(path).keys(),
+        "details.json": None,
         "predictions.parquet": prediction_columns.has_all,
         "near_duplicates.parquet": None,
         "label_errors.parquet": None,
@@ -88,7 +90,7 @@ def evaluate(
         cards=cards,
         train=train,
         scored=scored,
-        metrics=metrics_json.content(
+        metrics=metrics_json.details(
             scored=scored, cards=cards, curves=curves, pairs=pairs, suspects=suspects, settings=settings
         ),
         plots=_plots(prepared_folder, scored, settings),
@@ -191,7 +193,8 @@ def _write(out: Path, prepared_folder: Path, results: Results) -> None:
     }
     for name, table in tables.items():
         pq.write_table(table, out / f"{name}.parquet", compression="zstd")
-    write_json(out / "metrics.json", results.metrics)
+    write_json(out / "metrics.json", metrics_json.headline(results.metrics, results.shipped))
+    write_json(out / "details.json", results.metrics)
     report.write(out / report.FILE, prepared_folder, results)
 
 

@@ -61,6 +61,7 @@ def gate(
         page.unlink(missing_ok=True)  # an earlier verdict must not stand for one that ends with an error
     try:
         after = stored.from_folder(folder, settings_file)
+        details = stored.read_details(folder) if page else {}
     except stored.MissingError as error:
         raise HeadstartError(f"there is no evaluation to judge, as {error}; run `dvc repro`") from None
     baseline = stored.read_baseline(base, folder, settings_file)
@@ -77,9 +78,11 @@ def gate(
         print(f"gate: {name} is {old} in {base} and {new} here; {STRICTER}")
     if before:
         print(f"gate: {_row_counts(comparison, before, after)}")
+    if comparison.other_data:
+        print(f"gate: {comparison.other_data}")
     print(f"{outcome}{f': {reason}' if reason else ''}, in {run_stats.spent()}")
     if page:
-        lines = _markdown(comparison, before, after, outcome=outcome, reason=reason, gate_changes=changes)
+        lines = _markdown(comparison, before, after, details, outcome=outcome, reason=reason, gate_changes=changes)
         with atomic.file(page) as out:
             out.write_text("\n".join(lines) + "\n", "utf-8", newline="\n")
     return code
@@ -108,6 +111,7 @@ def _markdown(
     comparison: Comparison,
     before: Evaluation | None,
     after: Evaluation,
+    details: dict[str, Any],
     *,
     outcome: str,
     reason: str,
@@ -120,6 +124,8 @@ def _markdown(
     yield from markdown.table(HEADER, map(_cells, comparison.differences))
     if before:
         yield f"\n{_row_counts(comparison, before, after)}\n"
+    if comparison.other_data:
+        yield f"\n{comparison.other_data[0].upper()}{comparison.other_data[1:]}.\n"
     if gate_changes:
         yield f"\nThis change alters the gate; {STRICTER}.\n"
     changes = [
@@ -132,8 +138,8 @@ def _markdown(
             rows.append(("…", f"{len(changes) - MAX_CHANGES} more", ""))
         yield from markdown.table(("setting", "before", "after"), rows)
     yield ""
-    yield from markdown.table(("this change", "accuracy", "macro F1", "calibration error"), _models(after.metrics))
-    if saved := labels_saved.sentence(after.metrics.get("labels_saved", {})):
+    yield from markdown.table(("this change", "accuracy", "macro F1", "calibration error"), _models(details))
+    if saved := labels_saved.sentence(details["labels_saved"]):
         yield f"\n{saved[0].upper()}{saved[1:]}."
 
 
@@ -177,11 +183,11 @@ def _changed_settings(before: dict[str, Any], after: dict[str, Any]) -> Iterator
                 yield f"{section}.{key}", str(old.get(key)), str(new.get(key))
 
 
-def _models(metrics: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Yield a row for every model in metrics.json."""
+def _models(details: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Yield a row for every model in details.json."""
     for name in ("head", "finetuned", "baseline"):
-        if values := metrics.get(name):
-            ends = metrics.get(f"{name}_ci95", {})
+        if values := details.get(name):
+            ends = details.get(f"{name}_ci95", {})
             cells = [intervals.written(values[key], ends.get(key)) for key in ("accuracy", "macro_f1")]
             yield name, *cells, f"{values['calibration_error']:.3f}"
 

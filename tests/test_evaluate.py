@@ -22,12 +22,12 @@ SETTINGS: dict[str, object] = {
 
 
 def evaluated(folder: Path, lines: list[str], **changes: object) -> tuple[dict, Path]:
-    """metrics.json, and the evaluation's folder, of a project whose table has the columns text, label, split."""
+    """details.json, and the evaluation's folder, of a project whose table has the columns text, label, split."""
     project = make_project(folder)
     (project / "data/rows.csv").write_text("\n".join(["text,label,split", *lines]) + "\n", "utf-8")
     set_params(project, **{**SETTINGS, **changes})
     run_stages(project)
-    return json.loads((project / "data/evaluation/metrics.json").read_text("utf-8")), project / "data/evaluation"
+    return json.loads((project / "data/evaluation/details.json").read_text("utf-8")), project / "data/evaluation"
 
 
 def rows(train: int, test: int) -> list[str]:
@@ -51,7 +51,16 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path]:
     )
 
 
-def test_metrics_are_complete_flat_and_in_order(usual: tuple[dict, Path]) -> None:
+def test_metrics_json_has_the_numbers_of_a_line_on_the_screen(usual: tuple[dict, Path]) -> None:
+    details, folder = usual
+    metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+    assert list(metrics) == ["accuracy", "macro_f1", "baseline", "test_rows", "classes"]
+    assert metrics["accuracy"] == details["head"]["accuracy"] and metrics["macro_f1"] == details["head"]["macro_f1"]
+    assert metrics["baseline"] == details["baseline"]["accuracy"]
+    assert metrics["test_rows"] == details["test_rows"] == 60 and metrics["classes"] == 2
+
+
+def test_details_are_complete_flat_and_in_order(usual: tuple[dict, Path]) -> None:
     metrics, _ = usual
     assert list(metrics) == [
         "test_rows", "classes", "head", "head_ci95", "baseline", "baseline_ci95", "head_minus_baseline",

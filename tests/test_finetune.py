@@ -1,6 +1,7 @@
 """Fine-tuning as a stage, on a tiny encoder."""
 
 import json
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from stages.finetuning import classifier as classifiers
 from stages.heads import loading, model_card
 from stages.tables import features
 from tests.conftest import Once, copy
-from tests.projects import Verb, contents, make_trained, run_stages, set_params, stage
+from tests.projects import Verb, contents, make_trained, run, run_stages, set_params, stage
 
 CPU = RuntimeParams(device="cpu")
 
@@ -45,7 +46,7 @@ def test_without_a_method_only_the_card_is_written(trained: Path, verb: Verb) ->
     assert contents(trained / "data/finetuned").keys() == {"model.json"}
     assert json.loads((trained / "data/finetuned/model.json").read_text("utf-8")) == {"method": "none"}
     verb("evaluate")
-    metrics = json.loads((trained / "data/evaluation/metrics.json").read_text("utf-8"))
+    metrics = json.loads((trained / "data/evaluation/details.json").read_text("utf-8"))
     assert "head" in metrics and "finetuned" not in metrics
 
 
@@ -76,11 +77,17 @@ def test_fine_tuning_again_gives_the_same_bytes(tuned: Path) -> None:
 
 
 def test_a_fine_tuned_model_is_evaluated_beside_head_and_baseline(tuned: Path) -> None:
-    metrics = json.loads((tuned / "data/evaluation/metrics.json").read_text("utf-8"))
-    assert metrics["finetuned"]["accuracy"] > 0.9 and metrics["finetuned_ci95"]["roc_auc"]["low"] > 0.5
+    metrics, details = (
+        json.loads((tuned / f"data/evaluation/{name}.json").read_text("utf-8")) for name in ("metrics", "details")
+    )
+    assert list(metrics) == ["accuracy", "macro_f1", "head", "baseline", "test_rows", "classes"]
+    assert metrics["accuracy"] == details["finetuned"]["accuracy"] and metrics["head"] == details["head"]["accuracy"]
+    shown = run(tuned, sys.executable, "-m", "dvc", "metrics", "show").stdout.splitlines()
+    assert len(shown) == 2 and max(map(len, shown)) <= 100
+    assert details["finetuned"]["accuracy"] > 0.9 and details["finetuned_ci95"]["roc_auc"]["low"] > 0.5
     table = pq.read_table(tuned / "data/evaluation/predictions.parquet").to_pylist()
     assert {row["model"] for row in table} == {"head", "finetuned", "baseline"}
-    assert len(table) == 3 * metrics["test_rows"]
+    assert len(table) == 3 * details["test_rows"]
 
 
 def test_predict_gives_the_probabilities_of_evaluate_without_params_yaml(tuned: Path, tmp_path: Path) -> None:

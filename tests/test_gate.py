@@ -153,6 +153,43 @@ def test_a_baseline_that_cannot_be_read_is_not_one_that_was_never_made(mine: Pat
         assert done.returncode == 2 and "could not compare" in done.stdout and reason in done.stdout, base
 
 
+def test_evaluations_of_other_rows_are_of_different_data(mine: Path) -> None:
+    """The baseline has other test rows, and another label of one; the page says so, too."""
+    lines = (mine / "data/rows.csv").read_text("utf-8").splitlines()
+    one = lines[-1].rpartition(",")[0].rpartition(",")
+    label = "b" if one[2] == "a" else "a"
+    (mine / "data/rows.csv").write_text(
+        "\n".join([*lines[:-11], f"{one[0]},{label},test", "a1 new,a,test"]) + "\n", "utf-8"
+    )
+    run_stages(mine)
+    done = gate(mine, "main", "--markdown", "gate.md")
+    sentence = "he two evaluations are of different test rows (1 new, 10 gone, 1 labelled otherwise): only the 3,989 in"
+    assert f"gate: t{sentence}" in done.stdout, done.stdout
+    assert f"T{sentence} common are compared." in (mine / "gate.md").read_text("utf-8")
+    (mine / "data/rows.csv").write_text("\n".join([*lines, "e1 e2,e,train", "e3 e4,e,test"]) + "\n", "utf-8")
+    run_stages(mine)
+    done = gate(mine, "main", "--markdown", "gate.md")
+    page = (mine / "gate.md").read_text("utf-8")
+    for text in (done.stdout, page):
+        assert "the classes differ: e is new" in text and "(1 new): nothing is compared" in text
+
+
+def test_evaluations_of_an_earlier_version_are_read(mine: Path, tmp_path: Path) -> None:
+    """Their metrics.json has all numbers, and there is no details.json."""
+    old = Path(shutil.copytree(mine / "data/evaluation", tmp_path / "old"))
+    (old / "details.json").rename(old / "metrics.json")
+    done = gate(mine, str(old), "--evaluation", str(old), "--markdown", "gate.md")
+    assert done.returncode == 0 and "| head | 0." in (mine / "gate.md").read_text("utf-8"), done.stderr
+    shutil.copy(mine / "data/evaluation/metrics.json", old)
+    assert gate(mine, str(old)).returncode == 0, "of the baseline, only the predictions count"
+    done = gate(mine, "main", "--evaluation", str(old), "--markdown", "gate.md")
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == f"error: there is no evaluation to judge, as {old}/details.json does not exist; run `dvc repro`\n"
+    )
+
+
 def test_metrics_in_git_without_predictions_are_no_missing_baseline(mine: Path) -> None:
     git(mine, "checkout", "-q", "main")
     git(mine, "rm", "-q", "dvc.lock")

@@ -69,6 +69,16 @@ class Comparison:
             difference.verdict in ("worse", "undefined") or difference.under_floor for difference in self.differences
         )
 
+    @property
+    def other_data(self) -> str | None:
+        """Tell that the evaluations are of different test rows; None if they are of the same."""
+        counts = ((self.new, "new"), (self.lost, "gone"), (self.relabelled, "labelled otherwise"))
+        if not any(number for number, _ in counts):
+            return None
+        changes = listed(f"{number:,} {change}" for number, change in counts if number)
+        compared = "nothing is compared" if self.reason else f"only the {self.common:,} in common are compared"
+        return f"the two evaluations are of different test rows ({changes}): {compared}"
+
 
 def read(table: pa.Table) -> Predictions:
     """Read the shipped model's rows from the content of a predictions.parquet.
@@ -150,7 +160,14 @@ def _differences(
     values = {name: _headline(truth, P) for name, P in models.items()}
     ends: intervals.Intervals = {}
     if all(values.values()):
-        ends = intervals.for_difference(truth, P_after, P_before, resamples=settings.bootstrap, seed=settings.seed)
+        ends = intervals.for_difference(
+            truth,
+            P_after,
+            P_before,
+            resamples=settings.bootstrap,
+            seed=settings.seed,
+            points=(values["after"], values["before"]),
+        )
     return tuple(
         _difference(name, values["before"].get(name), values["after"].get(name), ends.get(name), metric)
         for name, metric in settings.metrics.items()

@@ -1,4 +1,4 @@
-"""Read a stored evaluation from a folder or a git revision: its predictions, metrics and settings."""
+"""Read a stored evaluation from a folder or a git revision: its predictions, settings and numbers."""
 
 import hashlib
 import io
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NO_COMMIT = ("0" * 40, "0" * 64)  # git's name for no commit, which CI gives as the one before the first of a branch
 PREDICTIONS = "predictions.parquet"
 METRICS = "metrics.json"
+DETAILS = "details.json"  # all numbers; before Headstart 0.2.0, metrics.json had them
 
 
 class MissingError(Exception):
@@ -36,10 +37,9 @@ class MissingError(Exception):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The files that `evaluate` wrote, and the params.yaml beside them; no settings where that is missing."""
+    """The predictions that `evaluate` wrote, and the params.yaml beside them; no settings where that is missing."""
 
     predictions: Predictions
-    metrics: dict[str, Any]
     settings: dict[str, Any]
 
 
@@ -94,6 +94,25 @@ def from_folder(folder: Path, params: Path | None = None) -> Evaluation:
         return path.read_bytes()
 
     return _read(content, str(folder))
+
+
+def read_details(folder: Path) -> dict[str, Any]:
+    """Read all numbers of the evaluation in `folder`, also of one that an earlier version wrote.
+
+    Raises:
+        MissingError: the folder holds none.
+        HeadstartError: they are damaged.
+    """
+    path = folder / DETAILS
+    try:
+        details = json.loads((path if path.is_file() else folder / METRICS).read_bytes())
+        if not {"head", "labels_saved"} <= dict(details).keys():
+            raise MissingError(f"{path} does not exist")
+    except FileNotFoundError:
+        raise MissingError(f"{path} does not exist") from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _damaged(str(folder), error) from None
+    return dict(details)
 
 
 @contextmanager
@@ -192,12 +211,13 @@ def _read(content: Callable[[str], bytes], origin: str) -> Evaluation:
     """Parse the files that `content` returns by name; `origin` names the evaluation in errors."""
     try:
         predictions = paired.read(pq.read_table(io.BytesIO(content(PREDICTIONS))))
-        metrics = json.loads(content(METRICS))
-    except (ValueError, KeyError, RecursionError, OSError, pa.ArrowException) as error:
-        raise HeadstartError(
-            f"the evaluation of {origin} is damaged ({one_line(error)}); run `dvc repro` there"
-        ) from None
-    return Evaluation(predictions, metrics, _settings(content, origin) or {})
+    except (ValueError, KeyError, OSError, pa.ArrowException) as error:
+        raise _damaged(origin, error) from None
+    return Evaluation(predictions, _settings(content, origin) or {})
+
+
+def _damaged(origin: str, error: Exception) -> HeadstartError:
+    return HeadstartError(f"the evaluation of {origin} is damaged ({one_line(error)}); run `dvc repro` there")
 
 
 def _settings(content: Callable[[str], bytes], origin: str) -> dict[str, Any] | None:

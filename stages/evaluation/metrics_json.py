@@ -1,4 +1,4 @@
-"""The content of metrics.json: metrics of every model, of their differences, and without near-duplicates."""
+"""The numbers of an evaluation: all of them for details.json, and the few of metrics.json that fit on a screen."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 PAIRS = (("head", "baseline"), ("finetuned", "baseline"), ("finetuned", "head"))  # models whose difference is reported
 
 
-def content(
+def headline(details: Mapping[str, Any], shipped: str) -> dict[str, float]:
+    """Choose the numbers of metrics.json from those that `details` returns: a line of DVC holds them.
+
+    Accuracy and macro F1 are those of the model `shipped`, so that heads and fine-tuned models are compared in one
+    column; `head` and `baseline` are the accuracies of the others. `test_rows` and `classes` show in `dvc metrics diff`
+    that two evaluations are of different data.
+    """
+    others = {name: details[name]["accuracy"] for name in ("head", "baseline") if name in details and name != shipped}
+    counts = {name: details[name] for name in ("test_rows", "classes")}
+    return {name: details[shipped][name] for name in ("accuracy", "macro_f1")} | others | counts
+
+
+def details(
     *,
     scored: ScoredRows,
     cards: Mapping[str, ModelCard],
@@ -28,7 +40,7 @@ def content(
     suspects: "Mapping[str, pd.DataFrame]",
     settings: EvaluateParams,
 ) -> dict[str, Any]:
-    """Compute metrics.json.
+    """Compute details.json.
 
     Args:
         scored: the test rows.
@@ -57,20 +69,37 @@ def _models(scored: ScoredRows, cards: Mapping[str, ModelCard], settings: Evalua
     """
     truth, models = scored.truth, scored.probabilities
     drawn = {"resamples": settings.bootstrap, "seed": settings.seed}
-    headline = {name: metrics.headline(truth, P) for name, P in models.items()}
+    points = {name: metrics.headline(truth, P) for name, P in models.items()}
     out: dict[str, Any] = {"test_rows": len(truth), "classes": len(scored.labels)}
     for name, P in models.items():
-        out[name] = headline[name] | _calibration(truth, P, cards.get(name))
-        out |= _named(name, intervals.for_model(truth, P, **drawn))
+        out[name] = points[name] | _calibration(truth, P, cards.get(name))
+        out |= _named(name, intervals.for_model(truth, P, point=points[name], **drawn))
     for name, other in PAIRS:
         if name in models and other in models:
-            pair = f"{name}_minus_{other}"
-            shared = [metric for metric in headline[name] if metric in headline[other]]
-            out[pair] = {metric: headline[name][metric] - headline[other][metric] for metric in shared}
-            wins, losses = intervals.wins_and_losses(truth, models[name], models[other])
-            out[pair]["p_value"] = proportions.mcnemar(wins, losses)
-            out |= _named(pair, intervals.for_difference(truth, models[name], models[other], **drawn))
+            pair = (models[name], models[other]), (points[name], points[other])
+            out |= _difference(f"{name}_minus_{other}", truth, *pair, settings)
     return out
+
+
+def _difference(
+    pair: str,
+    truth: np.ndarray,
+    models: tuple[np.ndarray, np.ndarray],
+    points: tuple[Mapping[str, float], Mapping[str, float]],
+    settings: EvaluateParams,
+) -> dict[str, Any]:
+    """Compute the differences between the metrics of two models, `points`, with p-value and 95 % intervals."""
+    wins_losses = intervals.wins_and_losses(truth, *models)
+    values = {name: points[0][name] - points[1][name] for name in points[0] if name in points[1]}
+    ends = intervals.for_difference(
+        truth,
+        *models,
+        resamples=settings.bootstrap,
+        seed=settings.seed,
+        points=points,
+        wins_losses=wins_losses,
+    )
+    return {pair: values | {"p_value": proportions.mcnemar(*wins_losses)}} | _named(pair, ends)
 
 
 def _without_near_duplicates(scored: ScoredRows, pairs: "pd.DataFrame") -> dict[str, Any]:

@@ -54,7 +54,7 @@ class Results:
     cards: Mapping[str, ModelCard]  # of `head` and, where there is one, of `finetuned`
     train: Features
     scored: ScoredRows
-    metrics: Mapping[str, Any]  # metrics.json
+    metrics: Mapping[str, Any]  # all numbers: details.json
     plots: Mapping[str, Mapping[str, Points]]  # name of a model to its plots
     curves: Mapping[str, Points]  # learning curves
     pairs: "pd.DataFrame"  # near-duplicates, as near_duplicates.table returns them
@@ -70,7 +70,7 @@ class Results:
         """Tell whether the interval of a difference in accuracy excludes zero in one direction.
 
         Args:
-            pair: NAME_minus_OTHER, as in metrics.json; without an interval nothing is clear.
+            pair: NAME_minus_OTHER, as in details.json; without an interval nothing is clear.
         """
         ends = self.metrics.get(f"{pair}_ci95", {}).get("accuracy")
         return bool(ends) and bool(ends["low"] > 0 if better else ends["high"] < 0)

@@ -17,15 +17,20 @@ Intervals = dict[str, tuple[float, float]]
 BLOCK_VALUES = 2**24  # row weights in memory at a time
 
 
-def for_model(truth: np.ndarray, P: np.ndarray, *, resamples: int, seed: int) -> Intervals:
+def for_model(
+    truth: np.ndarray, P: np.ndarray, *, resamples: int, seed: int, point: Mapping[str, float] | None = None
+) -> Intervals:
     """Compute the interval of every headline metric; none if `resamples` is 0.
 
     Accuracy: of a share (`proportions.interval`). The metrics of classes: by `class_metrics.draws`. The others: by a
     bootstrap.
+
+    Args:
+        point: the headline metrics, where they are known already.
     """
     if not resamples:
         return {}
-    generator, point = np.random.default_rng(seed), metrics.headline(truth, P)
+    generator, point = np.random.default_rng(seed), point or metrics.headline(truth, P)
     guess = P.argmax(axis=1)
     (draws,) = class_metrics.draws(truth, [guess], P.shape[1], samples=resamples, generator=generator)
     accuracy = proportions.interval(int((guess == truth).sum()), len(truth))
@@ -36,19 +41,32 @@ def for_model(truth: np.ndarray, P: np.ndarray, *, resamples: int, seed: int) ->
     return ends | _bootstrap(truth, [P], resamples, generator)
 
 
-def for_difference(truth: np.ndarray, P: np.ndarray, Q: np.ndarray, *, resamples: int, seed: int) -> Intervals:
+def for_difference(
+    truth: np.ndarray,
+    P: np.ndarray,
+    Q: np.ndarray,
+    *,
+    resamples: int,
+    seed: int,
+    points: tuple[Mapping[str, float], Mapping[str, float]] | None = None,
+    wins_losses: tuple[int, int] | None = None,
+) -> Intervals:
     """Compute the interval of the difference of every headline metric, P's minus Q's; none if `resamples` is 0.
 
     Rows that are hard for both models cancel out. For accuracy the interval excludes zero exactly if the p-value of
     `proportions.mcnemar` is below 0.05.
+
+    Args:
+        points: the headline metrics of both, where they are known already.
+        wins_losses: what `wins_and_losses` returns, where it is known already.
     """
     if not resamples:
         return {}
     generator = np.random.default_rng(seed)
-    first, second = metrics.headline(truth, P), metrics.headline(truth, Q)
+    first, second = points or (metrics.headline(truth, P), metrics.headline(truth, Q))
     guesses = [part.argmax(axis=1) for part in (P, Q)]
     draws, others = class_metrics.draws(truth, guesses, P.shape[1], samples=resamples, generator=generator)
-    accuracy = proportions.difference_interval(*wins_and_losses(truth, P, Q), len(truth))
+    accuracy = proportions.difference_interval(*(wins_losses or wins_and_losses(truth, P, Q)), len(truth))
     ends = _like_accuracy(
         {name: draws[name] - others[name] for name in draws},
         {name: first[name] - second[name] for name in draws},

@@ -74,7 +74,7 @@ def main() -> None:
                 if name == "finetune":
                     seconds = time.perf_counter() - start
                     print(done.stdout.strip())
-            report = json.loads((project / "data/evaluation/metrics.json").read_text("utf-8"))
+            report = json.loads((project / "data/evaluation/details.json").read_text("utf-8"))
             results.append((report["head"]["accuracy"], report["finetuned"]["accuracy"], seconds))
             print(
                 f"seed {seed}: head {results[-1][0]:.4f}, fine-tuned {results[-1][1]:.4f}, {seconds:.0f} s", flush=True

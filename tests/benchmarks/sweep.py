@@ -32,7 +32,7 @@ def main() -> None:
         seconds = time.perf_counter() - start
         print(*(line for line in done.stdout.splitlines() if line.startswith("train_head:")))
         run(project, "dvc", "repro")
-        report = json.loads((project / "data/evaluation/metrics.json").read_text("utf-8"))
+        report = json.loads((project / "data/evaluation/details.json").read_text("utf-8"))
         rows = features.read(project / "data/features", "train")
     print(f"dvc repro train_head: {seconds:.1f} s, test accuracy {report['head']['accuracy']:.4f}")
     start = time.perf_counter()

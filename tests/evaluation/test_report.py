@@ -149,7 +149,7 @@ def test_a_phone_shows_it_without_scrolling_sideways(evaluation: Path, browser: 
 
 def test_what_it_says_is_what_was_measured(evaluation: Path, browser: Browser) -> None:
     page = Opened(browser, evaluation / "report.html").page
-    metrics = json.loads((evaluation / "metrics.json").read_text("utf-8"))
+    metrics = json.loads((evaluation / "details.json").read_text("utf-8"))
     shown = page.locator("#headline tbody tr").first.locator("td").first.inner_text()
     ends = metrics["head_ci95"]["accuracy"]
     assert [float(text) for text in re.findall(r"[\d.]+", shown)] == pytest.approx(

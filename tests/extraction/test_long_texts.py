@@ -40,7 +40,7 @@ def test_a_word_after_the_cut_is_missed_with_cut_and_found_with_chunks(planted: 
         line,
     ), rows.stdout
     run_stages(planted, "train_head", "finetune", "evaluate")
-    missed = json.loads((planted / "data/evaluation/metrics.json").read_text("utf-8"))
+    missed = json.loads((planted / "data/evaluation/details.json").read_text("utf-8"))
     cut = features.read(planted / "data/features", "test")
     assert missed["cut_rows"] == cut.cut_rows > 20 and missed["head"]["accuracy"] < 0.75
     slices = json.loads((planted / "data/evaluation/plots/head/slices.json").read_text("utf-8"))
@@ -53,7 +53,7 @@ def test_a_word_after_the_cut_is_missed_with_cut_and_found_with_chunks(planted: 
     short = ~whole.is_long  # type: ignore[operator]
     np.testing.assert_array_equal(whole.X[short], cut.X[short])
     run_stages(planted, "train_head", "evaluate")
-    found = json.loads((planted / "data/evaluation/metrics.json").read_text("utf-8"))
+    found = json.loads((planted / "data/evaluation/details.json").read_text("utf-8"))
     assert found["cut_rows"] == 0 and found["head"]["accuracy"] > 0.95
 
 
@@ -76,5 +76,5 @@ def test_what_is_used_is_said_in_one_line(planted: Path, verb: Verb) -> None:
 def test_fine_tuning_reads_all_windows(planted: Path, verb: Verb) -> None:
     set_params(planted, extract__long="chunks", finetune__method="full", finetune__epochs=1)
     run_stages(planted, "extract", "train_head", "finetune", "evaluate")
-    metrics = json.loads((planted / "data/evaluation/metrics.json").read_text("utf-8"))
+    metrics = json.loads((planted / "data/evaluation/details.json").read_text("utf-8"))
     assert metrics["finetuned"]["accuracy"] > 0.95

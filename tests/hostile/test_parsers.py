@@ -4,6 +4,7 @@ import io
 import json
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,7 @@ def test_shards_and_feature_tables(folder: Path, reproduced: Path, examples: int
         parse()
 
 
-@pytest.mark.parametrize("name", ["metrics.json", "predictions.parquet"])
+@pytest.mark.parametrize("name", ["details.json", "predictions.parquet"])
 @EXAMPLES
 def test_evaluations(folder: Path, reproduced: Path, name: str, examples: int) -> None:
     files = {path.name: path.read_bytes() for path in (reproduced / "data/evaluation").iterdir() if path.is_file()}
@@ -171,8 +172,15 @@ def test_evaluations(folder: Path, reproduced: Path, name: str, examples: int) -
     @often(examples)
     @given(st.binary(max_size=200) | changed(files[name]))
     def parse(content: bytes) -> None:
-        for file in ("metrics.json", "predictions.parquet"):
+        for file in ("details.json", "predictions.parquet"):
             (folder / file).write_bytes(content if file == name else files[file])
         fails_with_a_sentence(lambda: stored.from_folder(folder, ROOT / "params.yaml"))
+        fails_with_a_sentence(lambda: _details(folder))
 
     parse()
+
+
+def _details(folder: Path) -> None:
+    """Read the numbers of an evaluation; the gate makes a sentence of those that are missing."""
+    with suppress(stored.MissingError):
+        stored.read_details(folder)

@@ -39,7 +39,7 @@ def restored(default_run: Path) -> Iterator[Path]:
 
 
 def test_the_default_run_makes_a_real_classifier(default_run: Path) -> None:
-    report = json.loads((default_run / "data/evaluation/metrics.json").read_text("utf-8"))
+    report = json.loads((default_run / "data/evaluation/details.json").read_text("utf-8"))
     assert report["test_rows"] == 168 and report["classes"] == 8
     assert report["head"]["accuracy"] > 0.75
     table = pq.read_table(default_run / "data/evaluation/predictions.parquet")

@@ -19,13 +19,13 @@ pytestmark = [
 
 
 def metrics_of_ants_and_bees(project: Path, **settings: object) -> Any:
-    """Run the pipeline on 245 photos to train on and 153 for the test; gives metrics.json."""
+    """Run the pipeline on 245 photos to train on and 153 for the test; gives details.json."""
     for given, split in (("train", "train"), ("val", "test")):
         shutil.copytree(SHARED / "data/hymenoptera" / given, project / "data/photos" / split)
     photos = {"prepare__data": "data/photos", "prepare__validation": 0, "backbone__revision": None}
     set_params(project, **photos, **settings)
     run(project, "dvc", "repro")
-    metrics = json.loads((project / "data/evaluation/metrics.json").read_text("utf-8"))
+    metrics = json.loads((project / "data/evaluation/details.json").read_text("utf-8"))
     assert metrics["test_rows"] == 153
     return metrics
 

@@ -94,10 +94,10 @@ def test_a_change_of_fine_tuning_reruns_it_and_evaluate(tmp_path: Path, tiny_enc
     assert ran(run(project, "dvc", "repro")) == STAGES
     set_params(project, finetune__seed=1)
     assert ran(run(project, "dvc", "repro")) == ["finetune", "evaluate"]
-    assert "finetuned" in json.loads((project / "data/evaluation/metrics.json").read_text("utf-8"))
+    assert "finetuned" in json.loads((project / "data/evaluation/details.json").read_text("utf-8"))
     # Without fine-tuning there are no plots of it, and no intervals without a bootstrap: DVC still draws what there is.
     set_params(project, finetune__method="none", evaluate__bootstrap=0)
     run(project, "dvc", "repro")
-    report = json.loads((project / "data/evaluation/metrics.json").read_text("utf-8"))
+    report = json.loads((project / "data/evaluation/details.json").read_text("utf-8"))
     assert "finetuned" not in report and not [name for name in report if name.endswith("_ci95")]
     assert not json.loads(run(project, "dvc", "plots", "show", "--json").stdout).get("errors")
