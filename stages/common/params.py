@@ -7,15 +7,15 @@ sentence: the file, the key, the value, what is allowed and the closest known ke
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-import yaml
 from pydantic import BeforeValidator, Field, model_validator
 
-from stages.common.errors import HeadstartError, not_utf8, one_line
+from stages.common.errors import HeadstartError, not_utf8
 from stages.common.section import Section, validate
+from stages.common.yaml_text import parse
 
 
 def _number(value: object) -> object:
-    """Turn a string into a number where it is one: PyYAML follows YAML 1.1 and reads `1e-3` as a string."""
+    """Turn a string into a number where it is one: what follows YAML 1.1, as PyYAML does, writes `1e-3` as a string."""
     if isinstance(value, str):
         try:
             return float(value)
@@ -260,17 +260,13 @@ def load(path: Path) -> Params:
         HeadstartError: the file is missing, is not YAML, or holds a key or value that is not allowed.
     """
     try:
-        raw = yaml.load(path.read_text("utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        raw = parse(path.read_text("utf-8"))
     except FileNotFoundError:
         raise HeadstartError(
             f"{path} does not exist; run from the project's root, or name the file with --params"
         ) from None
     except UnicodeDecodeError as error:
         raise not_utf8(path, f"at byte {error.start}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" in line {mark.line + 1}" if mark else ""
-        raise HeadstartError(
-            f"{path} is not valid YAML{line}: {getattr(error, 'problem', one_line(error))}; correct it"
-        ) from None
+    except ValueError as error:
+        raise HeadstartError(f"{path} is not valid YAML ({error}); correct it") from None
     return validate(Params, raw, file=str(path))

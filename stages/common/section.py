@@ -55,7 +55,7 @@ def _sentence(model: type[BaseModel], raw: Any, error: ValidationError, file: st
     if is_key:
         *parents, last = parents
     key = ".".join(map(str, [*parents, last]))
-    if problem["type"] == "extra_forbidden" or is_key:
+    if is_key or problem["type"] in ("extra_forbidden", "invalid_key"):
         known = _known_keys(model, parents)
         prefix = "".join(f"{parent}." for parent in parents)
         hint = did_you_mean(str(last), known, prefix=prefix) or f"; known: {listed(known, limit=50)}"

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
 from stages.common.errors import HeadstartError, one_line
+from stages.common.yaml_text import parse
 from stages.comparison import paired
 from stages.comparison.paired import Predictions
 
@@ -228,13 +228,13 @@ def _settings(content: Callable[[str], bytes], origin: str) -> dict[str, Any] | 
     """
     reason = "it is not a mapping"
     try:
-        settings = yaml.safe_load(content("params"))
+        settings = parse(content("params").decode())
         if isinstance(settings, dict):
             return settings
     except MissingError as error:
         if error.none_yet:
             return None
         reason = str(error)
-    except (yaml.YAMLError, RecursionError) as error:
+    except ValueError as error:
         reason = one_line(error)
     raise HeadstartError(f"the settings of {origin} cannot be read ({reason}); correct params.yaml there")

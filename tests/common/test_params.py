@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.utils.serialize import modify_yaml
 
 from stages.common import params
 from stages.common.errors import HeadstartError
@@ -27,8 +28,17 @@ def test_the_shipped_file_holds_every_setting_and_a_comment_on_each() -> None:
         section: set(keys) for section, keys in loaded.model_dump().items()
     }
     for line in DEFAULT.splitlines():
-        if line.startswith("  "):
+        if line.startswith("  ") and not line.startswith("  - "):
             assert "# " in line, f"no comment: {line}"
+
+
+@pytest.mark.parametrize("value", ["on", "no", "y", "1:30", "012", "2024-01-01", 'the "quoted": # one', "=", "~x"])
+def test_a_text_that_dvc_writes_is_that_text(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(DEFAULT, "utf-8")
+    with modify_yaml(path) as content:
+        content["prepare"]["label"] = value
+    assert params.load(path).prepare.label == value
 
 
 def test_numbers_in_scientific_notation_are_numbers(tmp_path: Path) -> None:
@@ -71,6 +81,10 @@ def test_bad_values_are_refused_in_one_sentence(tmp_path: Path, change: dict[str
     ("content", "words"),
     [
         (b"a: [1", "not valid YAML"),
+        (b"a: 1\na: 2", "line 2: found duplicate key"),
+        (b"a: !!bool 3", "not valid YAML"),
+        (b"a: " + b"[" * 30_000 + b"]" * 30_000, "not valid YAML"),
+        (b"prepare: {data: x, input: t, label: l, 1: 2}\nbackbone: {family: tfidf, name: word}", "prepare.1 is not a"),
         (b"\xff\xfe", "not UTF-8"),
         (b"- 1", "must be a mapping"),
         (b"", "is empty"),
