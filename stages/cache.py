@@ -14,21 +14,22 @@ import time
 
 from stages.common import cache_cleaning, cache_folder, cli, locks, run_stats
 from stages.common.cache_folder import Part
+from stages.common.errors import counted
 from stages.extraction import row_cache_files
 
-UNITS: dict[Part, str] = {"checkpoints": "runs", "evaluations": "results", "weights": "models"}
+UNITS: dict[Part, str] = {"checkpoints": "run", "evaluations": "result", "weights": "model"}
 
 
 def show() -> None:
     """Print the contents of the cache folder."""
     for fingerprint, rows, size, used in row_cache_files.info():
         day = time.strftime("%Y-%m-%d %H:%M", time.localtime(used))
-        print(_line(fingerprint[:16], rows, "rows", size), f" last used {day}")
+        print(_line(fingerprint[:16], rows, "row", size), f" last used {day}")
     for part, unit in UNITS.items():
         print(_line(part, len(cache_folder.entries(part)), unit, cache_folder.size(cache_folder.folder(part))))
     log = run_stats.log_file()
     runs = log.read_bytes().count(b"\n") if log.exists() else 0
-    print(_line(log.name, runs, "runs", cache_folder.size(log)))
+    print(_line(log.name, runs, "run", cache_folder.size(log)))
     root = cache_folder.root()
     print(f"{root}: {_megabytes(cache_folder.size(root))}")
 
@@ -40,13 +41,15 @@ def clear() -> None:
     locks.clear()
     freed += sum(runs) + sum(results) + sum(models)
     print(
-        f"{cache_folder.root()}: {backbones} backbones, checkpoints of {len(runs)} runs, {len(results)} results of"
-        f" evaluations and weights of {len(models)} models deleted, {_megabytes(freed)}"
+        f"{cache_folder.root()}: {counted(backbones, 'backbone')}, checkpoints of {counted(len(runs), 'run')},"
+        f" {counted(len(results), 'result')} of evaluations and weights of {counted(len(models), 'model')} deleted,"
+        f" {_megabytes(freed)}"
     )
 
 
 def _line(name: str, count: int, unit: str, size: int) -> str:
-    return f"{name:<16}  {count:>11,} {unit:<7}  {_megabytes(size):>12}"
+    number, units = counted(count, unit).split()
+    return f"{name:<16}  {number:>11} {units:<7}  {_megabytes(size):>12}"
 
 
 def _megabytes(size: int) -> str:

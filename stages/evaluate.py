@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.common import atomic, cli, json_file, params, run_stats, targets
-from stages.common.errors import HeadstartError
+from stages.common.errors import HeadstartError, counted
 from stages.common.params import BudgetParams, EvaluateParams, RuntimeParams
 from stages.evaluation import (
     cached_results,
@@ -103,7 +103,7 @@ def evaluate(
         _write(out, prepared_folder, results)
     for line in verdict.lines(results):
         print(f"evaluate: {line}")
-    print(f"evaluate: {len(scored.truth):,} test rows -> {target / report.FILE} in {run_stats.spent()}")
+    print(f"evaluate: {counted(len(scored.truth), 'test row')} -> {target / report.FILE} in {run_stats.spent()}")
 
 
 def _read_cards(features_folder: Path, head_folder: Path, finetuned_folder: Path) -> dict[str, ModelCard]:

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from stages import backbones
 from stages.backbones import Backbone
 from stages.common import atomic, cli, params, run_stats, targets
+from stages.common.errors import counted
 from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
 from stages.extraction import encode, ray_cluster
 from stages.extraction.row_cache import RowCache
@@ -82,8 +83,8 @@ def extract(
     if long_texts and backbone.max_length:
         print(f"extract: {_long_texts(long_texts, total, backbone.max_length, settings)}")
     print(
-        f"extract: {total:,} rows{f' ({cached:,} from the cache)' if cached else ''} -> {backbone.dim:,} dimensions by"
-        f" {spec.name} in {run_stats.spent()} ({total / run_stats.seconds():,.0f} rows/s)"
+        f"extract: {counted(total, 'row')}{f' ({cached:,} from the cache)' if cached else ''} -> {backbone.dim:,}"
+        f" dimensions by {spec.name} in {run_stats.spent()} ({total / run_stats.seconds():,.0f} rows/s)"
     )
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stages import backbones
 from stages.common import atomic, cli, params, run_stats, targets
-from stages.common.errors import HeadstartError
+from stages.common.errors import HeadstartError, counted
 from stages.common.params import BudgetParams, FinetuneParams, Params
 from stages.heads import linear_layer, model_card
 from stages.heads.model_card import ModelCard
@@ -93,8 +93,8 @@ def finetune(
     training = _training_record(progress, train, validation)
     _write(target, classifier, _tuned_card(card, settings.finetune, classifier.temperature, training), progress)
     print(
-        f"finetune: {method}, {len(train.inputs):,} rows, {progress.step:,} steps in {run_stats.spent()},"
-        f" {_outcome(progress)}"
+        f"finetune: {method}, {counted(len(train.inputs), 'row')}, {counted(progress.step, 'step')}"
+        f" in {run_stats.spent()}, {_outcome(progress)}"
     )
 
 
@@ -222,7 +222,7 @@ def _write(target: Path, classifier: "Classifier", card: ModelCard, progress: "P
 
 def _outcome(progress: "Progress") -> str:
     """Say how validation accuracy changed, and which epoch is kept."""
-    epochs = f"{len(progress.history)} epochs"
+    epochs = counted(len(progress.history), "epoch")
     if not progress.start:
         return f"{epochs}, no validation rows"
     before = f"validation accuracy {progress.start['accuracy']:.3f}"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.common import atomic, cli, params, run_stats, targets
-from stages.common.errors import HeadstartError
+from stages.common.errors import HeadstartError, counted
 from stages.common.params import GateParams
 from stages.common.section import validate
 from stages.comparison import markdown, paired, stored, strictness
@@ -169,7 +169,7 @@ def _row_counts(comparison: Comparison, before: Evaluation, after: Evaluation) -
     if before.predictions.model != models:
         models = f"{before.predictions.model} before, {models} now"
     counts = f"{comparison.new:,} new, {comparison.lost:,} lost, {comparison.relabelled:,} with another label"
-    return f"{models}; {comparison.common:,} test rows in common, {counts}"
+    return f"{models}; {counted(comparison.common, 'test row')} in common, {counts}"
 
 
 def _changed_settings(before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from stages import backbones, sources
 from stages.common import atomic, cli, run_stats, targets, threads
-from stages.common.errors import HeadstartError
+from stages.common.errors import HeadstartError, counted
 from stages.common.params import RuntimeParams
 from stages.evaluation import prediction_columns
 from stages.heads import loading, model_card
@@ -72,7 +72,10 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
             progress.update(len(window))
         if writer is None:
             raise HeadstartError(f"{new} has no rows to classify")
-    print(f"predict: {counts[False]:,} rows classified, {counts[True]:,} rejected -> {target} in {run_stats.spent()}")
+    print(
+        f"predict: {counted(counts[False], 'row')} classified, {counts[True]:,} rejected -> {target}"
+        f" in {run_stats.spent()}"
+    )
     for sentence in notes.sentences():
         print(f"predict: {sentence}")
 

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from stages import sources
 from stages.common import atomic, cli, json_file, params, run_stats, targets, threads
-from stages.common.errors import HeadstartError, listed
+from stages.common.errors import HeadstartError, counted, listed
 from stages.common.params import PrepareParams
 from stages.sources import Row
 from stages.sources.selection import KINDS, Selection
@@ -93,7 +93,7 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
         json_file.write(out / "summary.json", summary)
     kept = ", ".join(f"{counts.rows(split):,} {split}" for split in prepared.SPLITS)
     print(
-        f"prepare: {selection.rows:,} rows in {len(counts.labels())} classes -> {kept};"
+        f"prepare: {counted(selection.rows, 'row')} in {len(counts.labels())} classes -> {kept};"
         f" {counts.left_out.total():,} left out ({prepared_folder / 'rejected.parquet'})"
         f" in {run_stats.spent()}"
     )

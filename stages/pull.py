@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.common import cli
-from stages.common.errors import HeadstartError, did_you_mean, listed, one_line
+from stages.common.errors import HeadstartError, counted, did_you_mean, listed, one_line
 
 if TYPE_CHECKING:
     from dvc.output import Output
@@ -43,7 +43,7 @@ def pull(repo: "Repo", names: list[str]) -> None:
             refused.setdefault(str(error), []).append(str(out))
     lacking = [f"{listed(paths)} ({reason})" for reason, paths in refused.items()]
     in_place = len(outs) - sum(map(len, refused.values()))
-    print(f"pull: {in_place} of {len(outs)} outputs are in place, {copied} files from the remote")
+    print(f"pull: {in_place} of {counted(len(outs), 'output')} in place, {counted(copied, 'file')} from the remote")
     if lacking:
         raise HeadstartError(
             f"not pulled: {'; '.join(lacking)}; run `dvc repro` to compute what is missing, or ask for a `dvc push`"

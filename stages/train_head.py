@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.common import atomic, cli, params, run_stats, targets
-from stages.common.errors import listed
+from stages.common.errors import counted, listed
 from stages.common.params import BudgetParams, TrainHeadParams
 from stages.heads import choosing, from_disk, linear_layer, model_card, persistence
 from stages.heads.choosing import Chosen
@@ -70,7 +70,7 @@ def train_head(*, features_folder: Path, target: Path, budget: BudgetParams, set
                 extract=metadata.extract,
             ),
         )
-    print(f"train_head: {_summary(settings.kind, chosen)} on {len(labels):,} rows in {run_stats.spent()}")
+    print(f"train_head: {_summary(settings.kind, chosen)} on {counted(len(labels), 'row')} in {run_stats.spent()}")
     if remark := _remark(chosen, labels):
         print(f"train_head: {remark}")
 

@@ -39,12 +39,12 @@ def run(*arguments: str) -> str:
 def test_it_lists_what_the_folder_holds(cache: Path) -> None:
     run()
     lines = run().splitlines()
-    assert re.fullmatch(r"f{16} +1 rows +0\.0 MB  last used [-\d]+ [:\d]+", lines[0])
+    assert re.fullmatch(r"f{16} +1 row +0\.0 MB  last used [-\d]+ [:\d]+", lines[0])
     assert [line.split() for line in lines[1:5]] == [
-        ["checkpoints", "1", "runs", "3.0", "MB"],
-        ["evaluations", "1", "results", "0.4", "MB"],
-        ["weights", "1", "models", "0.2", "MB"],
-        ["runs.jsonl", "1", "runs", "0.0", "MB"],
+        ["checkpoints", "1", "run", "3.0", "MB"],
+        ["evaluations", "1", "result", "0.4", "MB"],
+        ["weights", "1", "model", "0.2", "MB"],
+        ["runs.jsonl", "1", "run", "0.0", "MB"],
     ]
     assert lines[5:] == [f"{cache}: 3.6 MB"]
 
@@ -58,8 +58,7 @@ def test_clear_deletes_all_but_the_log(cache: Path) -> None:
     run()
     done = run("--clear")
     assert done == (
-        f"{cache}: 1 backbones, checkpoints of 1 runs, 1 results of evaluations and weights of 1 models deleted,"
-        " 3.6 MB\n"
+        f"{cache}: 1 backbone, checkpoints of 1 run, 1 result of evaluations and weights of 1 model deleted, 3.6 MB\n"
     )
     assert {name for name, content in contents(cache).items() if content} == {"runs.jsonl"}
     assert not list((cache / "checkpoints").iterdir()) and not list((cache / "locks").iterdir())
@@ -70,10 +69,10 @@ def test_clear_leaves_what_another_process_uses(cache: Path) -> None:
         locks.held(cache / RUN),
         RowCache("f" * 64, dim=4, dtype="float32", limit_bytes=10**9) as rows,
     ):
-        assert ": 0 backbones, checkpoints of 0 runs, 1 results" in run("--clear")
+        assert ": 0 backbones, checkpoints of 0 runs, 1 result" in run("--clear")
         assert rows.get(["0" * 32])[0].all()
         assert (cache / RUN).exists()
-    assert ": 1 backbones, checkpoints of 1 runs, 0 results" in run("--clear")
+    assert ": 1 backbone, checkpoints of 1 run, 0 results" in run("--clear")
 
 
 FOREIGN = (
@@ -105,7 +104,7 @@ def precious(cache: Path) -> dict[str, bytes]:
 
 
 def test_clear_keeps_files_of_others(cache: Path, foreign: dict[str, bytes]) -> None:
-    assert ": 1 backbones, checkpoints of 1 runs, 1 results of evaluations" in run("--clear")
+    assert ": 1 backbone, checkpoints of 1 run, 1 result of evaluations" in run("--clear")
     assert precious(cache) == foreign
     assert run().splitlines()[0].split()[:3] == ["checkpoints", "0", "runs"]
 

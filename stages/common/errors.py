@@ -41,6 +41,11 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
 
 
+def counted(number: int, thing: str, plural: str = "") -> str:
+    """Return a number with its noun, as `1 row` or `1,234 rows`; `plural`: of a noun that takes more than an `s`."""
+    return f"{number:,} {thing if number == 1 else plural or f'{thing}s'}"
+
+
 def listed(names: Iterable[object], limit: int = 20) -> str:
     """Return the first `limit` names, separated by commas, and the number of the others."""
     texts = [str(name) for name in names]

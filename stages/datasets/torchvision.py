@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from stages.common.errors import HeadstartError, did_you_mean, one_line
+from stages.common.errors import HeadstartError, counted, did_you_mean, one_line
 from stages.datasets import CHECK_NETWORK, FETCH_TIMEOUT_SECONDS
 
 # Those that torchvision can still download by itself.
@@ -51,7 +51,7 @@ def write(name: str, *, target: Path, downloads: Path) -> str:
             # A JPEG can be CMYK, which PNG cannot hold.
             (image.convert("RGB") if image.mode == "CMYK" else image).save(target / split / label / f"{row:05d}.png")
         counts.append(f"{len(dataset):,} {split}".strip())
-    return f"{', '.join(counts)} images in {len(labels)} classes"
+    return f"{', '.join(counts)} images in {counted(len(labels), 'class', 'classes')}"
 
 
 def _splits(dataset_class: Any, downloads: Path) -> Iterator[tuple[str, Any]]:

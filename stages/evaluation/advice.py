@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stages.backbones import TRAINABLE
-from stages.common.errors import listed
+from stages.common.errors import counted, listed
 from stages.evaluation.results import Results
 
 MAX_SENTENCES = 3
@@ -105,8 +105,8 @@ def _check_labels(results: Results) -> Iterator[Advice]:
     if (suspects["train"] or suspects["test"]) and not results.is_near_chance:
         yield Advice(
             suspects["test"] / len(results.scored.truth) / 2,  # about half of the suspects are wrong indeed
-            f"check {suspects['train']:,} training and {suspects['test']:,} test rows whose label is likely wrong, in"
-            " report.html",
+            f"check {suspects['train']:,} training and {counted(suspects['test'], 'test row')} whose label is likely"
+            " wrong, in report.html",
         )
 
 
@@ -116,7 +116,8 @@ def _remove_copies(results: Results) -> Iterator[Advice]:
         without = copies.get(f"{results.shipped}_without", {}).get("accuracy")
         text = f"; without them the accuracy is {without:.3f}" if without is not None else ""
         yield Advice(
-            NO_GAIN, f"check {copies['test_rows']:,} test rows that nearly equal a training row, in report.html{text}"
+            NO_GAIN,
+            f"check {counted(copies['test_rows'], 'test row')} nearly equal to a training row, in report.html{text}",
         )
 
 

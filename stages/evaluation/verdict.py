@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.common.errors import listed
+from stages.common.errors import counted, listed
 from stages.evaluation import advice
 from stages.evaluation.advice import MIN_CLASS_ROWS
 from stages.evaluation.learning_curve import BASELINES
@@ -27,7 +27,7 @@ def _quality(results: Results) -> str:
     """Compare the shipped model with the others, the baseline first if it is clearly better."""
     metrics, shipped = results.metrics, results.shipped
     baseline = f"baseline ({BASELINES[results.cards['head'].modality]})"
-    rows = f"on {metrics['test_rows']:,} test rows"
+    rows = f"on {counted(metrics['test_rows'], 'test row')}"
     model = f"{shipped} accuracy {_with_interval(metrics, shipped)}, macro F1 {metrics[shipped]['macro_f1']:.3f} {rows}"
     others = []
     if shipped == "finetuned":

@@ -21,6 +21,7 @@ from typing import Literal, Self
 import numpy as np
 from filelock import FileLock
 
+from stages.common.errors import counted
 from stages.extraction import row_cache_files
 
 NO_ROW = -1  # the row number of a key without a vector
@@ -68,7 +69,7 @@ class RowCache:
         """Close the file, and warn about damaged vectors."""
         self._resources.close()
         if self._damaged:
-            self._warn(f"is damaged in {self._damaged:,} rows; they are computed again")
+            self._warn(f"is damaged in {counted(self._damaged, 'row')}, to be computed again")
 
     @contextmanager
     def turn(self) -> Iterator[None]:

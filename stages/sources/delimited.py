@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stages.common.errors import HeadstartError, listed
+from stages.common.errors import HeadstartError, counted, listed
 from stages.sources import quoting, text_files
 from stages.sources.quoting import Layout
 from stages.sources.row import Columns, Reading, require
@@ -35,7 +35,7 @@ def records(path: Path, columns: Columns, reading: Reading) -> Iterator[tuple[in
     for record in quoting.divided(path, layout, reading):
         if len(record.fields) != len(layout.header):
             raise HeadstartError(
-                f"{path} has {len(record.fields)} fields in line {record.line}, but its header has"
+                f"{path} has {counted(len(record.fields), 'field')} in line {record.line}, but its header has"
                 f" {len(layout.header)}; quote fields that hold the separator or a line break"
             )
         yield record.line, {name: record.fields[position] for name, position in index.items()}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from stages.common.errors import counted
 from stages.sources import clutter, folder_layout, image_values, links, table_folders
 from stages.sources.row import Row, utf8_name
 from stages.tables import images
@@ -48,10 +49,8 @@ def remarks(folder: Path, *, follow_links: bool) -> Iterator[str]:
     nested = [(entry.path, inner) for entry in layout.classes for inner in folder_layout.sub_folders(entry.path)[:1]]
     if nested:
         path, inner = nested[0]
-        yield (
-            f"{len(nested):,} of {len(layout.classes):,} class folders hold folders, such as {inner}; their images are"
-            f" of the class above, here {path.name}"
-        )
+        folders = f"{counted(len(layout.classes), 'class folder')} {'holds' if len(nested) == 1 else 'hold'} folders"
+        yield f"{len(nested):,} of {folders}, such as {inner}; their images are of the class above, here {path.name}"
 
 
 def _rows(folder: Path, top: Path, *, label: str | None, split: str | None, follow_links: bool) -> Iterator[Row]:

@@ -6,7 +6,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from stages.common.errors import HeadstartError, one_line
+from stages.common.errors import HeadstartError, counted, one_line
 from stages.sources import text_files
 from stages.sources.row import Columns, Reading, require
 
@@ -90,7 +90,7 @@ def _rows(path: Path, content: Any, columns: Columns) -> list[Any]:
         lists = [value for value in lists if set(columns.names()) <= value[0].keys()] or lists
     rows = lists[0] if len(lists) == 1 else None if lists else _from_columns(content, columns)
     if rows is None:
-        raise HeadstartError(f"{path} holds one object with {len(content)} keys; {LAYOUTS}")
+        raise HeadstartError(f"{path} holds one object with {counted(len(content), 'key')}; {LAYOUTS}")
     return rows
 
 

@@ -35,7 +35,12 @@ class Notes:
         """Put the notes into words."""
         if self.skipped:
             names = listed([row.origin for row in self.skipped], limit=MAX_NAMES)
-            yield f"{len(self.skipped):,} files or folders are no rows and were skipped: {names}"
+            things = (
+                "file or folder is no row and was"
+                if len(self.skipped) == 1
+                else "files or folders are no rows and were"
+            )
+            yield f"{len(self.skipped):,} {things} skipped: {names}"
         if self.misnamed:
             images = "image is" if self.misnamed == 1 else "images are"
             yield (

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from stages.common.errors import HeadstartError, one_line
+from stages.common.errors import HeadstartError, counted, one_line
 from stages.sources import text_files
 from stages.sources.row import Columns, Reading
 
@@ -218,7 +218,7 @@ def _traits(value: str) -> set[str]:
 def _wrong_width(path: Path, record: Record, width: int) -> QuoteError:
     return QuoteError(
         f"{path} opens a quote in line {record.line} that closes in line {record.last}, which leaves"
-        f" {len(record.fields)} fields, but its header has {width}; {FIX}, or delete it"
+        f" {counted(len(record.fields), 'field')}, but its header has {width}; {FIX}, or delete it"
     )
 
 

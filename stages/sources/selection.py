@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from stages.common.errors import HeadstartError
+from stages.common.errors import HeadstartError, counted
 from stages.common.params import PrepareParams
 from stages.sources.row import Row
 from stages.tables.prepared import SPLITS
@@ -86,7 +86,10 @@ class Selection:
         (label,) = content.labels
         if label in self.rare_classes:
             rows = self.rare_classes[label]
-            return "rare_class", f"class {label} has {rows:,} rows, prepare.min_rows is {self.settings.min_rows:,}"
+            return (
+                "rare_class",
+                f"class {label} has {counted(rows, 'row')}, prepare.min_rows is {self.settings.min_rows:,}",
+            )
         return None
 
     def split(self, row: Row, row_id: str) -> str:

@@ -82,7 +82,7 @@ def test_labels_are_checked_where_the_model_can_judge_them() -> None:
 def test_copies_are_checked_where_the_features_can_tell_rows_apart() -> None:
     text = said(evaluation(TRUTH, {"head": HEAD}, copies=3), "nearly equal")
     assert (
-        text == "check 3 test rows that nearly equal a training row, in report.html; without them the accuracy is 0.500"
+        text == "check 3 test rows nearly equal to a training row, in report.html; without them the accuracy is 0.500"
     )
     assert said(evaluation(TRUTH, {"head": HEAD}), "nearly equal") is None
     assert said(evaluation(TRUTH, {"head": CHANCE}, copies=3), "nearly equal") is None

@@ -30,7 +30,7 @@ def test_a_flipped_bit_in_a_vector_is_noticed(store: Path, capfd: pytest.Capture
             assert np.flatnonzero(~mask).tolist() == [42, 77]
             assert (X[mask] == vectors(keys)[mask]).all()
         cache.put(keys, vectors(keys))
-    warning = f"warning: the row cache {store / 'f.sqlite'} is damaged in 2 rows; they are computed again\n"
+    warning = f"warning: the row cache {store / 'f.sqlite'} is damaged in 2 rows, to be computed again\n"
     assert capfd.readouterr().err == warning
     assert stored(keys).all()
     assert not capfd.readouterr().err
@@ -43,7 +43,7 @@ def test_a_vector_under_another_key_is_noticed(store: Path, capfd: pytest.Captur
         database.execute("UPDATE vectors SET record = (SELECT record FROM vectors WHERE row = 1) WHERE row = 2")
     database.close()
     assert np.flatnonzero(~stored(keys)).tolist() == [1]
-    assert "damaged in 1 rows" in capfd.readouterr().err
+    assert "damaged in 1 row," in capfd.readouterr().err
 
 
 def test_a_record_of_another_length_or_type_is_noticed(store: Path, capfd: pytest.CaptureFixture[str]) -> None:

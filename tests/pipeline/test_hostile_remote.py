@@ -157,7 +157,7 @@ def test_a_pulled_project_is_up_to_date(team: Team) -> None:
     assert "pull: 9 of 9 outputs are in place" in done.stdout and ", 0 files" not in done.stdout
     assert ran(run(team.clone, "dvc", "repro")) == [] and team.changed() == []
     again = team.pull(check=True)
-    assert "9 of 9 outputs are in place, 0 files from the remote" in again.stdout
+    assert "9 of 9 outputs in place, 0 files from the remote" in again.stdout
 
 
 def test_only_the_outputs_that_are_asked_for_come(team: Team) -> None:

@@ -128,7 +128,7 @@ def test_predict_reads_pictures_and_skips_files_as_prepare_did(digits: Path, ver
     (new / "large.png").write_bytes(png(1, (80, 80)))
     (new / "Thumbs.db").write_bytes(b"clutter")
     printed = verb("predict", "data/head", "new", "out.parquet").stdout
-    assert "predict: 1 files or folders are no rows and were skipped: Thumbs.db\n" in printed
+    assert "predict: 1 file or folder is no row and was skipped: Thumbs.db\n" in printed
     assert "1 image is of another format than the name says, and read as what it is, such as one.jpg (PNG)\n" in printed
     rows = {row["source"]: row for row in pq.read_table(digits / "out.parquet").to_pylist()}
     assert rows.keys() == {"one.jpg", "one", "large.png"}

@@ -217,7 +217,7 @@ def test_what_is_skipped_is_printed_and_listed_and_counts_as_no_row(
     printed = capsys.readouterr().out
     assert "60 rows in 2 classes" in printed and "0 left out" in printed
     assert "4 files or folders are no rows and were skipped: __MACOSX, x.txt, train/birds," in printed
-    assert "1 of 4 class folders hold folders, such as" in printed and "here dogs" in printed
+    assert "1 of 4 class folders holds folders, such as" in printed and "here dogs" in printed
 
 
 def test_images_without_labels_are_read_from_any_folder_but_clutter(tmp_path: Path) -> None:

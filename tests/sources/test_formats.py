@@ -215,7 +215,7 @@ def test_shards_of_the_hub_are_one_table(tmp_path: Path, capsys: pytest.CaptureF
     (folder / "~$train.xlsx").write_bytes(b"Excel has it open")
     (folder / "dataset_infos.json").write_text("{}", "utf-8")
     prepare(tmp_path / "out", settings(folder))
-    assert "prepare: 1 files or folders are no rows and were skipped: dataset_infos.json" in capsys.readouterr().out
+    assert "prepare: 1 file or folder is no row and was skipped: dataset_infos.json" in capsys.readouterr().out
     ids = split_ids(tmp_path / "out")
     assert len(ids["train"]) + len(ids["validation"]) == 123 and len(ids["test"]) == 20
     assert set(prepared.read(tmp_path / "out", "train")["label"].to_pylist()) == {"negative", "positive"}

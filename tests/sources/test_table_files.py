@@ -50,7 +50,7 @@ BAD: list[tuple[str, bytes, dict[str, Any], str]] = [
     ("rows.csv", b"text,label\n", {}, "has no rows"),
     ("rows.csv", b"txet,label\nx,a\n", {}, "has no column text; it has txet, label; did you mean txet"),
     ("rows.csv", b"text,text,label\nx,y,a\n", {}, "two columns named text"),
-    ("rows.csv", b"text,label\nx,a\ny\n", {}, "has 1 fields in line 3, but its header has 2"),
+    ("rows.csv", b"text,label\nx,a\ny\n", {}, "has 1 field in line 3, but its header has 2"),
     ("rows.csv", b"text,label\nx,a\ny,b,c\n", {}, "has 3 fields in line 3"),
     ("rows.csv", b'text,label\n"x"y,a\n', {}, "not valid CSV in line 2"),
     ("rows.csv", b"text,label\nx,a\n\xff,b\n", {}, "not UTF-8 in line 3"),
