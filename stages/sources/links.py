@@ -3,6 +3,7 @@
 import unicodedata
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import unquote
 
 from stages.common.errors import HeadstartError
 
@@ -37,9 +38,13 @@ def path_in(folder: Path, name: str, *, follow: bool) -> Path | None:
 
 
 def _spelling(folder: Path, name: str) -> str:
-    """Return the name as this system may have it: Windows separates by backslashes, and macOS takes accents apart."""
+    """Return the name as this system may have it.
+
+    Windows separates by backslashes, macOS takes accents apart, and tools for labelling write spaces as %20.
+    """
     with_slashes = name.replace("\\", "/")
-    spellings = (name, with_slashes, *(unicodedata.normalize(form, with_slashes) for form in ("NFC", "NFD")))
-    with suppress(OSError):  # of a name that is too long
+    normal = (unicodedata.normalize(form, with_slashes) for form in ("NFC", "NFD"))
+    spellings = (name, with_slashes, *normal, unquote(with_slashes))
+    with suppress(OSError, ValueError):  # of a name that is too long, or that holds %00
         return next((spelling for spelling in spellings if (folder / spelling).exists()), with_slashes)
     return name

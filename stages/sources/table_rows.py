@@ -124,7 +124,7 @@ def _no_path(value: str) -> str | None:
     """Return why a string cannot be the path of an image, or None."""
     if image_values.is_address(value):
         return "is a web address; download the file and name its path"
-    if image_values.is_base64_image(value):
+    if image_values.is_image_as_text(value):
         return "is an image as text; decode it to a file and name its path"
     return None if "\0" not in value and encodes(value) else f"is {value!r}, which is not a path"
 

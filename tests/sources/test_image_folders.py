@@ -249,6 +249,17 @@ def test_paths_whose_accents_are_written_in_the_other_way(tmp_path: Path) -> Non
         assert rejected(tmp_path / "out") == {"t.csv:22": "duplicate of t.csv:2"}
 
 
+def test_paths_with_spaces_in_the_way_of_addresses(tmp_path: Path) -> None:
+    fill(tmp_path / "photos", 0, 10)
+    (tmp_path / "photos/an ant.png").write_bytes(png(0))
+    prepare(tmp_path / "out", listed(tmp_path / "photos", "an%20ant.png"))
+    assert rejected(tmp_path / "out") == {"t.csv:22": "duplicate of t.csv:2"}
+    with pytest.raises(HeadstartError, match="leaves the table's folder"):
+        prepare(tmp_path / "out", listed(tmp_path / "photos", "%2e%2e/photos/an ant.png"))
+    prepare(tmp_path / "out", listed(tmp_path / "photos", "an%00ant.png"))
+    assert rejected(tmp_path / "out") == {"t.csv:22": "an%00ant.png does not exist"}
+
+
 def test_paths_with_the_separators_of_windows(tmp_path: Path) -> None:
     fill(tmp_path / "photos", 0, 10)
     prepare(tmp_path / "out", listed(tmp_path / "photos", "ant\\009.png"))

@@ -50,6 +50,8 @@ IMAGES: dict[str, list[Any]] = {
     "paths of Windows": [path.replace("/", "\\") for path in PATHS],
     "absolute paths": [f"/home/me/{path}" for path in PATHS],
     "paths with a query": [f"{path}?size=200" for path in PATHS],
+    "paths with many words": [f"My Photos/the {number} of all my birds.jpg" for number in range(20)],
+    "paths in quotes and brackets": [f"['img/{number}.png']" for number in range(20)],
     "vector graphics": [f"{number}.svg" for number in range(20)],
     "paths with some texts": [*PATHS, *["not a picture"] * 9],
     "paths among empty values": ["", None, " ", *PATHS],
@@ -64,6 +66,7 @@ TEXTS: dict[str, list[Any]] = {
     "numbers": list(range(20)),
     "names of files without a suffix that are not there": ["LICENSE", "Makefile"] * 10,
     "paths that leave the folder": ["../../etc/passwd"] * 20,
+    "sentences about files": ["play the song.mp3", "read my thesis.pdf"] * 10,
     "names of texts": ["README.md"] * 20,
     "nothing": ["", None],
     "mappings": [{"a": 1}] * 4,
@@ -84,7 +87,7 @@ def test_the_majority_of_the_values_is_texts(folder: Path, case: str) -> None:
 JPEG = base64.b64encode(b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(range(90))).decode()
 PNG = base64.b64encode(png(0)).decode()
 ADDRESSES = "holds web addresses of images; download the files and name their paths, relative to the table"
-AS_TEXT = "holds images as base64; decode them to files and name their paths, relative to the table"
+AS_TEXT = "holds images as base64 or other text; decode them to files and name their paths, relative to the table"
 
 
 @pytest.mark.parametrize(
@@ -97,6 +100,9 @@ AS_TEXT = "holds images as base64; decode them to files and name their paths, re
         ([PNG, JPEG, JPEG.replace("/", "_").replace("+", "-")], AS_TEXT),
         (["\n".join([JPEG[:76], JPEG[76:]])], AS_TEXT),
         ([PNG, "a.png", PNG], AS_TEXT),
+        ([png(0).hex(), f"0x{png(1).hex().upper()}"], AS_TEXT),
+        ([repr(png(0)), str(bytes.fromhex("ffd8ffe000104a46"))], AS_TEXT),
+        (["s3://bucket/1.jpg", "gs://bucket/2.png", "file:///data/3.jpg"], ADDRESSES),
     ],
 )
 def test_addresses_and_base64_have_a_sentence_of_their_own(folder: Path, values: list[str], words: str) -> None:
@@ -115,6 +121,23 @@ def test_addresses_and_base64_have_a_sentence_of_their_own(folder: Path, values:
         )
         for problem in problems
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([str(number) for number in range(20)], "names images without suffixes or folders; write paths such as"),
+        ([f"img/{number}" for number in range(20)], "names images without suffixes or folders; write paths such as"),
+        ([f"img\\{number}" for number in range(20)], "names images without suffixes or folders; write paths such as"),
+        ([f"clips/{number}.wav" for number in range(20)], "names files that are no images; put their texts into"),
+        (["a.PDF", "b.mp4", "c.npy", "a text"], "names files that are no images; put their texts into"),
+    ],
+)
+def test_names_of_files_are_no_texts(folder: Path, values: list[str], words: str) -> None:
+    path = jsonl(folder / "rows.jsonl", values)
+    with pytest.raises(HeadstartError, match=f"x {words} .*, or set prepare.modality: text if they are texts"):
+        modality(path)
+    assert modality(path, "text") == "text"
 
 
 STORED: dict[str, tuple[pa.Array, str]] = {
