@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from stages.common.errors import HeadstartError
 from stages.common.params import BudgetParams, ColumnNames, Combine, Modality
@@ -128,14 +129,14 @@ def slices(prepared_folder: Path) -> pa.Table:
     return shards.read_all(prepared_folder / "test", _fields(("id", "slice", "group")))
 
 
-def sources(prepared_folder: Path, split: str, ids: Iterable[str]) -> dict[str, str]:
-    """Map the ids of rows of a split to the file and line that they come from."""
-    wanted = set(ids)
-    found: dict[str, str] = {}
-    for batch in shards.read(prepared_folder / split, _fields(("id", "source")), rows=WINDOW_ROWS["text"]):
-        rows = zip(batch.column("id").to_pylist(), batch.column("source").to_pylist(), strict=True)
-        found |= {row_id: source for row_id, source in rows if row_id in wanted}
-    return found
+def inputs_and_sources(
+    prepared_folder: Path, split: str, modality: Modality, ids: Iterable[str]
+) -> Iterator[tuple[str, Any, str]]:
+    """Yield id, input, and file and line of the rows `ids` of a split that are there, in the table's order."""
+    wanted, columns = pa.array(set(ids), pa.string()), ("id", modality, "source")
+    for batch in shards.read(prepared_folder / split, _fields(columns), rows=WINDOW_ROWS[modality]):
+        rows = batch.filter(pc.is_in(batch["id"], value_set=wanted))
+        yield from zip(*(rows.column(name).to_pylist() for name in columns), strict=True)
 
 
 def windows(prepared_folder: Path, split: str, modality: Modality, *, combine: Combine = "join") -> Iterator[Window]:

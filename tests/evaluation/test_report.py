@@ -1,10 +1,7 @@
-"""The report in a real browser: Debian's chromium, driven by Playwright."""
+"""What the report says, and that a person can use it."""
 
 import json
 import re
-import shutil
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,78 +9,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser
 
-from stages.evaluation import report
+from stages.evaluation.report import content
 from stages.evaluation.results import ScoredRows
 from tests.evaluation import feature_tables
-from tests.projects import TFIDF, make_project, run_stages, set_params
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-HOSTILE = "</script><script>window.harmed = 1</script><img src=x onerror='window.harmed = 1'> <b>great</b> & \u2028"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
-class Opened:
-    """A page with all that it complained of and asked for."""
-
-    def __init__(self, browser: Browser, path: Path, *, width: int = 1100) -> None:
-        self.page: Page = browser.new_page(viewport={"width": width, "height": 900})
-        self.problems: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.problems.append(message.text))
-        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        start = time.perf_counter()
-        self.page.goto(path.as_uri())
-        self.page.wait_for_selector("#row-list .row, #row-count")
-        self.seconds = time.perf_counter() - start
-
-    def count(self) -> int:
-        """The rows that pass the filter."""
-        return int(self.page.inner_text("#row-count").split()[0])
-
-
-def texts(folder: Path, train: int, test: int, words: int) -> Path:
-    """A table with its split; every tenth test row is labelled wrongly, and test row 0 is hostile."""
-    generator = np.random.default_rng(0)
-    names = ["red <i>", "green", "blue"]
-    lines = ["text,label,split,where"]
-    for row in range(train + test):
-        k = row % 3
-        split = "train" if row < train else "test"
-        label = names[(k + 1) % 3] if split == "test" and row % 10 == 0 else names[k]
-        filler = " ".join(f"w{word}" for word in generator.integers(0, 2000, words))
-        hostile = HOSTILE if row == train else ""
-        text = f"{['ruby', 'leaf', 'sky'][k]} {filler} {hostile}"
-        lines.append(f'"{text}",{label},{split},{"inside" if row % 2 else "outside"}')
-    (folder / "rows.csv").write_text("\n".join(lines) + "\n", "utf-8")
-    return folder / "rows.csv"
-
-
-def evaluated(folder: Path, **changes: object) -> Path:
-    """A project in `folder` with `changes` to its settings, evaluated; the path of its evaluation."""
-    project = make_project(folder)
-    set_params(project, **changes)
-    return run_stages(project) / "data/evaluation"
-
-
-@pytest.fixture(scope="module")
-def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("report")
-    table = texts(folder, 60, 90, 5)
-    columns = {"prepare__label": "label", "prepare__split": "split", "prepare__slice": "where"}
-    return evaluated(folder / "project", prepare__data=str(table), **columns, **TFIDF)
+from tests.evaluation.report_pages import HOSTILE, Opened, evaluated, texts
+from tests.projects import TFIDF
 
 
 def test_clicks_filters_and_sorting(evaluation: Path, browser: Browser) -> None:
@@ -158,7 +90,10 @@ def test_what_it_says_is_what_was_measured(evaluation: Path, browser: Browser) -
     head = json.loads((evaluation.parent / "head/model.json").read_text("utf-8"))
     assert f"{head['training']['rows']} training rows, 90 test rows" in page.inner_text("header")
     assert str(metrics["label_errors"]["test"]) in page.inner_text("#suspects p")
-    assert page.locator("#suspect-table tbody tr").count() == sum(metrics["label_errors"].values())
+    rows = page.locator("#suspect-table tbody tr")
+    assert rows.count() == 5
+    page.click("#suspects >> text=more")
+    assert rows.count() == sum(metrics["label_errors"].values())
 
 
 def test_the_verdict_comes_first_and_sections_follow_in_the_order_of_questions(
@@ -173,7 +108,7 @@ def test_the_verdict_comes_first_and_sections_follow_in_the_order_of_questions(
     assert re.match(
         r"(Still rising|Flat): twice the labels change the accuracy by about [+-]0\.", page.inner_text("#curve p")
     )
-    assert "classes' F1" in (page.locator("#headline abbr", has_text="macro F1").get_attribute("title") or "")
+    assert "classes' F1" in (page.locator("#headline abbr", has_text="macro F1").first.get_attribute("title") or "")
 
 
 def test_a_threshold_tells_how_many_rows_are_decided_and_right(evaluation: Path, browser: Browser) -> None:
@@ -192,9 +127,10 @@ def test_a_threshold_tells_how_many_rows_are_decided_and_right(evaluation: Path,
 
 
 def test_mistakes_and_suspects_are_saved_as_csv_with_file_and_line(evaluation: Path, browser: Browser) -> None:
+    metrics = json.loads((evaluation / "details.json").read_text("utf-8"))
     page = Opened(browser, evaluation / "report.html").page
     page.uncheck("#row-mistakes")
-    for button, rows in (("#row-csv", 90), ("#suspect-csv", page.locator("#suspect-table tbody tr").count())):
+    for button, rows in (("#row-csv", 90), ("#suspect-csv", sum(metrics["label_errors"].values()))):
         with page.expect_download() as download:
             page.click(button)
         saved = pd.read_csv(download.value.path(), encoding="utf-8-sig")
@@ -208,14 +144,16 @@ def test_mistakes_and_suspects_are_saved_as_csv_with_file_and_line(evaluation: P
 
 def test_a_cell_that_a_spreadsheet_would_run_is_text(evaluation: Path, browser: Browser) -> None:
     page = Opened(browser, evaluation / "report.html").page
-    cells = page.evaluate("[`=HYPERLINK('x')`, '+1', '-1', '@x', 'a,\"b\"', 'plain', null].map(csvCell)")
-    assert cells == ["'=HYPERLINK('x')", "'+1", "'-1", "'@x", '"a,""b"""', "plain", ""]
+    cells = page.evaluate("[`=HYPERLINK('x')`, '+1', '-1', '@x', 'a,\"b\"', 'plain', null, -0.25].map(csvCell)")
+    assert cells == ["'=HYPERLINK('x')", "'+1", "'-1", "'@x", '"a,""b"""', "plain", "", "-0.25"]
 
 
 def test_a_table_that_is_too_wide_for_a_phone_says_that_it_scrolls(evaluation: Path, browser: Browser) -> None:
     for width, is_wide in ((360, True), (1100, False)):
         page = Opened(browser, evaluation / "report.html", width=width).page
-        assert page.locator("#headline .scroll.wide").count() == is_wide
+        wide = page.locator("#headline .scroll.wide")
+        assert bool(wide.count()) == is_wide
+        assert wide.evaluate_all("all => all.every(box => box.tabIndex === 0)"), "the keyboard can scroll it"
 
 
 @pytest.mark.slow
@@ -252,6 +190,6 @@ def test_rows_beyond_the_page_are_the_least_interesting(tmp_path: Path, monkeypa
     truth = np.array([0, 0, 0, 1, 1])
     P = np.array([[0.9, 0.1], [0.3, 0.7], [0.1, 0.9], [0.4, 0.6], [0.8, 0.2]])
     scored = ScoredRows(feature_tables.table(np.zeros((5, 1)), list("aaabb")), truth, ("a", "b"), {"head": P})
-    assert report._rows_to_show(scored).tolist() == [2, 4, 1, 0, 3]
-    monkeypatch.setattr(report, "MAX_REPORT_ROWS", 2)
-    assert report._rows_to_show(scored).tolist() == [2, 4]
+    assert content.rows_to_show(scored, "head").tolist() == [2, 4, 1, 0, 3]
+    monkeypatch.setattr(content, "MAX_REPORT_ROWS", 2)
+    assert content.rows_to_show(scored, "head").tolist() == [2, 4]

@@ -1,20 +1,25 @@
-"""A map of the test rows: two directions of the features along which the classes lie far apart."""
+"""A map of rows: two directions of the features along which the classes lie far apart."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from stages.tables.features import Features
+from stages.tables.features import Features, Matrix
 
 
-def project(train: Features, test: Features) -> np.ndarray:
-    """Project the test features on the two directions along which the means of the training classes differ most.
+def project(train: Features, parts: Sequence[Matrix]) -> list[np.ndarray]:
+    """Project features on the two directions along which the means of the training classes differ most.
 
     These are the principal components of the class means: Fisher's between-class scatter without the whitening, for
     which there are often too few rows. Unlike t-SNE or UMAP it is fast and gives the same map every time.
 
+    Args:
+        train: the training rows.
+        parts: (rows, dim) each.
+
     Returns:
-        (test rows, 2)
+        (rows, 2) for every part.
     """
     names, y = np.unique(train.labels.astype(str), return_inverse=True)
     means = np.stack([_mean(train.X[y == label]) for label in range(len(names))])  # (labels, dim)
@@ -23,8 +28,8 @@ def project(train: Features, test: Features) -> np.ndarray:
     # A direction and its opposite are equally good; take the one whose largest element is positive.
     largest = np.abs(directions).argmax(axis=1)
     directions = directions * np.sign(directions[np.arange(len(directions)), largest])[:, None]
-    points = np.asarray(test.X @ directions.T - centre @ directions.T)
-    return np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
+    points = [np.asarray(X @ directions.T - centre @ directions.T) for X in parts]
+    return [np.pad(part, ((0, 0), (0, 2 - part.shape[1]))) for part in points]
 
 
 def _mean(X: Any) -> np.ndarray:

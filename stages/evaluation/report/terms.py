@@ -12,6 +12,7 @@ TERMS = {
     "roc_auc": "The chance that a row of the second class gets a higher score than one of the first.",
     "average_precision": "The mean precision over all thresholds, for the second class.",
     "calibration_error": "How far the confidence is from the share of rows that are right, on average.",
+    "p_value": "How often two equally good models would differ this much by the choice of test rows: McNemar's test.",
     "precision": "Of the rows that the model puts into the class, the share that belongs there.",
     "recall": "Of the rows of the class, the share that the model finds.",
     "f1": "The harmonic mean of precision and recall.",

@@ -1,0 +1,108 @@
+// Line charts in SVG, over a logarithmic or linear axis, with their numbers as a table.
+const COLOURS = ["var(--accent)", "var(--wrong)", "var(--soft)"];
+const drawn = new Map(); // id of a chart to the function that draws it again
+
+function svg(tag, attributes, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+// Pixels of the plot, and from values to pixels. The text keeps its size: a narrow screen gets a narrower drawing.
+function plane(id, { log }, all) {
+  const width = Math.max(280, Math.min(640, $(id).clientWidth || 640));
+  const [height, left, right, top, bottom] = [320, 44, width - 74, 24, 286];
+  const scale = log ? Math.log : (value) => value;
+  const [first, last] = log ? [Math.min(...all), Math.max(...all)] : [0, 1];
+  return {
+    ...{ width, height, left, right, top },
+    across: (value) => left + ((scale(value) - scale(first)) / (scale(last) - scale(first) || 1)) * (right - left),
+    up: (value) => top + (1 - value) * (bottom - top),
+  };
+}
+
+function axes({ width, height, left, right, across, up }, { x, y, log, label, ticks, diagonal }, all) {
+  const parts = [];
+  for (const value of [0, 0.25, 0.5, 0.75, 1]) {
+    parts.push(svg("line", { x1: left, x2: right, y1: up(value), y2: up(value), stroke: "var(--line)" }));
+    parts.push(svg("text", { x: left - 8, y: up(value) + 4, "text-anchor": "end" }, value.toFixed(2)));
+  }
+  let free = -Infinity; // where the next tick label fits
+  for (const value of ticks || [...new Set(all)].sort((a, b) => a - b)) {
+    if (across(value) < free) continue;
+    free = across(value) + 30;
+    parts.push(svg("text", { x: across(value), y: height - 16, "text-anchor": "middle" }, String(log ? Math.round(value) : value)));
+  }
+  parts.push(svg("text", { x: right, y: height - 2, "text-anchor": "end" }, label || x));
+  parts.push(svg("text", { x: 0, y: 10 }, y));
+  if (diagonal) parts.push(svg("line", { x1: across(0), y1: up(0), x2: across(1), y2: up(1), stroke: "var(--soft)", "stroke-dasharray": 4 }));
+  return parts;
+}
+
+function line({ right, top, across, up }, name, points, index, { x, y, low, high, log, count, dots = true }) {
+  const colour = COLOURS[index % COLOURS.length];
+  const parts = [];
+  if (low) {
+    const band = [...points.map((p) => [p[x], p[high]]), ...[...points].reverse().map((p) => [p[x], p[low]])];
+    parts.push(svg("polygon", { points: band.map(([a, b]) => `${across(a)},${up(b)}`).join(" "), fill: colour, opacity: 0.15 }));
+  }
+  parts.push(svg("polyline", { points: points.map((p) => `${across(p[x])},${up(p[y])}`).join(" "), fill: "none", stroke: colour, "stroke-width": 2 }));
+  if (dots) for (const p of points) parts.push(svg("circle", { cx: across(p[x]), cy: up(p[y]), r: 3.5, fill: colour }, svg("title", {}, `${name}: ${p[y]} at ${p[x]}`)));
+  if (count) for (const p of points) parts.push(svg("text", { x: across(p[x]), y: Math.max(up(p[y]) - 8, 10), "text-anchor": "middle" }, String(p[count])));
+  const end = points[points.length - 1];
+  const legend = svg("text", { x: right + 8, y: log ? up(end[y]) + 4 : top + 4 + 18 * index }, name);
+  legend.style.fill = colour;
+  return [...parts, legend];
+}
+
+// `series` maps names to points; `options` name the fields of a point, and `mark` is a point to stand out.
+function chart(id, title, series, options) {
+  const named = Object.entries(series).filter(([, points]) => points.length);
+  const all = named.flatMap(([, points]) => points.map((point) => point[options.x]));
+  if (!all.length) return;
+  drawn.set(id, () => chart(id, title, series, options));
+  const place = plane(id, options, all);
+  const parts = axes(place, options, all);
+  named.forEach(([name, points], index) => parts.push(...line(place, name, points, index, options)));
+  if (options.mark) parts.push(svg("circle", { cx: place.across(options.mark[options.x]), cy: place.up(options.mark[options.y]), r: 6, fill: "var(--wrong)" }));
+  const image = svg("svg", { viewBox: `0 0 ${place.width} ${place.height}`, width: place.width, role: "img", "aria-label": title }, ...parts);
+  const isOpen = Boolean($(id).querySelector("details[open]"));
+  $(id).replaceChildren(image, numbers(named, options, isOpen));
+}
+
+function numbers(named, { x, y, low, high, count, label }, open) {
+  const fields = [x, y, low, high, count].filter(Boolean);
+  const lines = named.flatMap(([name, points]) => points.map((point) => [name, ...fields.map((field) => String(point[field] ?? ""))]));
+  const columns = ["", label || x, ...fields.slice(1).map((field) => field.replaceAll("_", " "))];
+  return make("details", { open }, make("summary", { textContent: "numbers" }), make("div", { className: "scroll" }, table(columns, lines)));
+}
+
+window.addEventListener("resize", () => { for (const draw of drawn.values()) draw(); });
+
+const CURVE = { x: "labels_per_class", y: "accuracy", low: "lowest", high: "highest", log: true, label: "labels per class" };
+const QUARTERS = [0, 0.25, 0.5, 0.75, 1];
+const trustModel = choose("trust-model", models, models, () => drawTrust());
+
+// Can the confidence be trusted, and what would a threshold on it decide?
+function drawTrust() {
+  const name = trustModel.value;
+  chart("reliability-chart", "Share of right predictions at every confidence", { [name]: data.reliability[name] },
+    { x: "confidence", y: "accuracy", low: "low", high: "high", count: "rows", ticks: QUARTERS, diagonal: true });
+  drawCoverage();
+}
+
+function drawCoverage() {
+  const slider = $("coverage-threshold");
+  const points = data.coverage[trustModel.value].map(([decided, right], step) =>
+    ({ threshold: step / 100, decided: decided / data.test_rows, accuracy: decided ? right / decided : null }));
+  const { threshold, decided, accuracy } = points[slider.value];
+  const sentence = `At ${threshold.toFixed(2)}, ${percent(decided)} of the rows are decided` + (accuracy === null ? "." : `, ${percent(accuracy)} of them right.`);
+  $("coverage-value").textContent = threshold.toFixed(2);
+  $("coverage-words").textContent = sentence;
+  slider.setAttribute("aria-valuetext", sentence);
+  chart("coverage-chart", "Accuracy of the rows that are decided", { [trustModel.value]: points.filter((point) => point.accuracy !== null) },
+    { x: "decided", y: "accuracy", label: "share of rows decided", count: null, ticks: QUARTERS, dots: false, mark: accuracy === null ? null : points[slider.value] });
+}
+
+$("coverage-threshold").addEventListener("input", drawCoverage);

@@ -1,0 +1,157 @@
+"""The data of the page: what the scripts draw."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.evaluation import nearest_rows
+from stages.evaluation.report import inputs, plane, terms
+from stages.evaluation.report.inputs import Key, Row
+from stages.evaluation.results import Results, ScoredRows
+from stages.scores import metrics
+from stages.tables.features import Features
+
+MAX_REPORT_ROWS = 10_000  # test rows that the page holds; where there are more, the most confident mistakes come first
+MAX_REPORT_TRAIN_ROWS = 5_000  # on the map
+MAX_REPORT_PAIRS = 500  # near-duplicates
+MAX_REPORT_SUSPECTS = 500  # likely label errors of a split
+MAX_REPORT_CELLS = 5_000  # cells of a confusion matrix
+MAX_ROWS_WITH_NEAREST = 500  # test rows with their nearest training rows
+NEAREST_ROWS = 5
+
+
+def collect(prepared_folder: Path, results: Results) -> dict[str, Any]:
+    """Collect everything that the page draws; texts and images of rows come from the prepared table.
+
+    Raises:
+        HeadstartError: a row is missing from the prepared table.
+    """
+    scored, card, train = results.scored, results.cards["head"], results.train
+    rows = rows_to_show(scored, results.shipped)
+    nearest, cosines = nearest_rows.find(train.X, scored.rows.X[rows[:MAX_ROWS_WITH_NEAREST]], NEAREST_ROWS)
+    train_rows = _train_rows(len(train.ids), nearest)
+    pairs = results.pairs.head(MAX_REPORT_PAIRS)
+    suspects = results.suspects.groupby("split", sort=False).head(MAX_REPORT_SUSPECTS)
+    neighbours = len(np.unique(nearest))
+    important = [("test", row_id) for row_id in scored.rows.ids[rows[:MAX_ROWS_WITH_NEAREST]]]
+    important += [("train", row_id) for row_id in train.ids[train_rows[:neighbours]]]
+    important += [(pair.split, pair.id) for pair in suspects.itertuples()]
+    important += [key for pair in pairs.itertuples() for key in (("test", pair.id), ("train", pair.train_id))]
+    others = [("test", row_id) for row_id in scored.rows.ids[rows]]
+    others += [("train", row_id) for row_id in train.ids[train_rows]]
+    by_key = inputs.read(prepared_folder, card.modality, [*important, *others])
+    points, train_points = plane.project(train, [scored.rows.X[rows], train.X[train_rows]])
+    position = {row: place for place, row in enumerate(train_rows.tolist())}
+    return {
+        "labels": scored.labels,
+        "terms": terms.TERMS,
+        "models": list(scored.probabilities),
+        "modality": card.modality,
+        "rows": _located("test", scored.rows.ids[rows], points, by_key)
+        | _scores(scored, rows)
+        | {
+            "nearest": [
+                [(position[index], cosine) for index, cosine in zip(*neighbour, strict=True)]
+                for neighbour in zip(nearest.tolist(), cosines.tolist(), strict=True)
+            ]
+        },
+        "train": _located("train", train.ids[train_rows], train_points, by_key)
+        | {"label": _label_indices(train, train_rows, scored.labels)},
+        "test_rows": len(scored.truth),
+        "coverage": {model: metrics.coverage(scored.truth, P) for model, P in scored.probabilities.items()},
+        "confusion": {model: _confusion(scored.truth, P) for model, P in scored.probabilities.items()},
+        **{
+            name: {model: plots[name] for model, plots in results.plots.items()}
+            for name in ("per_class", "reliability", "slices")
+        },
+        "curves": results.curves,
+        "near_duplicates": [_pair(pair, by_key) for pair in pairs.itertuples()],
+        "label_errors": [_suspect(suspect, by_key) for suspect in suspects.itertuples()],
+    }
+
+
+def rows_to_show(scored: ScoredRows, shipped: str) -> np.ndarray:
+    """Choose the test rows of the page: the shipped model's most confident mistakes first, then the others in order."""
+    P = scored.probabilities[shipped]
+    confidence, wrong = P.max(axis=1), P.argmax(axis=1) != scored.truth
+    order = np.lexsort((np.arange(len(P)), np.where(wrong, -confidence, 0), ~wrong))
+    return order[:MAX_REPORT_ROWS]
+
+
+def _train_rows(count: int, nearest: np.ndarray) -> np.ndarray:
+    """Choose the training rows of the page: those that are nearest to test rows, then rows at even distances."""
+    evenly = np.linspace(0, count - 1, min(count, MAX_REPORT_TRAIN_ROWS)).astype(int)
+    chosen = dict.fromkeys([*np.unique(nearest).tolist(), *evenly.tolist()])
+    return np.array([*chosen][:MAX_REPORT_TRAIN_ROWS], dtype=int)
+
+
+def _located(split: str, ids: np.ndarray, points: np.ndarray, by_key: Mapping[Key, Row]) -> dict[str, Any]:
+    """List input, source and position on the map, (rows, 2) `points`, of rows of a split."""
+    rows = [by_key[split, row_id] for row_id in ids]
+    return {
+        "input": [row.input for row in rows],
+        "source": [row.source for row in rows],
+        "x": points[:, 0].tolist(),
+        "y": points[:, 1].tolist(),
+    }
+
+
+def _label_indices(features: Features, rows: np.ndarray, labels: tuple[str, ...]) -> list[int]:
+    index = {label: number for number, label in enumerate(labels)}
+    return [index[label] for label in features.labels[rows]]
+
+
+def _scores(scored: ScoredRows, rows: np.ndarray) -> dict[str, Any]:
+    """List the true label of rows and every model's predictions."""
+    truth = scored.truth[rows]
+    return {
+        "truth": truth.tolist(),
+        "models": {model: _predictions(P[rows], truth) for model, P in scored.probabilities.items()},
+    }
+
+
+def _predictions(P: np.ndarray, truth: np.ndarray) -> dict[str, list[Any]]:
+    """List a model's predicted label, its confidence, and its probability of the true label for every row."""
+    rows, predicted = np.arange(len(P)), P.argmax(axis=1)
+    return {
+        "predicted": predicted.tolist(),
+        "confidence": P[rows, predicted].tolist(),
+        "p_true": P[rows, truth].tolist(),
+    }
+
+
+def _confusion(truth: np.ndarray, P: np.ndarray) -> list[tuple[int, int, int]]:
+    """Count the rows of every (actual, predicted) cell that has any, the fullest first."""
+    labels = P.shape[1]
+    cells, counts = np.unique(truth * labels + P.argmax(axis=1), return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:MAX_REPORT_CELLS]
+    return [(int(cells[k] // labels), int(cells[k] % labels), int(counts[k])) for k in order]
+
+
+def _pair(pair: Any, by_key: Mapping[Key, Row]) -> dict[str, Any]:
+    """Describe a row of near_duplicates.parquet."""
+    test, train = by_key["test", pair.id], by_key["train", pair.train_id]
+    return {
+        "source": test.source,
+        "train_source": train.source,
+        "test": test.input,
+        "label": pair.label,
+        "train": train.input,
+        "train_label": pair.train_label,
+        "cosine": pair.cosine,
+    }
+
+
+def _suspect(suspect: Any, by_key: Mapping[Key, Row]) -> dict[str, Any]:
+    """Describe a row of label_errors.parquet."""
+    row = by_key[suspect.split, suspect.id]
+    return {
+        "source": row.source,
+        "split": suspect.split,
+        "input": row.input,
+        "label": suspect.label,
+        "suggested": suspect.suggested,
+        "p": suspect.p_suggested,
+    }

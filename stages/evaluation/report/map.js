@@ -1,0 +1,101 @@
+// Map of the rows: training rows as squares, test rows as dots, a ring around mistakes.
+const hues = labels.map((_, index) => `hsl(${(index * 137.5) % 360} 62% ${46 + (index % 3) * 9}%)`);
+const hidden = new Set(); // labels
+const layers = [
+  { split: "train", name: "training rows", rows: train, labels: train.label, alpha: 0.35, isShown: true },
+  { split: "test", name: "test rows", rows, labels: rows.truth, alpha: 0.8, isShown: true },
+];
+const canvas = $("map-canvas");
+const context = canvas.getContext("2d");
+let dots = []; // x, y, layer and row of every mark
+
+const edges = (axis) => layers.reduce(([low, high], layer) =>
+  layer.rows[axis].reduce(([least, most], value) => [Math.min(least, value), Math.max(most, value)], [low, high]), [Infinity, -Infinity]);
+const [[west, east], [south, north]] = [edges("x"), edges("y")];
+
+function drawMap() {
+  const [width, height, ratio] = [canvas.clientWidth, canvas.clientHeight, window.devicePixelRatio || 1];
+  [canvas.width, canvas.height] = [width * ratio, height * ratio];
+  context.scale(ratio, ratio);
+  const { predicted } = rows.models[filter.model.value];
+  dots = [];
+  for (const layer of layers.filter(({ isShown }) => isShown)) {
+    layer.labels.forEach((label, row) => {
+      if (hidden.has(label)) return;
+      const x = 14 + ((layer.rows.x[row] - west) / (east - west || 1)) * (width - 28);
+      const y = 14 + ((north - layer.rows.y[row]) / (north - south || 1)) * (height - 28);
+      dots.push([x, y, layer, row]);
+      context.fillStyle = hues[label];
+      context.globalAlpha = layer.alpha;
+      if (layer.split === "train") {
+        context.fillRect(x - 2, y - 2, 4, 4);
+        return;
+      }
+      ring(x, y, 3.2);
+      context.fill();
+      if (predicted[row] !== label) {
+        context.strokeStyle = hues[predicted[row]];
+        ring(x, y, 5.2);
+        context.stroke();
+      }
+    });
+  }
+  drawLasso();
+}
+
+function ring(x, y, radius) {
+  context.beginPath();
+  context.arc(x, y, radius, 0, 7);
+}
+
+function rowInWords({ split, labels: layerLabels }, row) {
+  const actual = labels[layerLabels[row]];
+  if (split === "train") return `${actual} (training row)`;
+  const predicted = labels[rows.models[filter.model.value].predicted[row]];
+  return actual === predicted ? actual : `${actual} predicted as ${predicted}`;
+}
+
+function drawTip({ offsetX, offsetY }) {
+  let closest = null;
+  let least = 144; // at most 12 pixels away
+  for (const dot of dots) {
+    const distance = (dot[0] - offsetX) ** 2 + (dot[1] - offsetY) ** 2;
+    if (distance < least) [least, closest] = [distance, dot];
+  }
+  const tip = $("map-tip");
+  tip.hidden = closest === null;
+  if (closest === null) return;
+  const [, , layer, row] = closest;
+  tip.replaceChildren(make("b", { textContent: rowInWords(layer, row) }), input(layer.rows.input[row], layer.rows.source[row], "div"));
+  tip.style.left = `${Math.min(offsetX + 12, Math.max(canvas.clientWidth - 280, 0))}px`;
+  tip.style.top = `${offsetY + 14}px`;
+}
+
+canvas.addEventListener("pointermove", drawTip);
+canvas.addEventListener("pointerleave", () => { $("map-tip").hidden = true; });
+
+// Draws and lists other rows than before: those of a hidden layer or label are not there.
+function redraw() {
+  drawMap();
+  select();
+}
+
+for (const layer of layers) {
+  const box = make("input", { type: "checkbox", checked: true });
+  box.addEventListener("change", () => {
+    layer.isShown = box.checked;
+    redraw();
+  });
+  $("map-layers").append(make("label", {}, box, ` ${layer.name}`));
+}
+labels.forEach((label, index) => {
+  const dot = make("i");
+  dot.style.background = hues[index];
+  const button = make("button", { "aria-pressed": "true" }, dot, label);
+  button.addEventListener("click", () => {
+    if (!hidden.delete(index)) hidden.add(index);
+    button.setAttribute("aria-pressed", String(!hidden.has(index)));
+    redraw();
+  });
+  $("map-legend").append(button);
+});

@@ -1,0 +1,37 @@
+"""Sentences of the page: warnings, and what the learning curve shows."""
+
+from collections.abc import Iterator
+
+from stages.evaluation import advice
+from stages.evaluation.results import Results
+
+MIN_COPIES_SHARE = 0.05  # of the test rows; fewer near-duplicates do not move the accuracy much
+
+
+def warnings(results: Results) -> Iterator[str]:
+    """Name what makes the numbers below say less than they seem to; nothing where nothing does."""
+    metrics, rows, shipped = results.metrics, results.scored.rows, results.shipped
+    test_rows, copies = len(results.scored.truth), metrics["near_duplicates"]
+    if results.is_near_chance:
+        yield (
+            "The head is not clearly better than always guessing the most frequent class: its likely label errors and"
+            " near-duplicates are unreliable."
+        )
+    if rows.cut_rows:
+        yield (
+            f"{rows.cut_rows:,} of {test_rows:,} test texts are longer than {rows.metadata.max_length:,} tokens, and"
+            " their end was not read."
+        )
+    if copies["test_rows"] >= MIN_COPIES_SHARE * test_rows and not results.is_near_chance:
+        without = copies.get(f"{shipped}_without", {}).get("accuracy")
+        accuracy = "" if without is None else f": without them the accuracy of {shipped} is {without:.3f}"
+        yield f"{copies['test_rows']:,} of {test_rows:,} test rows nearly equal a training row{accuracy}."
+
+
+def curve(results: Results) -> str:
+    """Tell whether more labels would help; empty where the curve has too few points."""
+    gain = advice.slope(results)
+    if gain is None:
+        return ""
+    trend = "Still rising" if gain >= advice.MIN_GAIN else "Flat"
+    return f"{trend}: twice the labels change the accuracy by about {gain:+.3f}."
