@@ -104,13 +104,17 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
         ),
         notes.sentences(),
         sources.remarks(data, follow_links=settings.follow_links),
-        _remarks(selection, data),
+        _remarks(selection, counts, data),
     ):
         print(f"prepare: {sentence}")
 
 
-def _remarks(selection: Selection, data: Path) -> Iterator[str]:
-    """Yield sentences on what was left out, and on what DVC does not see."""
+def _remarks(selection: Selection, counts: _Counts, data: Path) -> Iterator[str]:
+    """Yield sentences on labels that may be none, on what was left out, and on what DVC does not see."""
+    if unclear := [label for label in counts.labels() if sources.looks_missing(label)]:
+        number = sum(counts.classes[split][label] for split in prepared.SPLITS for label in unclear)
+        rows = f"{counted(number, 'row')} of class {' and '.join(map(repr, unclear))} {'is' if number == 1 else 'are'}"
+        yield f"{rows} kept; if that stands for no label, leave it empty"
     if selection.rare_classes:
         yield (
             f"classes with fewer than prepare.min_rows = {selection.settings.min_rows:,} rows are left out:"

@@ -168,3 +168,23 @@ def test_classes_with_too_few_rows_are_left_out_and_listed(tmp_path: Path, capsy
 def test_classes_of_one_row_each_leave_nothing_to_test(tmp_path: Path) -> None:
     with pytest.raises(HeadstartError, match=r"leaves no test rows; .* a class needs two"):
         prepare(tmp_path / "out", settings(csv_of(rare({"a": 1, "b": 1}), tmp_path / "rows.csv")))
+
+
+@pytest.mark.parametrize(
+    "label", ["NA", "N/A", "n/a", "null", "NULL", "None", "nan", "NaN", "-", "?", "<NA>", "\\N", "nil"]
+)
+def test_a_label_that_may_be_none_stays_a_class_and_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], label: str
+) -> None:
+    rows = [{"text": f"text {n}", "label": label if n % 3 == 0 else "yes"} for n in range(60)]
+    prepare(tmp_path / "out", settings(csv_of(rows, tmp_path / "rows.csv")))
+    printed = capsys.readouterr().out
+    assert f"prepare: 20 rows of class {label!r} are kept; if that stands for no label, leave it empty\n" in printed
+    assert label in prepared.read(tmp_path / "out", "train")["label"].to_pylist()
+
+
+@pytest.mark.parametrize("label", ["nano", "nonesuch", "unknown", "other", "0", "n", "no", "+"])
+def test_other_labels_are_no_matter(tmp_path: Path, capsys: pytest.CaptureFixture[str], label: str) -> None:
+    rows = [{"text": f"text {n}", "label": label if n % 3 == 0 else "yes"} for n in range(60)]
+    prepare(tmp_path / "out", settings(csv_of(rows, tmp_path / "rows.csv")))
+    assert "stands for no label" not in capsys.readouterr().out

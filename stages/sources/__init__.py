@@ -17,6 +17,7 @@ from stages.sources.image_folders import is_image_folder
 from stages.sources.notes import Notes
 from stages.sources.row import DEFAULT_READING, Columns, Reading, Row
 from stages.sources.table_folders import train_name
+from stages.sources.values import looks_missing
 from stages.tables import images
 
 CHECK_SIDE = 64  # pixels: a JPEG's decoder reads all of the file, but makes a small picture of it
@@ -28,6 +29,7 @@ __all__ = [
     "Row",
     "check",
     "is_image_folder",
+    "looks_missing",
     "modality",
     "ready",
     "remarks",

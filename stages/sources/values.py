@@ -7,6 +7,24 @@ from typing import Any
 
 HALF_PAIR = "holds half a surrogate pair, which is not valid Unicode"
 MAX_WHOLE = 10**15  # above, a float no longer tells one whole number from the next
+# How people and programs write that there is no value, in lower case and without the marks around it.
+NO_VALUE = {
+    "",
+    "na",
+    "n/a",
+    "n.a",
+    "nan",
+    "nat",
+    "null",
+    "none",
+    "nil",
+    "undefined",
+    "missing",
+    "blank",
+    "empty",
+    r"\n",
+}
+MARKS = "<>()[]#?-\u2013\u2014. "
 KINDS = {"list": "a list", "dict": "a mapping"}
 
 
@@ -55,6 +73,11 @@ def as_name(value: Any) -> str | None:
     if text and "\0" in text:
         raise ValueProblemError("holds a NUL character")
     return text
+
+
+def looks_missing(label: str) -> bool:
+    """Return whether a label may stand for none; it can be the name of a class all the same."""
+    return label.strip(MARKS).casefold() in NO_VALUE
 
 
 def is_missing(value: Any) -> bool:

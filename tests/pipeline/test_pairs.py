@@ -97,7 +97,7 @@ def test_every_stage_reads_pairs(pairs: Path) -> None:
     assert lines[0].endswith("no prompt, the texts of two columns as a pair")
     assert lines[1].startswith("30 of 160 pairs are longer than 32 tokens and cut (median") and "chunks" not in lines[1]
     run_stages(pairs, "train_head", "finetune", "evaluate")
-    metrics = json.loads((pairs / "data/evaluation/metrics.json").read_text("utf-8"))
+    metrics = json.loads((pairs / "data/evaluation/details.json").read_text("utf-8"))
     test = features.read(pairs / "data/features", "test")
     assert metrics["cut_rows"] == test.cut_rows > 3 and metrics["head"]["accuracy"] > 0.9
 
