@@ -26,8 +26,7 @@ def changes(base: GateParams, own: GateParams) -> Iterator[tuple[str, str, str]]
 
 
 def _stricter(base: GateMetric, own: GateMetric) -> GateMetric:
-    alike = [metric for metric in (base, own) if metric.higher_is_better == base.higher_is_better]
-    floors = [metric.floor for metric in alike if metric.floor is not None]
+    floors = [metric.floor for metric in (base, own) if metric.floor is not None]
     return GateMetric(
         higher_is_better=base.higher_is_better,
         tolerance=min(base.tolerance, own.tolerance),

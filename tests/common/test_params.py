@@ -65,6 +65,8 @@ def test_numbers_in_scientific_notation_are_numbers(tmp_path: Path) -> None:
         ({"train_head__C": [1, -1]}, ["train_head.C.1 is -1", "greater than 0"]),
         ({"train_head__kind": "knn", "train_head__class_weight": "balanced"}, ["knn cannot do"]),
         ({"budget__per_class": 0}, ["budget.per_class is 0"]),
+        ({"gate__metrics": {"log_loss": {"higher_is_better": True}}}, ["but a lower log_loss is better; leave"]),
+        ({"gate__metrics": {"accuracy": {"higher_is_better": False}}}, ["but a higher accuracy is better; leave"]),
         ({"runtime__device": "gpu"}, ["runtime.device is 'gpu'", "'cuda:N'"]),
         ({"evaluate__bootstrap": float("inf")}, ["evaluate.bootstrap is inf"]),
     ],

@@ -64,9 +64,9 @@ def test_tolerance_direction_and_floor(truth: np.ndarray) -> None:
 
     assert verdict(good, bad) == ("worse", False)
     assert verdict(good, bad, tolerance=0.3) == ("same", True)
-    assert verdict(good, bad, "log_loss", higher_is_better=False) == ("worse", False)
-    assert verdict(bad, good, "log_loss", higher_is_better=False) == ("better", True)
-    assert verdict(good, bad, "log_loss", higher_is_better=False, tolerance=2.0) == ("same", True)
+    assert verdict(good, bad, "log_loss") == ("worse", False)
+    assert verdict(bad, good, "log_loss") == ("better", True)
+    assert verdict(good, bad, "log_loss", tolerance=2.0) == ("same", True)
     assert verdict(bad, good, floor=0.95) == ("better", False), "better, but not enough"
     assert verdict(bad, good, floor=0.8) == ("better", True)
     assert verdict(bad, good, "log_loss", higher_is_better=False, floor=0.01) == ("better", False)
@@ -129,7 +129,7 @@ def test_metrics_of_what_is_no_probability_are_undefined(truth: np.ndarray, valu
     P = good.P.copy()
     P[7] = value
     bad = dataclasses.replace(good, P=P)
-    settings = GateParams(metrics={"accuracy": GateMetric(), "log_loss": GateMetric(higher_is_better=False)})
+    settings = GateParams(metrics={"accuracy": GateMetric(), "log_loss": GateMetric()})
     for before in (good, None, dataclasses.replace(good, labels=("a", "b", "c", "d"))):
         comparison = paired.compare(before, bad, settings)
         assert [difference.verdict for difference in comparison.differences] == ["undefined"] * 2

@@ -12,17 +12,16 @@ from stages.comparison import strictness
         ({"floor": 0.8}, {}, {"floor": 0.8}),
         ({}, {"floor": 0.8}, {"floor": 0.8}),
         ({"floor": 0.8}, {"floor": 0.7}, {"floor": 0.8}),
-        (
-            {"floor": 0.5, "higher_is_better": False},
-            {"floor": 0.7, "higher_is_better": False},
-            {"floor": 0.5, "higher_is_better": False},
-        ),
-        ({"floor": 0.8}, {"floor": 0.9, "higher_is_better": False}, {"floor": 0.8}),
     ],
 )
 def test_the_stricter_counts(base: dict[str, float], own: dict[str, float], stricter: dict[str, float]) -> None:
     merged = strictness.strictest(*(GateParams(metrics={"accuracy": GateMetric(**part)}) for part in (base, own)))
     assert merged.metrics == {"accuracy": GateMetric(**stricter)}
+
+
+def test_the_stricter_floor_of_a_loss_is_the_lower() -> None:
+    base, own = (GateParams(metrics={"log_loss": GateMetric(floor=floor)}) for floor in (0.7, 0.5))
+    assert strictness.strictest(base, own) == own == strictness.strictest(own, base)
 
 
 def test_metrics_of_both_are_judged_with_the_resamples_of_the_base() -> None:
