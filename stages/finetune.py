@@ -6,7 +6,7 @@ Several GPUs: `accelerate launch -m stages.finetune data/prepared …`; each ste
 
 Reads `budget`, `finetune` and `runtime` from params.yaml. With `method: none` it only writes a model.json that says so,
 in under a second. Otherwise it writes model.safetensors (with lora the adapter), linear.safetensors (the classifier
-layer), the tokenizer or preprocessing, training/ (dvclive curves) and model.json. A fine-tuned model.safetensors is a
+layer), the tokenizer or preprocessing, training/ (curves) and model.json. A fine-tuned model.safetensors is a
 valid `backbone.weights` for the next task.
 """
 

@@ -56,7 +56,7 @@ class Part:
         Raises:
             HeadstartError: they would not load, or be others.
         """
-        state = {self.prefix + key: tensor for key, tensor in body.state_dict().items()}
+        state = {self.prefix + key: tensor.cpu() for key, tensor in body.state_dict().items()}
         try:
             other, _ = pretrained(None, copy.deepcopy(self.config), modality, name, state)
             same = all(torch.equal(tensor, state[self.prefix + key]) for key, tensor in other.state_dict().items())
