@@ -4,14 +4,15 @@
 
 Reads `prepare` from params.yaml. Writes train/, validation/ and test/ as Parquet shards with the images packed in,
 rejected.parquet (source and reason of each row left out and of each file skipped) and summary.json (counts per split
-and class).
+and class). Where rows are left out and no table can be written, data/prepared.rejected.parquet lists them.
 """
 
+import os
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, count
@@ -19,20 +20,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from stages import sources
 from stages.common import atomic, cli, json_file, params, run_stats, targets, threads
 from stages.common.errors import HeadstartError, counted, listed
 from stages.common.params import PrepareParams
-from stages.sources import Row
+from stages.sources import Row, rejections
+from stages.sources.rejections import Record, Rejections
 from stages.sources.selection import KINDS, Selection
 from stages.tables import prepared
 
 Result = TypeVar("Result")
 
-REJECTED = pa.schema([("source", pa.string()), ("reason", pa.string())])
 CONTENT = targets.Content(
     "prepare",
     {
@@ -41,7 +41,6 @@ CONTENT = targets.Content(
         "summary.json": lambda path: {"kept", "left_out"} <= json_file.mapping(path).keys(),
     },
 )
-MAX_EXAMPLES = 3  # of unreadable rows in an error
 
 
 @dataclass
@@ -83,14 +82,21 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
     )
     rows = partial(sources.rows, data, columns, modality, reading)
     notes = sources.Notes()
-    selection = _first_pass(rows(), notes, settings)
+    list_file = prepared_folder.with_name(f"{prepared_folder.name}.rejected.parquet")  # of a run that fails
+    targets.check_file(list_file, rejections.is_table, verb="prepare", inputs=[data])
+    selection, unreadable = _first_pass(rows(), notes, settings)
+    skipped = [rejections.record(row) for row in notes.skipped]
+    with _listed_on_error(list_file, [*unreadable.records, *skipped], prepared_folder):
+        _check_unreadable(selection, unreadable)
+    selection.decide()
     with atomic.directory(prepared_folder, CONTENT) as out:
         counts, left_out = _second_pass(out, sources.Notes().without_skipped(rows()), selection, info)
-        left_out += ({"source": row.origin, "reason": f"skipped: {row.problem}"} for row in notes.skipped)
-        pq.write_table(pa.Table.from_pylist(left_out, REJECTED), out / "rejected.parquet", compression="zstd")
-        _check_classes(counts, settings)
+        rejections.write(out / "rejected.parquet", left_out + skipped)
+        with _listed_on_error(list_file, left_out + skipped, prepared_folder):
+            _check_classes(counts, settings)
         summary = _summary(selection.rows, counts)
         json_file.write(out / "summary.json", summary)
+    list_file.unlink(missing_ok=True)
     kept = ", ".join(f"{counts.rows(split):,} {split}" for split in prepared.SPLITS)
     print(
         f"prepare: {counted(selection.rows, 'row')} in {len(counts.labels())} classes -> {kept};"
@@ -127,10 +133,27 @@ def _remarks(selection: Selection, counts: _Counts, data: Path) -> Iterator[str]
         )
 
 
-def _first_pass(rows: Iterator[Row], notes: sources.Notes, settings: PrepareParams) -> Selection:
-    """Read all rows, and decide which to keep."""
-    selection = Selection(settings)
-    examples: list[str] = []
+@contextmanager
+def _listed_on_error(path: Path, records: list[Record], folder: Path) -> Iterator[None]:
+    """Write the rows that are left out to `path` if the block raises a HeadstartError, whose sentence then names it.
+
+    Args:
+        folder: the output of the stage.
+    """
+    try:
+        yield
+    except HeadstartError as error:
+        if not records:
+            raise
+        rejections.write(path, records)
+        # DVC has deleted the outputs before it ran this stage.
+        restore = f"; `dvc checkout {folder}` brings back the last output" if "DVC_STAGE" in os.environ else ""
+        raise HeadstartError(f"{error}; {path} lists all rows that are left out{restore}") from None
+
+
+def _first_pass(rows: Iterator[Row], notes: sources.Notes, settings: PrepareParams) -> tuple[Selection, Rejections]:
+    """Read all rows; gives what is known of them, and those that cannot be used."""
+    selection, unreadable = Selection(settings), Rejections()
     identify = partial(_identify, max_pixels=settings.max_pixels)
     progress = tqdm(
         _parallel(identify, notes.without_skipped(rows)), desc="prepare: reading", unit=" rows", disable=None
@@ -138,19 +161,21 @@ def _first_pass(rows: Iterator[Row], notes: sources.Notes, settings: PreparePara
     for number, row, row_id in progress:
         selection.add(number, row, row_id)
         notes.add(row)
-        if row.problem and len(examples) < MAX_EXAMPLES:
-            examples.append(f"{row.origin}: {row.problem}")
+        unreadable.add(row)
+    return selection, unreadable
+
+
+def _check_unreadable(selection: Selection, unreadable: Rejections) -> None:
+    """Raise a HeadstartError if there are no rows, or too many that cannot be used."""
+    settings = selection.settings
     if not selection.rows:
         raise HeadstartError(f"{settings.data} has no rows; it needs labelled rows below its header")
-    unreadable = len(selection.unreadable)
-    if unreadable / selection.rows > settings.max_rejected:
+    number = len(unreadable.records)
+    if number / selection.rows > settings.max_rejected:
         raise HeadstartError(
-            f"{settings.data}: {unreadable:,} of {selection.rows:,} rows cannot be used"
-            f" ({'; '.join(examples)}{'; …' if unreadable > len(examples) else ''}), more than"
-            f" prepare.max_rejected = {settings.max_rejected:g} allows; correct them or raise it"
+            f"{settings.data}: {number:,} of {selection.rows:,} rows cannot be used ({unreadable.in_words()}), more"
+            f" than prepare.max_rejected = {settings.max_rejected:g} allows; correct them or raise it"
         )
-    selection.decide()
-    return selection
 
 
 def _identify(numbered: tuple[int, Row], *, max_pixels: int) -> tuple[int, Row, str]:
@@ -163,7 +188,7 @@ def _identify(numbered: tuple[int, Row], *, max_pixels: int) -> tuple[int, Row, 
 
 def _second_pass(
     out: Path, rows: Iterator[Row], selection: Selection, info: prepared.TableInfo
-) -> tuple[_Counts, list[dict[str, str | None]]]:
+) -> tuple[_Counts, list[Record]]:
     """Write each row to the table of its split, or list it with the reason why it is left out."""
 
     def finish(numbered: tuple[int, Row]) -> tuple[Row, str, tuple[str, str] | None]:
@@ -174,7 +199,7 @@ def _second_pass(
         return row, row_id, reason or (("unreadable", row.problem) if row.problem else None)
 
     counts = _Counts()
-    left_out: list[dict[str, str | None]] = []
+    left_out: list[Record] = []
     batches: dict[str, list[dict[str, Any]]] = {split: [] for split in prepared.SPLITS}
     with ExitStack() as stack:
         writers = {split: stack.enter_context(prepared.writer(out / split, info)) for split in prepared.SPLITS}
