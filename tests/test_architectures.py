@@ -40,6 +40,7 @@ REFUSED = {  # before extract encodes anything
     "bert-as-image": "takes input_ids and not pixel_values, so it encodes no images",
     "wav2vec2-as-image": "takes input_values and not pixel_values, so it encodes no images",
     "vit-mae": "draws random numbers",
+    "siglip2": "needs pixel_attention_mask, spatial_shapes beside pixel_values, so it does not encode images alone",
 }
 REFUSED_METHODS = {  # before finetune trains
     "ibert": {"lora": "has no linear layer or convolution"},
@@ -185,10 +186,12 @@ def check_vectors(folder: Path, name: str, spec: BackboneParams, inputs: list[An
 def alone_vector(encoder: Any, model: Any, row: Any) -> np.ndarray:
     """The mean of the positions of the last layer for one row: (dim,)."""
     if isinstance(row, bytes):
-        hidden = model(encoder.preprocessing(images.decode(row))[None]).last_hidden_state
+        output = model(encoder.preprocessing(images.decode(row))[None])
+        hidden = output.feature_maps[-1] if "feature_maps" in output else output.last_hidden_state
         hidden = hidden.flatten(2).mT if hidden.ndim == 4 else hidden
     else:
         tokens = encoder.tokenizer(row, truncation=True, max_length=60, return_tensors="pt")
         taken = inspect.signature(model.forward).parameters.keys() - {"attention_mask"}
-        hidden = model(**{key: tensor for key, tensor in tokens.items() if key in taken}).last_hidden_state
+        options = {"use_cache": False} if "use_cache" in taken else {}
+        hidden = model(**{key: tensor for key, tensor in tokens.items() if key in taken}, **options).last_hidden_state
     return hidden[0].mean(dim=0).numpy()

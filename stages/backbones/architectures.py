@@ -115,6 +115,17 @@ def takes(body: Any, argument: str) -> bool:
     return argument in inspect.signature(body.forward).parameters
 
 
+def _required(body: Any) -> set[str]:
+    """Return the arguments that the network `body` needs."""
+    parameters = inspect.signature(body.forward).parameters.values()
+    fixed = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {
+        parameter.name
+        for parameter in parameters
+        if parameter.kind in fixed and parameter.default is inspect.Parameter.empty
+    }
+
+
 def unloadable(name: str, error: BaseException) -> HeadstartError:
     """Return the error for a model that transformers does not load."""
     return HeadstartError(f"{name} cannot be loaded as an encoder by transformers ({one_line(error)})")
@@ -140,6 +151,11 @@ def _parts(config: Any, modality: Modality, name: str) -> Iterator[Part]:
             raise HeadstartError(
                 f"{name} ({candidate.model_type}) takes {argument} and not {INPUTS[modality]}, so it encodes no"
                 f" {modality}s; set backbone.name to a model of {modality}s"
+            )
+        if others := _required(encoder) - {INPUTS[modality]}:
+            raise HeadstartError(
+                f"{name} ({candidate.model_type}) needs {listed(sorted(others))} beside {INPUTS[modality]}, so it does"
+                f" not encode {modality}s alone; set backbone.name to another model of {modality}s"
             )
         yield Part(candidate, path, type(model))
 

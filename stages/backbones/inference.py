@@ -34,6 +34,9 @@ def optimized(body: nn.Module) -> nn.Module:
     """
     os.environ.setdefault(*ROUTINES)
     tensors = {id(tensor): tensor for tensor in chain(body.parameters(), body.buffers())}
+    for module in body.modules():  # RecurrentGemma keeps its states of the last training step, which cannot be copied
+        kept = (value for value in vars(module).values() if isinstance(value, torch.Tensor) and not value.is_leaf)
+        tensors |= {id(tensor): tensor.detach() for tensor in kept}
     fast = copy.deepcopy(body, tensors)
     for module in fast.modules():
         vars(module).pop("forward", None)  # set by `Encoder.recompute_blocks`

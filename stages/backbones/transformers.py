@@ -191,7 +191,9 @@ def _run_and_pool(body: Any, settings: ExtractParams) -> Callable[[Any, Tensor],
         options["interpolate_pos_encoding"] = True
 
     def run(body: Any, pixels: Tensor) -> Tensor:
-        hidden: Tensor = body(pixels, **options).last_hidden_state
+        output = body(pixels, **options)
+        # HGNetV2 has no model but the one that gives feature maps, of the last stage unless its configuration has more.
+        hidden: Tensor = output.feature_maps[-1] if "feature_maps" in output else output.last_hidden_state
         if hidden.ndim == 4:  # a feature map: (rows, channels, height, width)
             hidden = hidden.flatten(2).transpose(1, 2)
         if settings.pooling == "cls":

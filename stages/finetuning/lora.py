@@ -6,6 +6,7 @@ as in VGG's classifier, are trained directly. Only the adapter is saved; loading
 
 import json
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,11 +121,23 @@ def _targets(body: nn.Module) -> list[str]:
         for layer, module in body.named_modules()
         if f"{layer}.".startswith(inside)
         and (
-            type(module) in (nn.Linear, TrainableLinear, Conv1D)
+            _is_linear(module)
             or (type(module) is nn.Conv2d and module.groups == 1)  # its subclasses pad or scale in ways of their own
         )
         and not (is_mamba and layer.endswith(".out_proj"))
     ]
+
+
+def _is_linear(module: nn.Module) -> bool:
+    """Tell whether a layer multiplies by its weights and adds its bias, and no more; a class of its own is tried."""
+    if type(module) in (nn.Linear, TrainableLinear, Conv1D):
+        return True
+    if not isinstance(module, nn.Linear):
+        return False
+    inputs = torch.linspace(-1, 1, module.in_features, device=module.weight.device).unsqueeze(0)
+    with suppress(Exception), torch.no_grad():  # such as layers of other numbers than float32
+        return torch.allclose(module(inputs), nn.functional.linear(inputs, module.weight, module.bias), atol=1e-5)
+    return False
 
 
 def _read_config(path: Path) -> AdapterConfig:

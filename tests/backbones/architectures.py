@@ -235,6 +235,11 @@ TEXTS: dict[str, tuple[Any, ...]] = {
     "mistral": (c("Mistral", **CAUSAL, sliding_window=8), bare),
     "mixtral": (c("Mixtral", **CAUSAL, num_local_experts=2), bare),
     "phi3": (c("Phi3", **CAUSAL), bare),
+    "recurrent-gemma": (c("RecurrentGemma", **CAUSAL, attention_window_size=8, lru_width=WIDTH), bare),
+    "falcon": (
+        c("Falcon", vocab_size=TOKENS, hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2),
+        bare,
+    ),
     "mamba": (
         c(
             "Mamba",
@@ -339,6 +344,22 @@ IMAGES: dict[str, tuple[Any, ...]] = {
     "swinv2": (
         c("Swinv2", image_size=32, patch_size=4, embed_dim=16, depths=[1, 1], num_heads=[2, 2], window_size=4),
         processor,
+    ),
+    "hgnet-v2": (
+        c(
+            "HGNetV2",
+            stem_channels=[3, 8, 8],
+            stage_in_channels=[8, 8, 16, 16],
+            stage_mid_channels=[8, 8, 8, 8],
+            stage_out_channels=[8, 16, 16, 24],
+            stage_num_blocks=[1, 1, 1, 1],
+            stage_numb_of_layers=[1, 1, 1, 1],
+        ),
+        processor,
+    ),
+    "siglip2": (
+        c("Siglip2", text_config=TOWER, vision_config={**PICTURE, "num_patches": 16}),
+        partial(processor, "Siglip"),
     ),
     "resnet": (c("ResNet", embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1]), partial(crop, "Bit")),
     "regnet": (c("RegNet", embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], groups_width=8), processor),
