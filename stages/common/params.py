@@ -204,7 +204,17 @@ class GateMetric(Section):
 
 
 GateName = Literal[
-    "accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "log_loss", "roc_auc", "average_precision"
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "weighted_f1",
+    "matthews_correlation",
+    "cohen_kappa",
+    "log_loss",
+    "roc_auc",
+    "average_precision",
+    "top_3_accuracy",
+    "top_5_accuracy",
 ]
 
 

@@ -1,4 +1,4 @@
-"""How uncertain are macro F1, weighted F1 and balanced accuracy, which are means over classes of few rows?
+"""How uncertain are the metrics of a confusion matrix, of which most are means over classes of few rows?
 
 A bootstrap of the rows has no spread where a class has one row or all rows are right, and it keeps the bias that F1 of
 few rows has. Instead, this draws from the posterior of what the metrics would be on endless rows, as Goutte and
@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import gammaln
+
+from stages.scores import metrics
 
 PSEUDO_ROWS = np.geomspace(1, 1000, 13)  # that a class may borrow; the data weigh these choices
 BLOCK_VALUES = 2**22  # random numbers in memory at a time
@@ -29,7 +31,8 @@ def draws(
         classes: number of labels.
 
     Returns:
-        For every model accuracy, macro_f1, weighted_f1 and balanced_accuracy: (samples,) each.
+        For every model accuracy, balanced_accuracy, macro_f1, weighted_f1, matthews_correlation and cohen_kappa:
+        (samples,) each.
     """
     counts = _Counts(truth, guesses, classes)
     block = max(BLOCK_VALUES // (classes * counts.outcomes.shape[1]), 1)
@@ -117,6 +120,7 @@ def _metrics(frequency: np.ndarray, recall: np.ndarray, wrong: np.ndarray) -> Dr
         "balanced_accuracy": recall.mean(axis=1),
         "macro_f1": f1.mean(axis=1),
         "weighted_f1": (f1 * frequency).sum(axis=1),
+        **metrics.beyond_chance(hits, hits + mistaken, frequency),
     }
 
 

@@ -22,8 +22,8 @@ def for_model(
 ) -> Intervals:
     """Compute the interval of every headline metric; none if `resamples` is 0.
 
-    Accuracy: of a share (`proportions.interval`). The metrics of classes: by `class_metrics.draws`. The others: by a
-    bootstrap.
+    Accuracy and those of the top labels: of a share (`proportions.interval`). The metrics of classes: by
+    `class_metrics.draws`. The others: by a bootstrap.
 
     Args:
         point: the headline metrics, where they are known already.
@@ -34,10 +34,14 @@ def for_model(
     guess = P.argmax(axis=1)
     (draws,) = class_metrics.draws(truth, [guess], P.shape[1], samples=resamples, generator=generator)
     accuracy = proportions.interval(int((guess == truth).sum()), len(truth))
-    ends = {name: (max(low, 0.0), high) for name, (low, high) in _like_accuracy(draws, point, accuracy).items()}
-    for name, (low, high) in ends.items():
-        if point[name] in (0, 1):  # nothing seen speaks against it
-            ends[name] = (low, 1.0) if point[name] else (0.0, high)
+    ends: Intervals = {}
+    for name, (low, high) in _like_accuracy(draws, point, accuracy).items():
+        lowest = metrics.LOWEST.get(name, 0.0)
+        ends[name] = (max(low, lowest), min(high, 1.0))
+        if point[name] in (lowest, 1):  # nothing seen speaks against it
+            ends[name] = (low, 1.0) if point[name] == 1 else (lowest, high)
+    for name, is_in in metrics.in_top(truth, P).items():
+        ends[name] = proportions.interval(int(is_in.sum()), len(truth))
     return ends | _bootstrap(truth, [P], resamples, generator)
 
 
@@ -67,18 +71,21 @@ def for_difference(
     guesses = [part.argmax(axis=1) for part in (P, Q)]
     draws, others = class_metrics.draws(truth, guesses, P.shape[1], samples=resamples, generator=generator)
     accuracy = proportions.difference_interval(*(wins_losses or wins_and_losses(truth, P, Q)), len(truth))
-    ends = _like_accuracy(
-        {name: draws[name] - others[name] for name in draws},
-        {name: first[name] - second[name] for name in draws},
-        accuracy,
-    )
+    differences = {name: first[name] - second[name] for name in draws if name in first}
+    ends: Intervals = {}
+    drawn = {name: draws[name] - others[name] for name in draws}
+    for name, (low, high) in _like_accuracy(drawn, differences, accuracy).items():
+        largest = 1 - metrics.LOWEST.get(name, 0.0)
+        ends[name] = (max(low, -largest), min(high, largest))
+    tops = [metrics.in_top(truth, part) for part in (P, Q)]
+    for name, is_in in tops[0].items():
+        ends[name] = proportions.difference_interval(*proportions.wins_and_losses(is_in, tops[1][name]), len(truth))
     return ends | _bootstrap(truth, [P, Q], resamples, generator)
 
 
 def wins_and_losses(truth: np.ndarray, P: np.ndarray, Q: np.ndarray) -> tuple[int, int]:
     """Count the rows that only the first model gets right, and those that only the second gets right."""
-    first, second = P.argmax(axis=1) == truth, Q.argmax(axis=1) == truth
-    return int((first & ~second).sum()), int((second & ~first).sum())
+    return proportions.wins_and_losses(P.argmax(axis=1) == truth, Q.argmax(axis=1) == truth)
 
 
 def written(value: float, ends: Mapping[str, float] | None) -> str:
@@ -95,16 +102,18 @@ def _like_accuracy(
 
     Args:
         draws: metric to draws of it; accuracy is one of them.
-        point: the metrics of the test rows.
+        point: the metrics of the test rows; what they do not define gets no interval.
         accuracy: its interval, which is known to hold the truth as often as it says.
     """
     low, middle, high = np.quantile(draws["accuracy"], (0.025, 0.5, 0.975))
     longer = [max((end - middle) / (drawn - middle), 1) for end, drawn in zip(accuracy, (low, high), strict=True)]
     ends: Intervals = {}
     for name, values in draws.items():
+        if name not in point:
+            continue
         low, middle, high = np.quantile(values, (0.025, 0.5, 0.975))
         low, high = (middle + factor * (drawn - middle) for factor, drawn in zip(longer, (low, high), strict=True))
-        ends[name] = (float(min(max(low, -1), point[name])), float(max(min(high, 1), point[name])))
+        ends[name] = (float(min(low, point[name])), float(max(high, point[name])))
     return ends | {"accuracy": accuracy}
 
 

@@ -12,14 +12,17 @@ from stages.scores import proportions
 MAX_CURVE_POINTS = 500
 CONFIDENCE_BINS = 15
 COVERAGE_STEPS = 100
+TOP = {"top_3_accuracy": 3, "top_5_accuracy": 5}  # defined for more than twice as many labels
+LOWEST = {"matthews_correlation": -1.0, "cohen_kappa": -1.0}  # of other metrics but log_loss: 0
 
 
 def headline(truth: np.ndarray, P: np.ndarray) -> dict[str, float]:
     """Compute the metrics that are reported first, as sklearn.metrics defines them.
 
     Returns:
-        accuracy, balanced_accuracy, macro_f1, weighted_f1 and log_loss; for two labels also roc_auc and
-        average_precision of the second one. Undefined values are left out, such as roc_auc of rows of one class.
+        accuracy, balanced_accuracy, macro_f1, weighted_f1, matthews_correlation, cohen_kappa and log_loss; for two
+        labels also roc_auc and average_precision of the second one; for many labels top_3_accuracy and top_5_accuracy.
+        Undefined values are left out, such as roc_auc and matthews_correlation of rows of one class.
     """
     hits, predicted, support = _counts(truth, P)
     f1, occurs, has_rows = _ratio(2 * hits, predicted + support), predicted + support > 0, support > 0
@@ -28,11 +31,52 @@ def headline(truth: np.ndarray, P: np.ndarray) -> dict[str, float]:
         "balanced_accuracy": _ratio(hits, support)[has_rows].mean(),
         "macro_f1": f1[occurs].mean(),
         "weighted_f1": (f1 * support).sum() / len(truth),
+        **beyond_chance(*(count / len(truth) for count in (hits, predicted, support))),
         "log_loss": losses(truth, P).mean(),
     }
     if P.shape[1] == 2:
         values |= {name: value[0] for name, value in ranking(truth, P, np.ones((1, len(truth)))).items()}
+    values |= {name: right.mean() for name, right in in_top(truth, P).items()}
     return {name: float(value) for name, value in values.items() if not np.isnan(value)}
+
+
+def beyond_chance(hits: np.ndarray, predicted: np.ndarray, support: np.ndarray) -> dict[str, np.ndarray]:
+    """Compute how far predictions agree with the truth beyond what their frequencies alone would give.
+
+    matthews_correlation is R_K of Gorodkin 2004 (Comparing two K-category assignments by a K-category correlation
+    coefficient), and 0 where all predictions are of one class; cohen_kappa is of Cohen 1960 (A Coefficient of Agreement
+    for Nominal Scales). Both are NaN where all rows have one class.
+
+    Args:
+        hits, predicted, support: (…, labels) shares of the rows that are right, predicted and true.
+
+    Returns:
+        (…,) each.
+    """
+    agreement, chance = hits.sum(axis=-1), (predicted * support).sum(axis=-1)
+    spread, true_spread = (1 - (shares**2).sum(axis=-1) for shares in (predicted, support))
+    is_defined = np.max(support, axis=-1) < 1
+    with np.errstate(invalid="ignore", divide="ignore"):
+        correlation = np.where(spread > 0, (agreement - chance) / np.sqrt(spread * true_spread), 0)
+        kappa = (agreement - chance) / (1 - chance)
+    return {
+        name: np.where(is_defined, values, np.nan)
+        for name, values in (("matthews_correlation", correlation), ("cohen_kappa", kappa))
+    }
+
+
+def in_top(truth: np.ndarray, P: np.ndarray) -> dict[str, np.ndarray]:
+    """Tell whether the true label is among the likeliest 3 or 5: (rows,) bool by metric; none for few labels.
+
+    Of equally likely labels the first comes first, as in the prediction; so accuracy is never above these metrics.
+    """
+    sizes = {name: size for name, size in TOP.items() if P.shape[1] > 2 * size}
+    if not sizes:
+        return {}
+    own = P[np.arange(len(truth)), truth][:, None]
+    is_earlier = np.arange(P.shape[1]) < truth[:, None]
+    rank = ((own < P) | ((own == P) & is_earlier)).sum(axis=1)
+    return {name: rank < size for name, size in sizes.items()}
 
 
 def losses(truth: np.ndarray, P: np.ndarray) -> np.ndarray:

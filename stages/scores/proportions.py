@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 from scipy.optimize import brentq
 from scipy.special import bdtrc, chdtrc, ndtri
 
@@ -31,6 +32,11 @@ def interval(hits: int, rows: int) -> tuple[float, float]:
 
     low, high = (brentq(lambda share, level=level: tail(share) - level, 0, 1) for level in (0.025, 0.975))
     return low, high
+
+
+def wins_and_losses(first: np.ndarray, second: np.ndarray) -> tuple[int, int]:
+    """Count the rows that count in the first share only, and in the second only; both shares as (rows,) bool."""
+    return int((first & ~second).sum()), int((second & ~first).sum())
 
 
 def difference_interval(wins: int, losses: int, rows: int) -> tuple[float, float]:

@@ -48,7 +48,8 @@ def coverage(
 ) -> dict[str, float]:
     """Share of the draws whose interval holds the truth, by metric and of differences.
 
-    With equally frequent classes and errors that go anywhere, all these metrics equal the accuracy on endless rows.
+    With equally frequent classes and errors that go anywhere, macro F1 equals the accuracy on endless rows, and the
+    Matthews correlation is accuracy beyond chance.
     """
     generator = np.random.default_rng([rows, classes, *(int(100 * accuracy) for accuracy in accuracies)])
     held: dict[str, int] = {}
@@ -60,14 +61,17 @@ def coverage(
             ("{}", single, accuracies[0]),
             ("{} difference", double, accuracies[0] - accuracies[1]),
         ):
-            for name in ("accuracy", "macro_f1"):
-                low, high = ends[name]
-                held[title.format(name)] = held.get(title.format(name), 0) + (low - 1e-9 <= value <= high + 1e-9)
+            chance = 1 / classes if ends is single else 0.0
+            beyond = (value - chance) / (1 - 1 / classes)
+            for name, wanted in (("accuracy", value), ("macro_f1", value), ("matthews_correlation", beyond)):
+                low, high = ends.get(name, (-2, 2))  # no interval: all rows have one class
+                held[title.format(name)] = held.get(title.format(name), 0) + (low - 1e-9 <= wanted <= high + 1e-9)
     return {name: count / draws for name, count in held.items()}
 
 
 def main(draws: int) -> None:
-    names = ("accuracy", "macro_f1", "accuracy difference", "macro_f1 difference")
+    kinds = ("accuracy", "macro_f1", "matthews_correlation")
+    names = (*kinds, *(f"{name} difference" for name in kinds))
     print("classes  rows  accuracy  " + "  ".join(names) + "  the same, 0.1 worse")
     for classes in CLASSES:
         for rows in ROWS:
@@ -75,7 +79,7 @@ def main(draws: int) -> None:
                 equal, worse = (
                     coverage(rows, classes, (accuracy, other), draws=draws) for other in (accuracy, accuracy - WORSE)
                 )
-                cells = [*(equal[name] for name in names), *(worse[name] for name in names[2:])]
+                cells = [*(equal[name] for name in names), *(worse[name] for name in names[3:])]
                 print(f"{classes:7}  {rows:4}  {accuracy:8}  " + "  ".join(f"{cell:.3f}" for cell in cells), flush=True)
 
 

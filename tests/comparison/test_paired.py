@@ -1,13 +1,15 @@
 import dataclasses
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from stages.common.params import GateMetric, GateParams
+from stages.common.params import GateMetric, GateName, GateParams
 from stages.comparison import paired
 from stages.comparison.paired import Predictions
 from stages.evaluation import prediction_columns
+from stages.scores import metrics
 
 LABELS = ("a", "b", "c")
 
@@ -121,6 +123,15 @@ def test_a_metric_that_is_not_defined_is_incomparable(truth: np.ndarray) -> None
     comparison = paired.compare(both, both, GateParams(metrics={"roc_auc": GateMetric(), "accuracy": GateMetric()}))
     assert [difference.verdict for difference in comparison.differences] == ["incomparable", "same"], "three classes"
     assert comparison.passed and comparison.undefined == "roc_auc is not defined for the test rows"
+
+
+def test_the_gate_takes_every_headline_metric(truth: np.ndarray) -> None:
+    names = set(metrics.headline(np.arange(11), np.eye(11))) | set(metrics.headline(np.arange(2), np.eye(2)))
+    assert names == set(get_args(GateName))
+    correlations = {name: GateMetric(floor=0.8) for name in ("matthews_correlation", "cohen_kappa")}
+    before, after = (scored(truth, model(truth, accuracy, np.random.default_rng(0))) for accuracy in (0.9, 0.6))
+    for difference in paired.compare(before, after, GateParams(metrics=correlations)).differences:
+        assert difference.verdict == "worse" and difference.under_floor, difference.metric
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1.0, 2.0])

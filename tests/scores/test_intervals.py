@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stages.scores import class_metrics, intervals, metrics
+from stages.scores import class_metrics, intervals, metrics, proportions
 from tests.benchmarks.intervals import coverage, predictions
 
 DRAWN = {"resamples": 300, "seed": 0}
@@ -46,7 +46,7 @@ def test_a_model_that_always_says_one_class_is_not_certain() -> None:
 
 
 def test_every_metric_has_an_interval_around_it() -> None:
-    for classes in (2, 5):
+    for classes in (2, 5, 11):
         truth, P = sample(60, classes, 0.8)
         point = metrics.headline(truth, P)
         ends = intervals.for_model(truth, P, **DRAWN)
@@ -63,6 +63,26 @@ def test_pairing_makes_a_difference_narrow() -> None:
     for name in ("accuracy", "macro_f1", "balanced_accuracy", "weighted_f1", "log_loss"):
         widths = [high - low for low, high in (paired[name], alone[name])]
         assert widths[0] < 0.6 * widths[1], name
+
+
+def test_correlations_may_be_negative() -> None:
+    truth, P = sample(200, 2, 0.5)
+    low, high = intervals.for_model(truth, P, **DRAWN)["matthews_correlation"]
+    assert -0.3 < low < 0 < high < 0.3
+    ends = intervals.for_difference(truth, np.eye(2)[truth], np.eye(2)[1 - truth], **DRAWN)
+    assert 1.5 < ends["matthews_correlation"][0] < ends["matthews_correlation"][1] <= 2
+    ends = intervals.for_model(truth, np.eye(2)[1 - truth], **DRAWN)
+    assert ends["matthews_correlation"][0] == -1 < ends["matthews_correlation"][1] < -0.8
+
+
+def test_intervals_of_the_top_labels_are_those_of_shares() -> None:
+    truth, P = sample(100, 11, 0.6)
+    Q = sample(100, 11, 0.4, seed=1)[1]
+    in_top, other = (metrics.in_top(truth, part)["top_3_accuracy"] for part in (P, Q))
+    assert intervals.for_model(truth, P, **DRAWN)["top_3_accuracy"] == proportions.interval(int(in_top.sum()), 100)
+    wins, losses = int((in_top & ~other).sum()), int((other & ~in_top).sum())
+    ends = intervals.for_difference(truth, P, Q, **DRAWN)["top_3_accuracy"]
+    assert ends == proportions.difference_interval(wins, losses, 100)
 
 
 def test_equal_models_do_not_differ() -> None:

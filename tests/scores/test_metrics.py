@@ -18,7 +18,7 @@ def sample(rows: int, classes: int, seed: int, *, ties: bool = False) -> tuple[n
     return truth, P
 
 
-@pytest.mark.parametrize("classes", [2, 3, 7])
+@pytest.mark.parametrize("classes", [2, 3, 7, 10, 11])
 @pytest.mark.parametrize("ties", [False, True])
 def test_headline_metrics_are_those_of_scikit_learn(classes: int, ties: bool) -> None:
     truth, P = sample(300, classes, 0, ties=ties)
@@ -28,11 +28,18 @@ def test_headline_metrics_are_those_of_scikit_learn(classes: int, ties: bool) ->
         "balanced_accuracy": sk.balanced_accuracy_score(truth, guess),
         "macro_f1": sk.f1_score(truth, guess, average="macro"),
         "weighted_f1": sk.f1_score(truth, guess, average="weighted"),
+        "matthews_correlation": sk.matthews_corrcoef(truth, guess),
+        "cohen_kappa": sk.cohen_kappa_score(truth, guess),
         "log_loss": sk.log_loss(truth, P, labels=range(classes)),
     }
     if classes == 2:
         wanted["roc_auc"] = sk.roc_auc_score(truth, P[:, 1])
         wanted["average_precision"] = sk.average_precision_score(truth, P[:, 1])
+    # Of equal scores scikit-learn takes the last label first, but the prediction is the first: so with labels reversed.
+    for size in (size for size in (3, 5) if classes > 2 * size):
+        wanted[f"top_{size}_accuracy"] = sk.top_k_accuracy_score(
+            classes - 1 - truth, P[:, ::-1], k=size, labels=range(classes)
+        )
     assert metrics.headline(truth, P) == pytest.approx(wanted)
 
 
@@ -50,8 +57,22 @@ def test_classes_absent_from_the_test_break_nothing() -> None:
 
 def test_a_single_row_and_a_single_class() -> None:
     headline = metrics.headline(np.array([1]), np.array([[0.2, 0.8]]))
-    assert headline["accuracy"] == 1 and "roc_auc" not in headline
+    assert headline["accuracy"] == 1 and not {"roc_auc", "matthews_correlation", "cohen_kappa"} & headline.keys()
     assert headline["log_loss"] == pytest.approx(-np.log(0.8))
+
+
+def test_agreement_beyond_chance_knows_chance_and_worse() -> None:
+    truth = np.array([0, 0, 0, 1])
+    always = metrics.headline(truth, np.tile([0.9, 0.1], (4, 1)))
+    assert always["accuracy"] == 0.75 and always["matthews_correlation"] == always["cohen_kappa"] == 0
+    wrong = metrics.headline(truth, np.eye(2)[1 - truth])
+    assert wrong["matthews_correlation"] == pytest.approx(-1) and wrong["cohen_kappa"] < 0
+
+
+def test_equal_scores_leave_accuracy_within_the_top_labels() -> None:
+    truth = np.arange(12)
+    values = metrics.headline(truth, np.full((12, 12), 1 / 12))
+    assert values["accuracy"] == 1 / 12 and values["top_3_accuracy"] == 0.25 and values["top_5_accuracy"] == 5 / 12
 
 
 def test_per_class_metrics_are_those_of_scikit_learn() -> None:
