@@ -72,7 +72,7 @@ def test_every_verb_of_a_project_works(trained: Path) -> None:
         assert "160 rows classified, 0 rejected" in predicted.stdout
     gate = run(trained, *stage_command("gate", "data/evaluation"))
     assert "gate: passed against data/evaluation" in gate.stdout
-    assert "backbones" in run(trained, *stage_command("cache", "--clear")).stdout
+    assert "backbone" in run(trained, *stage_command("cache", "--clear")).stdout
 
 
 @pytest.mark.usefixtures("elsewhere")

@@ -10,21 +10,18 @@ MIN_COPIES_SHARE = 0.05  # of the test rows; fewer near-duplicates do not move t
 
 def warnings(results: Results) -> Iterator[str]:
     """Name what makes the numbers below say less than they seem to; nothing where nothing does."""
-    metrics, rows, shipped = results.metrics, results.scored.rows, results.shipped
-    test_rows, copies = len(results.scored.truth), metrics["near_duplicates"]
+    metrics, test_rows = results.metrics, len(results.scored.truth)
+    copies = metrics["near_duplicates"]
     if results.is_near_chance:
         yield (
             "The head is not clearly better than always guessing the most frequent class: its likely label errors and"
             " near-duplicates are unreliable."
         )
-    if rows.cut_rows:
-        yield (
-            f"{rows.cut_rows:,} of {test_rows:,} test texts are longer than {rows.metadata.max_length:,} tokens, and"
-            " their end was not read."
-        )
+    if cut := metrics.get("cut_rows"):
+        yield f"The end of {cut:,} of {test_rows:,} test texts was not read: they are longer than extract.max_length."
     if copies["test_rows"] >= MIN_COPIES_SHARE * test_rows and not results.is_near_chance:
-        without = copies.get(f"{shipped}_without", {}).get("accuracy")
-        accuracy = "" if without is None else f": without them the accuracy of {shipped} is {without:.3f}"
+        without = copies.get(f"{results.shipped}_without", {}).get("accuracy")
+        accuracy = "" if without is None else f": without them the accuracy of {results.shipped} is {without:.3f}"
         yield f"{copies['test_rows']:,} of {test_rows:,} test rows nearly equal a training row{accuracy}."
 
 
@@ -33,5 +30,6 @@ def curve(results: Results) -> str:
     gain = advice.slope(results)
     if gain is None:
         return ""
-    trend = "Still rising" if gain >= advice.MIN_GAIN else "Flat"
-    return f"{trend}: twice the labels change the accuracy by about {gain:+.3f}."
+    if gain < advice.MIN_GAIN:
+        return f"Flat: twice the labels would change the accuracy by about {gain:+.3f}."
+    return f"Still rising: twice the labels would add about {gain:.3f} to the accuracy."
