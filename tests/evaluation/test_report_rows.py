@@ -164,3 +164,21 @@ def test_every_table_scrolls_by_itself_and_text_is_readable_on_a_phone(evaluatio
         "all => all.map(svg => svg.clientWidth / svg.viewBox.baseVal.width)"
     )
     assert len(drawings) == 3 and min(drawings) > 0.95
+
+
+def test_a_list_of_rows_of_the_map_outlives_a_change_of_the_height(page: Page) -> None:
+    page.focus("#map-canvas")
+    page.keyboard.press("+")
+    before = page.inner_text("#map-count")
+    page.set_viewport_size({"width": 1100, "height": 700})
+    page.wait_for_timeout(50)
+    assert page.inner_text("#map-count") == before != ""
+    page.set_viewport_size({"width": 700, "height": 700})
+    page.wait_for_function("document.querySelector('#map-count').textContent === ''")
+
+
+def test_names_of_lines_that_end_at_the_same_point_do_not_overlap(page: Page) -> None:
+    page.evaluate("chart('curve-chart', 'x', { one: data.curves.backbone, other: data.curves.backbone }, CURVE)")
+    boxes = page.locator("#curve-chart text").filter(has_text=re.compile("^(one|other)$"))
+    tops = [(boxes.nth(number).bounding_box() or {})["y"] for number in range(2)]
+    assert abs(tops[0] - tops[1]) > 12

@@ -34,7 +34,7 @@ function table(columns, lines) {
 function input(value, source, tag = "td") {
   const cell = make(tag, { className: "input" });
   if (value === null) cell.textContent = "(not on this page)";
-  else if (data.modality === "image") cell.append(make("img", { src: value, alt: source, loading: "lazy" }));
+  else if (data.modality === "image") cell.append(make("img", { src: value, alt: "" }));
   else cell.textContent = value;
   cell.append(make("div", { className: "note source", textContent: source }));
   return cell;
@@ -94,7 +94,7 @@ function hintAtScrolling() {
 }
 
 function term(name) {
-  const text = name.replaceAll("_", " ").replace("f1", "F1");
+  const text = name.replaceAll("_", " ").replace("f1", "F1").replace("roc auc", "ROC AUC");
   return data.terms[name] ? make("abbr", { textContent: text, title: data.terms[name] }) : text;
 }
 

@@ -16,7 +16,7 @@ function plane(id, { log }, all) {
   const scale = log ? Math.log : (value) => value;
   const [first, last] = log ? [Math.min(...all), Math.max(...all)] : [0, 1];
   return {
-    ...{ width, height, left, right, top },
+    ...{ width, height, left, right },
     across: (value) => left + ((scale(value) - scale(first)) / (scale(last) - scale(first) || 1)) * (right - left),
     up: (value) => top + (1 - value) * (bottom - top),
   };
@@ -40,7 +40,7 @@ function axes({ width, height, left, right, across, up }, { x, y, log, label, ti
   return parts;
 }
 
-function line({ right, top, across, up }, name, points, index, { x, y, low, high, log, count, dots = true }) {
+function line({ across, up }, name, points, index, { x, y, low, high, count, dots = true }) {
   const colour = COLOURS[index % COLOURS.length];
   const parts = [];
   if (low) {
@@ -50,10 +50,21 @@ function line({ right, top, across, up }, name, points, index, { x, y, low, high
   parts.push(svg("polyline", { points: points.map((p) => `${across(p[x])},${up(p[y])}`).join(" "), fill: "none", stroke: colour, "stroke-width": 2 }));
   if (dots) for (const p of points) parts.push(svg("circle", { cx: across(p[x]), cy: up(p[y]), r: 3.5, fill: colour }, svg("title", {}, `${name}: ${p[y]} at ${p[x]}`)));
   if (count) for (const p of points) parts.push(svg("text", { x: across(p[x]), y: Math.max(up(p[y]) - 8, 10), "text-anchor": "middle" }, String(p[count])));
-  const end = points[points.length - 1];
-  const legend = svg("text", { x: right + 8, y: log ? up(end[y]) + 4 : top + 4 + 18 * index }, name);
-  legend.style.fill = colour;
-  return [...parts, legend];
+  return parts;
+}
+
+// Names the lines at their ends, the highest first, and not over each other.
+function legend({ right, up }, named, { y }) {
+  let free = -Infinity;
+  return named
+    .map(([name, points], index) => ({ name, index, height: up(points[points.length - 1][y]) + 4 }))
+    .sort((a, b) => a.height - b.height)
+    .map(({ name, index, height }) => {
+      free = Math.max(height, free + 16);
+      const text = svg("text", { x: right + 8, y: free }, name);
+      text.style.fill = COLOURS[index % COLOURS.length];
+      return text;
+    });
 }
 
 // `series` maps names to points; `options` name the fields of a point, and `mark` is a point to stand out.
@@ -65,6 +76,7 @@ function chart(id, title, series, options) {
   const place = plane(id, options, all);
   const parts = axes(place, options, all);
   named.forEach(([name, points], index) => parts.push(...line(place, name, points, index, options)));
+  parts.push(...legend(place, named, options));
   if (options.mark) parts.push(svg("circle", { cx: place.across(options.mark[options.x]), cy: place.up(options.mark[options.y]), r: 6, fill: "var(--wrong)" }));
   const image = svg("svg", { viewBox: `0 0 ${place.width} ${place.height}`, width: place.width, role: "img", "aria-label": title }, ...parts);
   const isOpen = Boolean($(id).querySelector("details[open]"));

@@ -42,7 +42,13 @@ function clearLasso() {
   drawMap();
 }
 
-window.addEventListener("resize", clearLasso); // its corners are pixels
+// Its corners are pixels. A phone that hides its address bar changes the height of the window only.
+let mapWidth = canvas.clientWidth;
+window.addEventListener("resize", () => {
+  if (canvas.clientWidth === mapWidth) return;
+  mapWidth = canvas.clientWidth;
+  clearLasso();
+});
 
 function setDrawing(on) {
   lassoButton.setAttribute("aria-pressed", String(on));
