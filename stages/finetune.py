@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stages import backbones
-from stages.common import atomic, cli, params, run_stats, targets
+from stages.common import atomic, cli, params, presets, run_stats, targets
 from stages.common.errors import HeadstartError, counted
 from stages.common.params import BudgetParams, FinetuneParams, Params
+from stages.common.presets import Preset
 from stages.heads import linear_layer, model_card
 from stages.heads.model_card import ModelCard
 
@@ -67,21 +68,22 @@ def finetune(
     targets.check_folder(target, CONTENT, [prepared_folder, features_folder, head_folder])
     method, budget = settings.finetune.method, settings.budget
     if method == "none":
-        _write_none(target)
+        _write_none(target, settings.finetune.preset)
         return
     card = _head_card(head_folder, method)
+    recipe = _recipe(settings.finetune, card)
     train = _rows(prepared_folder, "train", card, budget)
     validation = _rows(prepared_folder, "validation", card, budget)
 
     from stages.finetuning import checkpoints, loop  # not at the top: they import torch
 
-    classifier = _starting_classifier(features_folder, head_folder, card, settings)
+    classifier = _starting_classifier(features_folder, head_folder, card, recipe, settings)
     classifier.rehearse(train.inputs, method)
-    inputs, y = _with_label_names(train, card) if settings.finetune.label_names else (train.inputs, train.y)
+    inputs, y = _with_label_names(train, card) if recipe.label_names else (train.inputs, train.y)
     task = loop.Task(
         inputs,
         y,
-        settings.finetune,
+        recipe,
         settings.runtime,
         from_random=card.backbone.weights == "random",
         identity=f"{train.digest} {validation.digest} {_file_hash(head_folder / model_card.FILE)} {_versions()}",
@@ -91,17 +93,19 @@ def finetune(
         return
     _calibrate(classifier, validation)
     training = _training_record(progress, train, validation)
-    _write(target, classifier, _tuned_card(card, settings.finetune, classifier.temperature, training), progress)
+    _write(target, classifier, _tuned_card(card, recipe, classifier.temperature, training), progress)
     print(
         f"finetune: {method}, {counted(len(train.inputs), 'row')}, {counted(progress.step, 'step')}"
         f" in {run_stats.spent()}, {_outcome(progress)}"
     )
 
 
-def _write_none(target: Path) -> None:
+def _write_none(target: Path, preset: Preset) -> None:
     with atomic.directory(target, CONTENT) as folder:
         model_card.write(folder, None)
     print(f"finetune: method none, nothing to train, in {run_stats.spent()}")
+    if preset != "none":
+        print(f"finetune: preset {preset} had no say, since finetune.method is none; leave it empty, or set another")
 
 
 def _head_card(head_folder: Path, method: str) -> ModelCard:
@@ -115,6 +119,18 @@ def _head_card(head_folder: Path, method: str) -> ModelCard:
     return card
 
 
+def _recipe(settings: FinetuneParams, card: ModelCard) -> FinetuneParams:
+    """Return the settings for inputs of the head's modality, and print those of a preset."""
+    if settings.label_names and card.modality != "text":
+        if settings.preset == "none":
+            raise HeadstartError("finetune.label_names is true, but the inputs are images, not texts; set it to false")
+        settings = settings.model_copy(update={"label_names": False})
+    if settings.preset != "none":
+        values = (f"{name} {getattr(settings, name)}" for name in presets.VALUES[settings.preset])
+        print(f"finetune: preset {settings.preset}: {', '.join(values)}")
+    return settings
+
+
 def _rows(prepared_folder: Path, split: str, card: ModelCard, budget: BudgetParams) -> Rows:
     """Read the rows of a split that the budget allows."""
     from stages.tables import prepared
@@ -126,13 +142,15 @@ def _rows(prepared_folder: Path, split: str, card: ModelCard, budget: BudgetPara
     return Rows(prepared.inputs(rows, card.modality, combine=card.extract.combine), y, digest)
 
 
-def _starting_classifier(features_folder: Path, head_folder: Path, card: ModelCard, settings: Params) -> "Classifier":
+def _starting_classifier(
+    features_folder: Path, head_folder: Path, card: ModelCard, recipe: FinetuneParams, settings: Params
+) -> "Classifier":
     """Load the pretrained backbone with the head as its classifier layer, ready to train."""
     from stages.finetuning import classifier as classifiers
 
     classifier = classifiers.pretrained(card, settings.runtime)
     classifier.start_from(*_linear_layer(features_folder, head_folder, settings.budget))
-    classifier.adapt(settings.finetune)
+    classifier.adapt(recipe)
     return classifier
 
 
@@ -162,8 +180,6 @@ def _with_label_names(rows: Rows, card: ModelCard) -> "tuple[list[Any], np.ndarr
     """Return the inputs and label indices of rows, and of the name of each label as one more text of that label."""
     import numpy as np
 
-    if card.modality != "text":
-        raise HeadstartError("finetune.label_names is true, but the inputs are images, not texts; set it to false")
     names = [re.sub(r"[_\W]+", " ", label).strip() or label for label in card.labels]
     inputs = names if card.extract.combine == "join" else [(name, "") for name in names]
     return rows.inputs + inputs, np.concatenate([rows.y, np.arange(len(names))])
@@ -204,7 +220,7 @@ def _tuned_card(card: ModelCard, settings: FinetuneParams, temperature: float, t
             "method": settings.method,
             "temperature": temperature,
             "validation_temperature": temperature,
-            "chosen": settings.model_dump(),
+            "chosen": settings.recipe(),
             "training": training,
             "versions": _versions(),
         }

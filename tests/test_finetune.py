@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from stages.common import presets
 from stages.common.params import RuntimeParams
 from stages.finetuning import classifier as classifiers
 from stages.heads import loading, model_card
@@ -48,6 +49,26 @@ def test_without_a_method_only_the_card_is_written(trained: Path, verb: Verb) ->
     verb("evaluate")
     metrics = json.loads((trained / "data/evaluation/details.json").read_text("utf-8"))
     assert "head" in metrics and "finetuned" not in metrics
+
+
+def test_a_preset_gives_the_bytes_of_its_values_and_prints_them(trained: Path, verb: Verb) -> None:
+    set_params(trained, finetune__preset="few_labels", finetune__epochs=1, finetune__learning_rate=None)
+    printed = verb("finetune").stdout.splitlines()[0]
+    assert printed.startswith("finetune: preset few_labels: method full, contrastive 1.0, label_names True, ")
+    assert "epochs 1, learning_rate 0.0002" in printed
+    named = contents(trained / "data/finetuned")
+    values = {f"finetune__{name}": value for name, value in presets.VALUES["few_labels"].items()}
+    set_params(trained, **values | {"finetune__preset": "none", "finetune__epochs": 1})
+    assert verb("finetune").stdout.startswith("finetune: full, ")
+    assert contents(trained / "data/finetuned") == named
+
+
+def test_a_preset_says_that_a_method_of_none_was_set(trained: Path, verb: Verb) -> None:
+    set_params(trained, finetune__preset="few_labels", finetune__method="none")
+    assert verb("finetune").stdout.splitlines()[1] == (
+        "finetune: preset few_labels had no say, since finetune.method is none; leave it empty, or set another"
+    )
+    assert json.loads((trained / "data/finetuned/model.json").read_text("utf-8")) == {"method": "none"}
 
 
 @pytest.fixture(scope="module")

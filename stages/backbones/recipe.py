@@ -7,8 +7,9 @@ from pydantic import ConfigDict, Field
 
 from stages.common import json_file
 from stages.common.errors import HeadstartError
-from stages.common.params import Combine, Count, ExtractParams
+from stages.common.params import Combine, ExtractParams
 from stages.common.section import SHORT_REPR, Section
+from stages.common.setting_types import Count
 
 EXPORTED = "recipe.json"  # of a fine-tuned model: what was used in training
 DEFAULT_LENGTH = 256  # tokens, where neither the settings nor the model have a limit

@@ -14,8 +14,8 @@ from stages.backbones import model_files
 from stages.backbones.recipe import EXPORTED, Dense, File, LayerNorm, Mode, Normalize, Recipe, Step, Truncate
 from stages.common import json_file
 from stages.common.errors import HeadstartError, listed
-from stages.common.params import Count
 from stages.common.section import Model, validate
+from stages.common.setting_types import Count
 
 MODULES = "modules.json"
 PROMPTS = "config_sentence_transformers.json"

@@ -18,8 +18,8 @@ from stages.backbones.encoder import WEIGHTS_FILE
 from stages.backbones.packaged_weights import PACKAGES
 from stages.common import json_file
 from stages.common.errors import HeadstartError, did_you_mean
-from stages.common.params import Number, Positive
 from stages.common.section import SHORT_REPR, Section, validate
+from stages.common.setting_types import Number, Positive
 
 CONFIG_FILE = "config.json"
 HUB_PREFIX = re.compile("hf[-_]hub:")

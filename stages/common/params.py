@@ -5,65 +5,24 @@ sentence: the file, the key, the value, what is allowed and the closest known ke
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from stages.common import presets
 from stages.common.errors import HeadstartError, not_utf8
+from stages.common.presets import Preset
 from stages.common.section import Section, validate
+from stages.common.setting_types import ColumnNames, Count, Encoding, Fraction, Length, Name, Number, Positive, Rate
 from stages.common.yaml_text import parse
-
-
-def _number(value: object) -> object:
-    """Turn a string into a number where it is one: what follows YAML 1.1, as PyYAML does, writes `1e-3` as a string."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
-def _length(value: object) -> object:
-    """Refuse all but `auto` and a number of tokens, in one sentence."""
-    if value != "auto" and (type(value) is not int or value < 2):
-        raise ValueError(f"it is {value!r}, but must be auto or a whole number of tokens, at least 2")
-    return value
 
 
 def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _column_names(value: object) -> object:
-    """Check the name of a column, or a list of names, which becomes a tuple; a list of one is that name."""
-    names = [value] if isinstance(value, str) else value
-    if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) and name for name in names):
-        raise ValueError("must be the name of a column, or a list of names")
-    if len(set(names)) < len(names):
-        raise ValueError(f"names a column twice ({', '.join(names)}); name it once")
-    return names[0] if len(names) == 1 else tuple(names)
-
-
-def _encoding(value: object) -> object:
-    try:
-        if isinstance(value, str):
-            "".encode(value)
-    except (LookupError, ValueError):
-        raise ValueError(f"{value} is not the name of a text encoding; use one such as utf-8 or cp1252") from None
-    return value
-
-
-Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
-Positive = Annotated[Number, Field(gt=0)]
-Rate = Annotated[Number, Field(gt=0, le=0.1)]  # with a larger learning rate, AdamW destroys the pretrained weights
-Fraction = Annotated[Number, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-Name = Annotated[str, Field(min_length=1)]
 Modality = Literal["text", "image"]
 Combine = Literal["join", "pair"]
-ColumnNames = Annotated[str | tuple[str, ...], BeforeValidator(_column_names)]
-Encoding = Annotated[str, BeforeValidator(_encoding)]
 
 
 class PrepareParams(Section):
@@ -109,7 +68,7 @@ class ExtractParams(Section):
     """How an input becomes one vector."""
 
     pooling: Literal["auto", "mean", "cls", "max"] = "auto"
-    max_length: Annotated[int | Literal["auto"], BeforeValidator(_length)] = "auto"
+    max_length: Length = "auto"
     long: Literal["cut", "chunks"] = "cut"
     combine: Combine = "join"
     prompt: str | None = None
@@ -158,8 +117,9 @@ class TrainHeadParams(Section):
 
 
 class FinetuneParams(Section):
-    """How the pretrained weights are trained further."""
+    """How the pretrained weights are trained further. Settings that are null get the values of the preset."""
 
+    preset: Preset = "none"
     method: Literal["none", "full", "last_block", "lora"] = "none"
     contrastive: Annotated[Number, Field(ge=0)] = 0.0
     contrastive_temperature: Positive = 0.1
@@ -183,6 +143,15 @@ class FinetuneParams(Section):
     horizontal_flip: bool = True
     batch_norm: Literal["auto", "frozen", "train"] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, section: object) -> object:
+        return presets.fill_in(section)
+
+    def recipe(self) -> dict[str, Any]:
+        """Return the values that training follows, wherever they come from."""
+        return self.model_dump(exclude={"preset"})
 
 
 class EvaluateParams(Section):

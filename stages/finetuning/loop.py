@@ -108,7 +108,7 @@ class _Training:
     def key(self) -> str:
         """Return a hash of all that decides the result of the run, the code included."""
         task, processes = self.task, self.accelerator.num_processes
-        parts = [package.digest(), task.identity, task.settings.model_dump(), task.runtime.device, processes]
+        parts = [package.digest(), task.identity, task.settings.recipe(), task.runtime.device, processes]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
     def start(self, folder: Path) -> None:

@@ -22,8 +22,9 @@ from stages.backbones import blocks, model_files
 from stages.backbones.onednn import TrainableLinear
 from stages.common import json_file
 from stages.common.errors import HeadstartError, one_line
-from stages.common.params import Count, FinetuneParams, Fraction, Positive
+from stages.common.params import FinetuneParams
 from stages.common.section import Section, validate
+from stages.common.setting_types import Count, Fraction, Positive
 
 CONFIG_FILE = model_files.ADAPTER_FILE
 WEIGHTS_FILE = "adapter_model.safetensors"

@@ -10,8 +10,9 @@ from pydantic import ConfigDict, Field
 
 from stages.common import json_file
 from stages.common.errors import HeadstartError, damaged
-from stages.common.params import BackboneParams, ColumnNames, ExtractParams, Modality
+from stages.common.params import BackboneParams, ExtractParams, Modality
 from stages.common.section import Section, validate
+from stages.common.setting_types import ColumnNames
 
 FILE = "model.json"
 

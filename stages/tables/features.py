@@ -16,8 +16,9 @@ from pydantic import Field
 from scipy import sparse
 
 from stages.common.errors import HeadstartError, damaged
-from stages.common.params import BackboneParams, BudgetParams, ColumnNames, ExtractParams, Modality
+from stages.common.params import BackboneParams, BudgetParams, ExtractParams, Modality
 from stages.common.section import Section, validate
+from stages.common.setting_types import ColumnNames
 from stages.tables import prepared, shards
 
 BACKBONE_FOLDER = "backbone"  # beside the training shards: files to restore a fitted backbone from

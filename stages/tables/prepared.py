@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.common.errors import HeadstartError
-from stages.common.params import BudgetParams, ColumnNames, Combine, Modality
+from stages.common.params import BudgetParams, Combine, Modality
 from stages.common.section import Section, validate
+from stages.common.setting_types import ColumnNames
 from stages.tables import shards
 
 SPLITS = ("train", "validation", "test")

@@ -22,25 +22,15 @@ import yaml
 
 from tests.projects import STAGES, make_project, set_params, stage_process
 
-FEW: dict[str, Any] = {
-    "method": "full",
-    "contrastive": 1.0,
-    "label_smoothing": 0.1,
-    "label_names": True,
-    "token_dropout": 0.2,
-    "layer_decay": 0.7,
-    "learning_rate": 2e-4,
-    "epochs": 6,
-}
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "banking77-10": ({"budget__per_class": 10, "prepare__validation": 0}, FEW),
-    "banking77-30": ({"budget__per_class": 30, "prepare__validation": 0}, FEW),
+    "banking77-10": ({"budget__per_class": 10, "prepare__validation": 0}, {"preset": "few_labels"}),
+    "banking77-30": ({"budget__per_class": 30, "prepare__validation": 0}, {"preset": "few_labels"}),
     "banking77": (
         {"prepare__validation": 0},
-        {"method": "full", "label_smoothing": 0.1, "layer_decay": 0.9, "epochs": 6},
+        {"preset": "many_labels", "label_smoothing": 0.1, "layer_decay": 0.9, "epochs": 6},
     ),
-    "sst2-50": ({"budget__per_class": 50}, {"method": "full"}),
-    "reviews": ({"prepare__label": "sentiment"}, {"method": "full"}),
+    "sst2-50": ({"budget__per_class": 50}, {"preset": "many_labels"}),
+    "reviews": ({"prepare__label": "sentiment"}, {"preset": "many_labels"}),
 }
 
 

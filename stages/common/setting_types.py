@@ -1,0 +1,52 @@
+"""Types of settings: numbers in their ranges, names of columns and encodings."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+
+def _number(value: object) -> object:
+    """Turn a string into a number where it is one: what follows YAML 1.1, as PyYAML does, writes `1e-3` as a string."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _length(value: object) -> object:
+    """Refuse all but `auto` and a number of tokens, in one sentence."""
+    if value != "auto" and (type(value) is not int or value < 2):
+        raise ValueError(f"it is {value!r}, but must be auto or a whole number of tokens, at least 2")
+    return value
+
+
+def _column_names(value: object) -> object:
+    """Check the name of a column, or a list of names, which becomes a tuple; a list of one is that name."""
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) and name for name in names):
+        raise ValueError("must be the name of a column, or a list of names")
+    if len(set(names)) < len(names):
+        raise ValueError(f"names a column twice ({', '.join(names)}); name it once")
+    return names[0] if len(names) == 1 else tuple(names)
+
+
+def _encoding(value: object) -> object:
+    try:
+        if isinstance(value, str):
+            "".encode(value)
+    except (LookupError, ValueError):
+        raise ValueError(f"{value} is not the name of a text encoding; use one such as utf-8 or cp1252") from None
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+Positive = Annotated[Number, Field(gt=0)]
+Rate = Annotated[Number, Field(gt=0, le=0.1)]  # with a larger learning rate, AdamW destroys the pretrained weights
+Fraction = Annotated[Number, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(min_length=1)]
+ColumnNames = Annotated[str | tuple[str, ...], BeforeValidator(_column_names)]
+Encoding = Annotated[str, BeforeValidator(_encoding)]
+Length = Annotated[int | Literal["auto"], BeforeValidator(_length)]
