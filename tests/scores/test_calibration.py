@@ -15,3 +15,7 @@ def test_the_temperature_minimises_log_loss() -> None:
     true_scores = 2 * honest  # of unit noise and distance 2, the likelihood ratio is exp(2 x)
     assert calibration.fit_temperature(true_scores * 4, y) == pytest.approx(4, rel=0.1)
     assert calibration.log_loss(true_scores, y) == pytest.approx(log_loss(y, np.exp(log_softmax(true_scores, axis=1))))
+
+
+def test_a_loss_of_nothing_is_not_negative() -> None:
+    assert f"{calibration.log_loss(np.array([[800.0, 0], [0, 800]]), np.array([0, 1])):.3f}" == "0.000"
