@@ -182,3 +182,9 @@ def test_names_of_lines_that_end_at_the_same_point_do_not_overlap(page: Page) ->
     boxes = page.locator("#curve-chart text").filter(has_text=re.compile("^(one|other)$"))
     tops = [(boxes.nth(number).bounding_box() or {})["y"] for number in range(2)]
     assert abs(tops[0] - tops[1]) > 12
+
+
+def test_a_row_of_several_lists_is_written_once(evaluation: Path, page: Page) -> None:
+    inputs = page.evaluate("data.label_errors.map(row => data.inputs[row.at])")
+    html = (evaluation / "report.html").read_text("utf-8")
+    assert inputs and {html.count(text[:40].strip()) for text in inputs if "<" not in text[:40]} == {1}

@@ -3,6 +3,10 @@
 // Here: what all panels use. The files of the page are one script; start.js is its end.
 const data = JSON.parse(document.getElementById("data").textContent);
 const { labels, models, rows, train } = data;
+for (const part of [rows, train]) {
+  part.input = part.at.map((at) => data.inputs[at]);
+  part.source = part.at.map((at) => data.sources[at]);
+}
 const [FIRST_ROWS, PAGE_ROWS] = [5, 25];
 const $ = (id) => document.getElementById(id);
 const percent = (value) => `${(100 * value).toFixed(1)} %`;

@@ -8,7 +8,7 @@ import numpy as np
 
 from stages.evaluation import nearest_rows
 from stages.evaluation.report import inputs, plane, terms
-from stages.evaluation.report.inputs import Key, Row
+from stages.evaluation.report.inputs import Key
 from stages.evaluation.results import Results, ScoredRows
 from stages.scores import metrics
 from stages.tables.features import Features
@@ -41,7 +41,8 @@ def collect(prepared_folder: Path, results: Results) -> dict[str, Any]:
     important += [key for pair in pairs.itertuples() for key in (("test", pair.id), ("train", pair.train_id))]
     others = [("test", row_id) for row_id in scored.rows.ids[rows]]
     others += [("train", row_id) for row_id in train.ids[train_rows]]
-    by_key = inputs.read(prepared_folder, card.modality, [*important, *others])
+    shown = inputs.read(prepared_folder, card.modality, [*important, *others])
+    at = {key: number for number, key in enumerate(shown)}
     points, train_points = plane.project(train, [scored.rows.X[rows], train.X[train_rows]])
     position = {row: place for place, row in enumerate(train_rows.tolist())}
     return {
@@ -49,7 +50,10 @@ def collect(prepared_folder: Path, results: Results) -> dict[str, Any]:
         "terms": terms.TERMS,
         "models": list(scored.probabilities),
         "modality": card.modality,
-        "rows": _located("test", scored.rows.ids[rows], points, by_key)
+        # Rows that more than one list has are written once: `at` is where they are in these two.
+        "inputs": [row.input for row in shown.values()],
+        "sources": [row.source for row in shown.values()],
+        "rows": _located("test", scored.rows.ids[rows], points, at)
         | _scores(scored, rows)
         | {
             "nearest": [
@@ -57,7 +61,7 @@ def collect(prepared_folder: Path, results: Results) -> dict[str, Any]:
                 for neighbour in zip(nearest.tolist(), cosines.tolist(), strict=True)
             ]
         },
-        "train": _located("train", train.ids[train_rows], train_points, by_key)
+        "train": _located("train", train.ids[train_rows], train_points, at)
         | {"label": _label_indices(train, train_rows, scored.labels)},
         "test_rows": len(scored.truth),
         "coverage": {model: metrics.coverage(scored.truth, P) for model, P in scored.probabilities.items()},
@@ -67,8 +71,8 @@ def collect(prepared_folder: Path, results: Results) -> dict[str, Any]:
             for name in ("per_class", "reliability", "slices")
         },
         "curves": results.curves,
-        "near_duplicates": [_pair(pair, by_key) for pair in pairs.itertuples()],
-        "label_errors": [_suspect(suspect, by_key) for suspect in suspects.itertuples()],
+        "near_duplicates": [_pair(pair, at) for pair in pairs.itertuples()],
+        "label_errors": [_suspect(suspect, at) for suspect in suspects.itertuples()],
     }
 
 
@@ -87,12 +91,10 @@ def _train_rows(count: int, nearest: np.ndarray) -> np.ndarray:
     return np.array([*chosen][:MAX_REPORT_TRAIN_ROWS], dtype=int)
 
 
-def _located(split: str, ids: np.ndarray, points: np.ndarray, by_key: Mapping[Key, Row]) -> dict[str, Any]:
-    """List input, source and position on the map, (rows, 2) `points`, of rows of a split."""
-    rows = [by_key[split, row_id] for row_id in ids]
+def _located(split: str, ids: np.ndarray, points: np.ndarray, at: Mapping[Key, int]) -> dict[str, Any]:
+    """List rows of a split and their positions on the map, (rows, 2) `points`."""
     return {
-        "input": [row.input for row in rows],
-        "source": [row.source for row in rows],
+        "at": [at[split, row_id] for row_id in ids],
         "x": points[:, 0].tolist(),
         "y": points[:, 1].tolist(),
     }
@@ -130,27 +132,22 @@ def _confusion(truth: np.ndarray, P: np.ndarray) -> list[tuple[int, int, int]]:
     return [(int(cells[k] // labels), int(cells[k] % labels), int(counts[k])) for k in order]
 
 
-def _pair(pair: Any, by_key: Mapping[Key, Row]) -> dict[str, Any]:
+def _pair(pair: Any, at: Mapping[Key, int]) -> dict[str, Any]:
     """Describe a row of near_duplicates.parquet."""
-    test, train = by_key["test", pair.id], by_key["train", pair.train_id]
     return {
-        "source": test.source,
-        "train_source": train.source,
-        "test": test.input,
+        "test": at["test", pair.id],
         "label": pair.label,
-        "train": train.input,
+        "train": at["train", pair.train_id],
         "train_label": pair.train_label,
         "cosine": pair.cosine,
     }
 
 
-def _suspect(suspect: Any, by_key: Mapping[Key, Row]) -> dict[str, Any]:
+def _suspect(suspect: Any, at: Mapping[Key, int]) -> dict[str, Any]:
     """Describe a row of label_errors.parquet."""
-    row = by_key[suspect.split, suspect.id]
     return {
-        "source": row.source,
+        "at": at[suspect.split, suspect.id],
         "split": suspect.split,
-        "input": row.input,
         "label": suspect.label,
         "suggested": suspect.suggested,
         "p": suspect.p_suggested,
