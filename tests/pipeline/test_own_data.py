@@ -1,0 +1,70 @@
+"""Own data as the README tells: tracked, then experiments in a copy, an earlier model, less disk, and a clone."""
+
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.projects import QUICK, ROOT, git, make_project, run, set_params
+
+README = (ROOT / "README.md").read_text("utf-8")
+DVC = [sys.executable, "-m", "dvc"]
+
+
+def tracking() -> list[list[str]]:
+    """The commands of the README's block that tracks data/mine.csv."""
+    block = next(block for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "data/mine.csv" in block)
+    return [shlex.split(line, comments=True) for line in block.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose own table was run and tracked by the commands of the README."""
+    project = make_project(tmp_path_factory.mktemp("mine") / "project")
+    for name, value in (("user.name", "t"), ("user.email", "t@example.org")):
+        git(project, "config", name, value)
+    shutil.copy(project / "data/reviews.csv", project / "data/mine.csv")
+    set_params(project, **QUICK, prepare__data="data/mine.csv")
+    run(project, *DVC, "repro")
+    for command in tracking():
+        run(project, *(DVC if command[0] == "dvc" else [command[0]]), *command[1:])
+    assert git(project, "status", "--short") == ""
+    return project
+
+
+@pytest.mark.slow
+def test_an_experiment_in_a_copy_has_the_data(mine: Path) -> None:
+    run(mine, *DVC, "exp", "run", "--temp", "-S", "train_head.kind=ridge")
+    [name] = run(mine, *DVC, "exp", "list", "--name-only").stdout.split()
+    assert "gate: passed" in run(mine, sys.executable, "-m", "stages.gate", name).stdout
+
+
+@pytest.mark.slow
+def test_an_earlier_model_comes_back_even_after_gc(mine: Path) -> None:
+    head, commit = (mine / "data/head/head.skops").read_bytes(), git(mine, "rev-parse", "HEAD").strip()
+    git(mine, "switch", "-qc", "later")
+    run(mine, *DVC, "exp", "run", "-S", "train_head.C=[0.5]")
+    git(mine, "commit", "-qam", "another head")
+    run(mine, *DVC, "gc", "--all-commits", "--all-experiments", "--force")
+    assert (mine / "data/head/head.skops").read_bytes() != head
+    git(mine, "checkout", "-q", commit)
+    run(mine, *DVC, "checkout")
+    assert (mine / "data/head/head.skops").read_bytes() == head
+
+
+@pytest.mark.slow
+def test_a_clone_without_a_remote_has_a_table_that_is_in_git(mine: Path, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    git(mine, "clone", "-q", ".", str(clone))
+    lacks = run(clone, *DVC, "repro", check=False)
+    assert lacks.returncode and "data/mine.csv" in lacks.stderr
+    (clone / "data/mine.csv.dvc").unlink()
+    (clone / "data/.gitignore").unlink()
+    shutil.copy(mine / "data/mine.csv", clone / "data/mine.csv")
+    git(clone, "add", "-A")
+    git(clone, "commit", "-qm", "the table in Git")
+    git(clone, "clone", "-q", ".", str(tmp_path / "other"))
+    run(tmp_path / "other", *DVC, "repro", "prepare")
