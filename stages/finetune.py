@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 TOKENIZER_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"),
     *("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "spm.model", "sentencepiece.bpe.model"),
-    *("tokenizer.model", "bpe.codes"),
+    *("tokenizer.model", "bpe.codes", "sentencepiece.model", "spm_char.model", "source.spm", "target.spm"),
+    *("vocab-src.json", "vocab-tgt.json", "target_vocab.json", "entity_vocab.json", "dict.txt", "emoji.json"),
+    *("byte_maps.json", "normalizer.json", "word_pronunciation.json", "word_shape.json", "prophetnet.tokenizer"),
 )
 CONTENT = targets.Content(
     "finetune",

@@ -19,7 +19,7 @@ from stages.common.section import SHORT_REPR
 ADAPTER_FILE = "adapter_config.json"
 INDEX_FILE = "model.safetensors.index.json"
 # Files beside the weights that a tokenizer or a configuration may be read from.
-SETTINGS_PATTERNS = ("*.json", "*.txt", "*.model", "*.codes", "*.tokenizer", "*.tiktoken")
+SETTINGS_PATTERNS = ("*.json", "*.txt", "*.model", "*.spm", "*.codes", "*.tokenizer", "*.tiktoken")
 # Of these, files that decide no vector (chat, generation, the list of weight files, the history of training), and those
 # of which `recipe` tells what they decide.
 NOT_DECISIVE = re.compile(

@@ -1,12 +1,17 @@
 """The identity of a backbone: every file that tokenizer and processor read."""
 
 import json
+import re
 import shutil
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+import transformers
 
+from stages.backbones.model_files import SETTINGS_PATTERNS
 from stages.common.params import BackboneParams
+from stages.finetune import TOKENIZER_FILES
 from tests.backbones.text_backbones import CPU, load, settings
 from tests.extraction.grown_tables import from_cache
 from tests.projects import Verb, run_stages, set_params
@@ -57,6 +62,7 @@ def test_a_changed_vocabulary_is_another_backbone(trained: Path, verb: Verb, mod
         "sentencepiece.bpe.model",
         "bpe.codes",
         "dict.txt",
+        "source.spm",
     ],
 )
 def test_the_files_of_all_tokenizers_are_in_the_fingerprint(model: Path, name: str) -> None:
@@ -66,6 +72,16 @@ def test_the_files_of_all_tokenizers_are_in_the_fingerprint(model: Path, name: s
     assert (digest(model) == before) == name.endswith(".json"), "of JSON the layout means nothing"
     (model / name).write_text('{"[PAD]": 0}', "utf-8")
     assert digest(model) != before
+
+
+def test_no_tokenizer_of_transformers_reads_other_files() -> None:
+    sources = Path(transformers.__file__).parent.glob("models/*/tokenization_*.py")
+    texts = (path.read_text("utf-8") for path in sources)
+    groups = [group for text in texts for group in re.findall(r"VOCAB_FILES_NAMES = \{([^}]*)\}", text)]
+    names = {name for group in groups for name in re.findall(r'"([\w.-]+\.\w+)"', group)}
+    assert {"vocab.txt", "source.spm", "entity_vocab.json"} <= names
+    assert {name for name in names if not any(fnmatch(name, pattern) for pattern in SETTINGS_PATTERNS)} == set()
+    assert names <= {*TOKENIZER_FILES}, "finetune replaces what it wrote"
 
 
 def test_files_that_decide_no_vector_are_not(model: Path) -> None:
