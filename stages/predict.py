@@ -1,41 +1,58 @@
 """Predict: classify new rows with a trained head or a fine-tuned model. Needs no params.yaml.
 
-    python -m stages.predict data/head NEW.csv OUT.parquet
+    python -m stages.predict data/head NEW.csv OUT.csv
     python -m stages.predict data/finetuned PHOTOS OUT.parquet
 
 NEW is a table in any format that prepare reads, with the input columns that the model was trained on, or a folder of
-images; labels are not needed. OUT has one row for every row of NEW, in order: source, the
-input (for an image its path; `text` for several columns), predicted, confidence, one p_LABEL per label, and rejected:
-why the row could not be classified, or null.
+images; labels are not needed. OUT ends in .csv, .jsonl, .parquet, or with the extra `spreadsheets` in .xlsx. It has
+one row for every row of NEW, in order: source, the columns of NEW (of a folder, image: its path), predicted,
+confidence, one p_LABEL per label, and rejected: why the row could not be classified, or null. A column of NEW with one
+of these names is called input_NAME.
 """
 
+import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from stages import backbones, sources
 from stages.common import atomic, cli, run_stats, targets, threads
-from stages.common.errors import HeadstartError, counted
+from stages.common.errors import HeadstartError, counted, listed
 from stages.common.params import RuntimeParams
-from stages.evaluation import prediction_columns
+from stages.evaluation import prediction_columns, prediction_files
 from stages.heads import loading, model_card
 from stages.heads.model_card import ModelCard
-from stages.sources import Row
+from stages.sources import Row, kept_columns
 from stages.tables import features, images, prepared
 
 Probabilities: TypeAlias = Callable[[Sequence[Any]], np.ndarray]
 
+IMAGE_PATH = "image"  # the column of the paths in a folder of images
+TRAIN_AGAIN = "copy the model's whole folder again, or train it again"
+# What errors of prepare and of the pipeline's stages say that a user of predict does not have, and what to say instead.
+IN_OWN_WORDS = (
+    (r"(?:, or )?set prepare\.sheet to another", ""),
+    (r"rename one, or correct prepare\.sheet", "give a sheet the name of the one that the model was trained on"),
+    (r"if that is right, set prepare\.encoding: \S+, or save", "save"),
+    (r"copy it there, or let prepare follow links with prepare\.follow_links: true", "copy it there"),
+    (r"holds no train\{[^}]*\}; (?:add one, or )?", "holds no images and no table named train; "),
+    (r"set prepare\.data to", "name"),
+    (r"more than prepare\.max_pixels = (\S+) allows", r"more than the \1 that the model's data was allowed"),
+    (r"run `dvc repro`, or name a folder", "name a folder"),
+    (r"(?:delete it and )?run `dvc repro[^`]*`(?: to write it again)?(?:, or `dvc checkout`)?", TRAIN_AGAIN),
+)
+
 
 def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) -> None:
-    """Classify the rows of the table or image folder `new` with the model in `folder`, and write Parquet to `target`.
+    """Classify the rows of the table or image folder `new` with the model in `folder`, and write them to `target`.
 
     Raises:
         HeadstartError: `folder` holds no model, `new` is not a readable table with the model's input column, the model
@@ -44,16 +61,17 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
     card = model_card.read(folder)
     if card is None:
         raise HeadstartError(f"{folder} holds no model, since finetune.method was none; use the head's folder")
-    if target.suffix != ".parquet":
-        raise HeadstartError(f"{target} must end in .parquet, the format that is written")
-    targets.check_file(target, _is_prediction, verb="predict", inputs=[folder, new])
-    notes = sources.Notes()
+    prediction_files.check_format(target)
+    targets.check_file(target, prediction_files.is_own, verb="predict", inputs=[folder, new])
+    columns = sources.Columns(card.input, keep_all=True)
     reading = sources.Reading(card.encoding, card.sheet)
-    rows = notes.without_skipped(sources.rows(new, sources.Columns(card.input), card.modality, reading))
+    kept = _Kept.from_source(new, columns, card, reading)
+    notes = sources.Notes()
+    rows = notes.without_skipped(sources.rows(new, columns, card.modality, reading))
     ready = threads.ordered(lambda row: _ready(row, card), rows, workers=threads.cores())
     counts: Counter[bool] = Counter()
     probabilities: Probabilities | None = None
-    writer: pq.ParquetWriter | None = None
+    write: prediction_files.Write | None = None
     with ExitStack() as stack:
         out = stack.enter_context(atomic.file(target))
         progress = stack.enter_context(tqdm(desc="predict", unit=" rows", disable=None))
@@ -63,21 +81,70 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
             if usable:
                 probabilities = probabilities or _load(folder, card, runtime)
                 P[usable] = probabilities([_input(window[number], card) for number in usable])
-            table = _table(window, P, card)
-            writer = writer or stack.enter_context(pq.ParquetWriter(out, table.schema, compression="zstd"))
-            writer.write_table(table)
+            table = _table(window, P, card, kept)
+            write = write or stack.enter_context(prediction_files.writer(out, target.suffix, table.schema))
+            write(table)
             counts.update(bool(row.problem) for row in window)
             for row in window:
                 notes.add(row)
             progress.update(len(window))
-        if writer is None:
+        if write is None:
             raise HeadstartError(f"{new} has no rows to classify")
+        stack.pop_all().close()
     print(
         f"predict: {counted(counts[False], 'row')} classified, {counts[True]:,} rejected -> {target}"
         f" in {run_stats.spent()}"
     )
-    for sentence in notes.sentences():
+    for sentence in (*notes.sentences(), *kept.sentences()):
         print(f"predict: {sentence}")
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """The columns of a table that are written beside the predictions."""
+
+    types: Mapping[str, pa.DataType]  # by the name in the table
+    names: Mapping[str, str]  # in the table to in the predictions
+    images: str | None = None  # the column with the images, of which the paths are written
+    without: Sequence[str] = ()  # columns of bytes, which are left out
+
+    @classmethod
+    def from_source(cls, new: Path, columns: sources.Columns, card: ModelCard, reading: sources.Reading) -> "_Kept":
+        """Read the table once to find its columns; a folder of images has one, with the paths."""
+        if card.modality == "image" and sources.is_image_folder(new):
+            return cls({IMAGE_PATH: pa.string()}, {IMAGE_PATH: IMAGE_PATH}, IMAGE_PATH)
+        types = dict(kept_columns.types(new, columns, reading))
+        image_column = columns.inputs()[0] if card.modality == "image" else None
+        if image_column in types:
+            types[image_column] = pa.string()
+        without = [name for name, kind in types.items() if pa.types.is_binary(kind)]
+        types = {name: kind for name, kind in types.items() if name not in without}
+        own = {"source", "rejected", *prediction_columns.columns(np.zeros((0, len(card.labels))), card.labels)}
+        names: dict[str, str] = {}
+        for name in types:
+            free = name.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair cannot be written
+            while free in own or (free != name and free in types):
+                free = f"input_{free}"
+            names[name] = free
+        return cls(types, names, image_column, without)
+
+    def arrays(self, rows: Sequence[Row]) -> dict[str, pa.Array]:
+        """Make the columns of these rows, by their names in the predictions."""
+        return {
+            self.names[name]: kept_columns.array(
+                [row.name if name == self.images else (row.record or {}).get(name) for row in rows], kind
+            )
+            for name, kind in self.types.items()
+        }
+
+    def sentences(self) -> Iterator[str]:
+        """Say which columns have another name, and which are left out."""
+        renamed = {name: new for name, new in self.names.items() if new != name}
+        if renamed:
+            pairs = listed((f"{name} is {new}" for name, new in renamed.items()), 5)
+            yield f"columns of the input that are named like those of predict have another name: {pairs}"
+        if self.without:
+            yield f"columns of the input that hold bytes are left out: {listed(self.without, 5)}"
 
 
 def _ready(row: Row, card: ModelCard) -> Row:
@@ -93,21 +160,24 @@ def _input(row: Row, card: ModelCard) -> str | bytes | prepared.Pair:
     return prepared.pair(row.content, row.spans)
 
 
-def _is_prediction(path: Path) -> bool:
-    return prediction_columns.has_all(path, first="source", last="rejected")
-
-
-def _table(rows: Sequence[Row], P: np.ndarray, card: ModelCard) -> pa.Table:
+def _table(rows: Sequence[Row], P: np.ndarray, card: ModelCard, kept: _Kept) -> pa.Table:
     """Return one output row for each of `rows`; `P`: (rows, labels), NaN where a row cannot be used."""
-    inputs = [row.name if isinstance(row.content, bytes) else None if row.problem else row.content for row in rows]
+    problems = [row.problem and _in_own_words(row.problem) for row in rows]
     return pa.table(
         {
             "source": pa.array([row.origin for row in rows], pa.string()),
-            card.input if isinstance(card.input, str) else card.modality: pa.array(inputs, pa.large_string()),
+            **kept.arrays(rows),
             **prediction_columns.columns(P, card.labels),
-            "rejected": pa.array([row.problem for row in rows], pa.string()),
+            "rejected": pa.array(problems, pa.string()),
         }
     )
+
+
+def _in_own_words(text: str) -> str:
+    """Put an error of a reader or of a model's file into what a user of predict can do."""
+    for pattern, replacement in IN_OWN_WORDS:
+        text = re.sub(pattern, replacement, text)
+    return text
 
 
 def _load(folder: Path, card: ModelCard, runtime: RuntimeParams) -> Probabilities:
@@ -135,9 +205,12 @@ def main() -> None:
         with_params=False,
         model="folder that train_head or finetune wrote",
         new="table or folder of images to classify",
-        out="Parquet file to write",
+        out="file to write: .csv, .jsonl, .parquet or .xlsx",
     )
-    predict(folder=args.model, new=args.new, target=args.out, runtime=RuntimeParams())
+    try:
+        predict(folder=args.model, new=args.new, target=args.out, runtime=RuntimeParams())
+    except HeadstartError as error:
+        raise HeadstartError(_in_own_words(str(error))) from None
 
 
 if __name__ == "__main__":

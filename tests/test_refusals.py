@@ -15,9 +15,9 @@ def test_predict_needs_a_model_in_the_folder(trained: Path, verb: Verb) -> None:
     refused(verb("predict", "data/finetuned", "x.csv", "o.parquet", check=False), "holds no model, since")
 
 
-def test_predict_writes_parquet_only(trained: Path, verb: Verb) -> None:
-    done = verb("predict", "data/head", "data/reviews.csv", "o.csv", check=False)
-    refused(done, "must end in .parquet")
+def test_predict_writes_formats_that_it_knows(trained: Path, verb: Verb) -> None:
+    done = verb("predict", "data/head", "data/reviews.csv", "o.html", check=False)
+    refused(done, "o.html must end in .csv, .jsonl, .parquet or .xlsx")
 
 
 def test_predict_names_the_column_that_a_table_lacks(trained: Path, verb: Verb) -> None:

@@ -28,8 +28,12 @@ def columns(P: np.ndarray, labels: Sequence[str]) -> dict[str, pa.Array]:
 def has_all(path: Path, first: str = "model", last: str | None = None) -> bool:
     """Tell whether a file is a table with these columns, which starts with column `first` and ends with `last`."""
     try:
-        names = pq.read_schema(path).names
+        return are_in(pq.read_schema(path).names, first, last)
     except (OSError, pa.ArrowException):
         return False
-    is_framed = names[:1] == [first] and (last is None or names[-1] == last)
+
+
+def are_in(names: Sequence[object], first: str, last: str | None) -> bool:
+    """Tell whether names of columns are those of predictions, the first and, unless it is None, the last as given."""
+    is_framed = list(names[:1]) == [first] and (last is None or names[-1] == last)
     return is_framed and {"predicted", "confidence"} <= {*names}

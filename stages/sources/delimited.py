@@ -31,7 +31,7 @@ def records(path: Path, columns: Columns, reading: Reading) -> Iterator[tuple[in
     """
     layout = _layout(path, columns, reading)
     layout = replace(layout, is_quoted=quoting.encloses(path, layout, columns, reading))
-    index = {name: layout.header.index(name) for name in columns.names()}
+    index = columns.positions(layout.header)
     for record in quoting.divided(path, layout, reading):
         if len(record.fields) != len(layout.header):
             raise HeadstartError(

@@ -33,7 +33,8 @@ def records(path: Path, columns: Columns, reading: Reading) -> Iterator[tuple[in
         raise HeadstartError(f"{path} is empty; it needs one JSON object a line or a list of objects")
     require(path, columns, list(dict.fromkeys(key for _, record in start for key in record)))
     for number, record in chain(start, objects):
-        yield number, {name: record.get(name) for name in columns.names()}
+        others = record if columns.keep_all else {}
+        yield number, {**others, **{name: record.get(name) for name in columns.names()}}
 
 
 def _objects(path: Path, rows: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -26,7 +26,8 @@ def records(path: Path, columns: Columns, _: Reading) -> Iterator[tuple[int, dic
             require(path, columns, file.schema_arrow.names)
             described = class_names.features(file.schema_arrow)
             number = 0
-            for batch in file.iter_batches(batch_size=WINDOW_ROWS, columns=columns.names()):
+            names = None if columns.keep_all else columns.names()
+            for batch in file.iter_batches(batch_size=WINDOW_ROWS, columns=names):
                 table = class_names.put(pa.Table.from_batches([batch]), described)
                 for record in _shortest_floats(table).to_pylist():
                     number += 1

@@ -4,7 +4,9 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 from stages.common.errors import HeadstartError, did_you_mean, listed
 from stages.tables.prepared import SPLITS, Spans
@@ -26,6 +28,7 @@ class Row:
     problem: str | None = None
     other_kind: str | None = None  # format of an image, if its name stands for another one
     spans: Spans | None = None  # where the texts of two columns are in `content`
+    record: dict[str, Any] | None = None  # all columns of a table, if `Columns.keep_all` asks for them
     skipped: bool = False  # no row at all, but a file or folder that is listed with its problem and not counted
 
 
@@ -50,6 +53,7 @@ class Columns:
     group: str | None = None
     slice: str | None = None
     split: str | None = None
+    keep_all: bool = False  # whether rows carry all columns of their table
 
     def inputs(self) -> tuple[str, ...]:
         """List the columns with the content."""
@@ -59,6 +63,16 @@ class Columns:
         """List the columns to read."""
         others = (self.label, self.group, self.slice, self.split)
         return [*self.inputs(), *(name for name in others if name is not None)]
+
+    def positions(self, header: list[str]) -> dict[str, int]:
+        """Map the columns to read to their positions in a header; of equal names, the later ones get a number."""
+        if not self.keep_all:
+            return {name: header.index(name) for name in self.names()}
+        positions: dict[str, int] = {}
+        for index, name in enumerate(header):
+            numbered = (f"{name}.{number}" for number in count(1))
+            positions[name if name not in positions else next(new for new in numbered if new not in header)] = index
+        return positions
 
 
 # Names of files, folders and column values, in lower case, to splits.

@@ -31,7 +31,7 @@ def records(path: Path, columns: Columns, reading: Reading) -> Iterator[tuple[in
         if header is None:
             header = ["" if value is None else str(value).strip() for value in values]
             require(path, columns, header)
-            index = {name: header.index(name) for name in columns.names()}
+            index = columns.positions(header)
         else:
             yield number, {name: values[at] if at < len(values) else None for name, at in index.items()}
     if header is None:

@@ -63,6 +63,7 @@ def row(
         slice=names[columns.slice] if columns.slice else None,
         split=split,
         problem=problem,
+        record=record if columns.keep_all else None,
     )
 
 
