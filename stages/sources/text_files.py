@@ -186,10 +186,12 @@ def _wrong_encoding(path: Path, encoding: str) -> HeadstartError:
                 sample += line[:MAX_SAMPLE]
     name = "UTF-8" if encoding.startswith("utf-8") else encoding
     problem = f"{path} is not {name} in line {first}"
-    if not (likely := encoding_guess.likely(sample)):
+    likely = encoding_guess.likely(sample)
+    if not likely:
         return HeadstartError(f"{problem}; save it as UTF-8")
-    text = sample.decode(likely, "replace").splitlines()[0].strip()
+    line = sample.splitlines()[0]
+    readings = [f"{name}, in which the line is {line.decode(name, 'replace').strip()[:60]!r}" for name in likely]
     return HeadstartError(
-        f"{problem}; it looks like {likely}, in which the line is {text[:60]!r}: if that is right, set"
-        f" prepare.encoding: {likely}, or save the file as UTF-8"
+        f"{problem}; it looks like {', or '.join(readings)}: if that is right, set prepare.encoding:"
+        f" {' or '.join(likely)}, or save the file as UTF-8"
     )

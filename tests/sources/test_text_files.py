@@ -185,3 +185,11 @@ def test_seven_bits_are_read_as_set(tmp_path: Path) -> None:
         "\u3053\u306e\u88fd\u54c1",
         "x",
     ]
+
+
+def test_both_encodings_are_named_where_one_word_reads_well_in_both(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes("text,label\n\u0391\u03a1\u0399\u03a3\u03a4\u039f,a\n".encode("cp1253"))
+    words = r"it looks like koi8_r, in which the line is '.*', or cp1253, in which the line is '\u0391\u03a1\u0399"
+    with pytest.raises(HeadstartError, match=rf"{words}.*: if that is right, set prepare.encoding: koi8_r or cp1253"):
+        texts(path)
