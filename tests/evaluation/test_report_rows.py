@@ -128,6 +128,23 @@ def test_words_are_explained_to_the_keyboard_and_to_a_finger(evaluation: Path, p
     assert page.locator("#tip").is_visible()
 
 
+def test_an_explained_heading_sorts_and_keeps_its_explanation_beside_it(page: Page) -> None:
+    page.click("#class-table th button >> text=precision")
+    heading = page.locator("#class-table th[aria-sort] abbr")
+    assert heading.inner_text() == "precision"
+    tip, word = page.locator("#tip").bounding_box(), heading.bounding_box()
+    assert word and (tip is None or abs(tip["x"] - word["x"]) < 30)
+
+
+def test_a_finger_on_a_dot_shows_its_row(evaluation: Path, browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 380, "height": 900}, has_touch=True)
+    page.goto((evaluation / "report.html").as_uri())
+    page.locator("#map-canvas").scroll_into_view_if_needed()
+    x, y = page.evaluate("dots.find(([, , layer]) => layer.split === 'test').slice(0, 2)")
+    page.tap("#map-canvas", position={"x": x, "y": y})
+    assert page.inner_text("#map-tip .source").startswith("rows.csv:")
+
+
 def test_the_threshold_is_read_aloud_and_more_rows_get_the_focus(page: Page) -> None:
     slider = page.locator("#coverage-threshold")
     slider.focus()

@@ -106,8 +106,8 @@ function term(name) {
 function explain(element) {
   const tip = $("tip");
   const word = element && (element.closest("abbr[title]") || element.querySelector(":scope > abbr[title]"));
-  tip.hidden = !word;
-  if (!word) return;
+  tip.hidden = !word?.isConnected; // a click that sorts a table replaces its heading
+  if (tip.hidden) return;
   tip.textContent = word.title;
   const { left, bottom } = word.getBoundingClientRect();
   tip.style.left = `${Math.max(8, Math.min(left, innerWidth - tip.offsetWidth - 8))}px`;

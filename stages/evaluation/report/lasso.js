@@ -31,7 +31,7 @@ function isInside([x, y]) {
 function select() {
   selected = dots.filter(isInside).map(([, , layer, row]) => [layer, row]);
   const count = (split) => selected.filter(([layer]) => layer.split === split).length;
-  $("map-count").textContent = lasso.length ? `${count("test")} test rows and ${count("train")} training rows in the line` : "";
+  $("map-count").textContent = lasso.length ? `${count("test")} test rows and ${count("train")} training rows inside the line` : "";
   $("map-selected").hidden = !selected.length;
   showSelected(selected);
 }

@@ -71,8 +71,8 @@ function drawTip({ offsetX, offsetY }) {
   tip.style.top = `${offsetY + 14}px`;
 }
 
-canvas.addEventListener("pointermove", drawTip);
-canvas.addEventListener("pointerleave", () => { $("map-tip").hidden = true; });
+for (const event of ["pointermove", "pointerdown"]) canvas.addEventListener(event, drawTip);
+canvas.addEventListener("pointerleave", ({ pointerType }) => { if (pointerType === "mouse") $("map-tip").hidden = true; });
 
 // Draws and lists other rows than before: those of a hidden layer or label are not there.
 function redraw() {
