@@ -121,6 +121,24 @@ def _remove_copies(results: Results) -> Iterator[Advice]:
         )
 
 
+def _read_whole_texts(results: Results) -> Iterator[Advice]:
+    """Compare the cut test texts with the others: as many of them could be right. Where all are cut, nothing tells."""
+    cut, rows = results.metrics["cut_rows"], results.scored.rows
+    if not cut or rows.is_long is None:
+        return
+    right = results.scored.probabilities[results.shipped].argmax(axis=1) == results.scored.truth
+    share, others = right[rows.is_long].mean(), right[~rows.is_long]
+    gain = cut / len(right) * (others.mean() - share) if len(others) >= MIN_CLASS_ROWS else MIN_GAIN
+    if gain >= MIN_GAIN and share < 1:
+        against = f"{share:.0%} of them are right" + (f", {others.mean():.0%} of the others" if len(others) else "")
+        fix = "raise extract.max_length" if rows.metadata.extract.combine == "pair" else "set extract.long: chunks"
+        yield Advice(
+            float(gain),
+            f"read whole texts: {cut:,} of {len(right):,} test texts are cut at {rows.metadata.max_length:,} tokens,"
+            f" {against}; {fix}",
+        )
+
+
 def _test_more_rows(results: Results) -> Iterator[Advice]:
     pair = f"{results.shipped}_minus_baseline"
     ends = results.metrics.get(f"{pair}_ci95", {}).get("accuracy")
@@ -151,6 +169,7 @@ RULES: tuple[Callable[[Results], Iterator[Advice]], ...] = (
     _fine_tune,
     _join_classes,
     _check_labels,
+    _read_whole_texts,
     _test_more_rows,
     _test_small_classes,
     _remove_copies,

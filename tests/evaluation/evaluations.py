@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from stages.common.params import EvaluateParams
+from stages.common.params import EvaluateParams, ExtractParams
 from stages.evaluation import metrics_json
 from stages.evaluation.plots import from_model
 from stages.evaluation.results import Results, ScoredRows
@@ -34,11 +34,20 @@ def evaluation(
     copies: int = 0,
     family: str = "transformers",
     bootstrap: int = 200,
+    is_long: np.ndarray | None = None,
+    long: str = "cut",
 ) -> Results:
-    """An evaluation of predicted label indices, (rows,), by model; `suspects`: of the training and the test rows."""
+    """An evaluation of predicted label indices, (rows,), by model; `suspects`: of the training and the test rows.
+
+    Args:
+        is_long: (rows,) bool: texts of more tokens than are read at a time.
+        long: `extract.long`.
+    """
     eye = np.eye(len(labels))
     probabilities = {name: 0.7 * eye[guess] + 0.3 / len(labels) for name, guess in models.items()}
-    scored = ScoredRows(cast(Features, None), truth, tuple(labels), probabilities)
+    metadata = cast(Any, SimpleNamespace(max_length=32, extract=ExtractParams(long=long)))
+    rows = Features(*(np.empty(len(truth)) for _ in range(3)), metadata, is_long)
+    scored = ScoredRows(rows, truth, tuple(labels), probabilities)
     card = SimpleNamespace(
         modality="text",
         backbone=SimpleNamespace(family=family),
@@ -47,6 +56,7 @@ def evaluation(
     )
     cards: Any = {name: card for name in models if name != "baseline"}
     metrics = metrics_json._models(scored, cards, EvaluateParams(bootstrap=bootstrap))
+    metrics["cut_rows"] = rows.cut_rows
     metrics["label_errors"] = dict(zip(("train", "test"), suspects, strict=True))
     metrics["near_duplicates"] = {"test_rows": copies} | ({"head_without": {"accuracy": 0.5}} if copies else {})
     points = [{"labels_per_class": float(size), "accuracy": accuracy} for size, accuracy in curve]

@@ -88,6 +88,28 @@ def test_copies_are_checked_where_the_features_can_tell_rows_apart() -> None:
     assert said(evaluation(TRUTH, {"head": CHANCE}, copies=3), "nearly equal") is None
 
 
+def test_whole_texts_are_read_where_cut_ones_are_more_often_wrong() -> None:
+    is_long = np.arange(200) < 60
+    head = np.where(is_long & (np.arange(200) % 2 == 0), (TRUTH + 1) % 4, TRUTH)
+    models = {"head": head}
+    assert said(evaluation(TRUTH, models, is_long=is_long), "whole texts") == (
+        "read whole texts: 60 of 200 test texts are cut at 32 tokens, 50% of them are right, 100% of the others;"
+        " set extract.long: chunks"
+    )
+    assert said(evaluation(TRUTH, models, is_long=np.ones(200, dtype=bool)), "whole texts") == (
+        "read whole texts: 200 of 200 test texts are cut at 32 tokens, 85% of them are right; set extract.long: chunks"
+    )
+    for results in (
+        evaluation(TRUTH, models, is_long=is_long, long="chunks"),
+        evaluation(TRUTH, models, is_long=~is_long),
+        evaluation(TRUTH, models, is_long=np.arange(200) % 10 == 1),
+        evaluation(TRUTH, models, is_long=np.zeros(200, dtype=bool)),
+        evaluation(TRUTH, {"head": TRUTH}, is_long=np.ones(200, dtype=bool)),
+        evaluation(TRUTH, models),
+    ):
+        assert said(results, "whole texts") is None
+
+
 def test_a_test_set_too_small_to_tell_says_how_many_rows_would() -> None:
     rows = np.arange(40) % 4
     models = {"head": guesses(rows, 4, 0.75), "baseline": guesses(rows, 4, 0.7, 1)}
