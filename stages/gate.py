@@ -2,9 +2,10 @@
 
     python -m stages.gate BASE [--markdown FILE] [--allow-missing-baseline]
 
-BASE is a git revision, whose evaluation DVC reads from its cache or remote, or a folder that evaluate wrote. The gate
-judges the fine-tuned model, or the head where there is none, on the test rows that both evaluations have. Reads `gate`
-from params.yaml, here and in the revision: the stricter of both counts. Writes nothing but FILE.
+BASE is a Git revision or an experiment, whose evaluation DVC reads from its cache or remote, or a folder that
+evaluate wrote. The gate judges the fine-tuned model, or the head where there is none, on the test rows that both
+evaluations have. Reads `gate` from params.yaml, here and in the revision: the stricter of both counts. Writes nothing
+but FILE.
 
 Exit codes: 0 passed; 1 a metric is worse beyond its tolerance, worse than its floor or no longer defined, or the
 workspace has no evaluation; 2 something could not be compared: no baseline, other classes, no test row in common, or a
