@@ -171,9 +171,14 @@ def _check_plain(top: _Inside) -> None:
 
 def _shared_names(folders: list[Path]) -> list[str]:
     """Return the names of folders, if there are several, that lie in all of these folders, which hold no images."""
-    insides = [_Inside.read(path) for path in folders]
-    shared = set.intersection(*({path.name for path in inside.folders if not _split_of(path)} for inside in insides))
-    return sorted(shared) if len(shared) > 1 and not any(inside.images for inside in insides) else []
+    shared: set[str] = set()
+    for number, path in enumerate(folders):
+        inside = _Inside.read(path)
+        names = {folder.name for folder in inside.folders if not _split_of(folder)}
+        shared = shared & names if number else names
+        if inside.images or len(shared) < 2:  # nearly always the first folder tells
+            return []
+    return sorted(shared)
 
 
 def _split_of(path: Path) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from stages.common.errors import HeadstartError
+from stages.common.errors import HeadstartError, listed
 from stages.sources import delimited, json_files, parquet_files, spreadsheets, text_files
 from stages.sources.row import SPLIT_NAMES, by_split
 from stages.tables import images
@@ -33,12 +33,18 @@ def tables(folder: Path) -> dict[Path, str | None]:
     """Map the tables in a folder to the splits of their names, training rows first; other files are ignored.
 
     Raises:
-        HeadstartError: a name tells no split, two tables hold one split, none holds train, or a shard is missing.
+        HeadstartError: a name tells no split, two tables hold one split, none holds train, a shard is missing, or
+            tables lie beside folders of tables.
     """
     folders = _split_folders(folder)
     if folders:
+        if loose := [path.name for path in _visible(folder) if _split_of(path)]:
+            raise HeadstartError(
+                f"{folder} holds {listed(loose)} beside {listed(path.name for path in folders)} with tables; move one"
+                " kind out of it"
+            )
         paths = by_split(((split, path) for path, split in folders.items()), no_train_error=_no_train(folder))
-        return {path: split for top, split in paths.items() for path in _visible(top)}
+        return {path: split for top, split in paths.items() for path in _visible(top) if is_table(path)}
     shards: dict[tuple[str, str], list[Path]] = {}
     for path in _visible(folder):
         if is_table(path) and not may_describe(path):
@@ -81,9 +87,14 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _split_folders(folder: Path) -> dict[Path, str]:
-    """Map the sub-folders that hold nothing but tables, and are named as splits, to these."""
+    """Map the sub-folders that hold tables, and neither images nor folders, and are named as splits, to these."""
     named = {path: SPLIT_NAMES[path.name.lower()] for path in _visible(folder) if path.name.lower() in SPLIT_NAMES}
-    return {path: split for path, split in named.items() if _visible(path) and all(map(is_table, _visible(path)))}
+    return {
+        path: split
+        for path, split in named.items()
+        if any(map(is_table, inside := _visible(path)))
+        and not any(entry.is_dir() or images.is_image_name(entry.name) for entry in inside)
+    }
 
 
 def _below(folder: Path) -> list[Path]:
@@ -92,7 +103,8 @@ def _below(folder: Path) -> list[Path]:
     return [
         path
         for path, files in start.items()
-        if any(map(_split_of, files)) and not any(images.is_image_name(file.name) for file in files)
+        if (any(map(_split_of, files)) or _split_folders(path))
+        and not any(images.is_image_name(file.name) for file in files)
     ]
 
 

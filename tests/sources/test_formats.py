@@ -237,6 +237,13 @@ def test_a_folder_of_shards_per_split(tmp_path: Path) -> None:
         ("train/0001.parquet:1", "train"),
         ("test/0000.parquet:40", "test"),
     ]
+    (tmp_path / "data/train/README.md").write_text("ignored, as beside tables", "utf-8")
+    assert len(list(rows(tmp_path / "data", COLUMNS, "text"))) == len(read_rows)
+    with pytest.raises(HeadstartError, match=r"holds no train\{.*\}; set prepare\.data to .*data$"):
+        list(rows(tmp_path, COLUMNS, "text"))
+    (tmp_path / "data/train.csv").write_text("text,label\nx,a\n", "utf-8")
+    with pytest.raises(HeadstartError, match=r"data holds train\.csv beside test, train with tables; move one kind"):
+        list(rows(tmp_path / "data", COLUMNS, "text"))
 
 
 def test_the_folder_of_the_tables_is_named(tmp_path: Path) -> None:
