@@ -4,10 +4,12 @@
 
 Reads `budget`, `evaluate` and `runtime` from params.yaml. Writes metrics.json (the few numbers that `dvc metrics show`
 prints), details.json (all numbers, with intervals), predictions.parquet (every probability of every test row),
-near_duplicates.parquet, label_errors.parquet, plots/ (data for `dvc plots show`) and report.html, a single file that
-works offline.
+near_duplicates.parquet, label_errors.parquet, explanations.parquet (which words or regions decided mistakes), plots/
+(data for `dvc plots show`) and report.html, a single file that works offline.
 """
 
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ from stages.common.errors import HeadstartError, counted
 from stages.common.params import BudgetParams, EvaluateParams, RuntimeParams
 from stages.evaluation import (
     cached_results,
+    explained_mistakes,
     label_errors,
     learning_curve,
     metrics_json,
@@ -34,6 +37,8 @@ from stages.evaluation.learning_curve import Curve
 from stages.evaluation.plots import Points
 from stages.evaluation.results import Results, ScoredRows
 from stages.evaluation.rounded_json import write_json
+from stages.finetuning import trained_model
+from stages.finetuning.trained_model import TrainedModel
 from stages.heads import loading, model_card
 from stages.heads.model_card import ModelCard
 from stages.tables import features, prepared
@@ -51,6 +56,7 @@ CONTENT = targets.Content(
         "predictions.parquet": prediction_columns.has_all,
         "near_duplicates.parquet": None,
         "label_errors.parquet": None,
+        "explanations.parquet": None,
         report.FILE: None,
         **{f"plots/{name}/*.json": None for name in (*plots.MODELS, "learning_curve")},
     },
@@ -77,10 +83,10 @@ def evaluate(
     targets.check_folder(target, CONTENT, [prepared_folder, features_folder, head_folder, finetuned_folder])
     cards = _read_cards(features_folder, head_folder, finetuned_folder)
     train, test = _read_features(features_folder, head_folder, cards["head"], budget)
+    folders = {"head": head_folder, "finetuned": finetuned_folder}
+    load = functools.cache(lambda name: trained_model.load(folders[name], cards[name], runtime))
     curves, train_suspects = _curves_and_suspects(prepared_folder, train, test, settings)
-    probabilities = {"head": loading.load(head_folder, cards["head"], test.X.shape[1])(test.X)}
-    if card := cards.get("finetuned"):
-        probabilities["finetuned"] = _score_finetuned(prepared_folder, finetuned_folder, card, test, runtime)
+    probabilities = _probabilities(prepared_folder, head_folder, cards, test, load)
     if "baseline" in curves:
         probabilities["baseline"] = curves["baseline"].P
     scored = ScoredRows.from_features(test, cards["head"].labels, probabilities)
@@ -97,6 +103,14 @@ def evaluate(
         curves={name: plots.from_curve(curve) for name, curve in curves.items()},
         pairs=near_duplicates.table(pairs, train, test),
         suspects=label_errors.table(suspects, {"train": train, "test": test}, scored.labels),
+        explained=explained_mistakes.table(
+            prepared_folder,
+            scored,
+            folders[scored.shipped],
+            limit=settings.explain,
+            card=cards["head"],
+            load=lambda: load(scored.shipped).scores,
+        ),
         settings={"budget": budget.model_dump(), "evaluate": settings.model_dump()},
     )
     with atomic.directory(target, CONTENT) as out:
@@ -149,23 +163,33 @@ def _curves_and_suspects(
             arrays |= curve.to_arrays(name)
         return arrays
 
-    arrays = cached_results.result(train, test, settings.model_dump(), compute)
+    arrays = cached_results.result(train, test, settings.model_dump(exclude={"explain"}), compute)
     names = [name for name in ("backbone", "baseline") if f"{name}.C" in arrays]
     curves = {name: Curve.from_arrays(name, arrays) for name in names}
     return curves, label_errors.from_array(arrays["suspects"])
 
 
-def _score_finetuned(
-    prepared_folder: Path, finetuned_folder: Path, card: ModelCard, test: Features, runtime: RuntimeParams
-) -> np.ndarray:
-    """Compute the fine-tuned model's probabilities of the test rows, joined by id: (rows, labels)."""
-    from stages.finetuning import classifier
-
-    model = classifier.load(finetuned_folder, card, runtime)
-    rows = prepared.map_by_id(
-        prepared_folder, "test", card.modality, test.ids.tolist(), model.probabilities, combine=card.extract.combine
-    )
-    return np.stack(rows)
+def _probabilities(
+    prepared_folder: Path,
+    head_folder: Path,
+    cards: Mapping[str, ModelCard],
+    test: Features,
+    load: Callable[[str], TrainedModel],
+) -> dict[str, np.ndarray]:
+    """Compute the trained models' probabilities of the test rows, (rows, labels), joined by id."""
+    card = cards["head"]
+    probabilities = {"head": loading.load(head_folder, card, test.X.shape[1])(test.X)}
+    if "finetuned" in cards:
+        rows = prepared.map_by_id(
+            prepared_folder,
+            "test",
+            card.modality,
+            test.ids.tolist(),
+            load("finetuned").probabilities,
+            combine=card.extract.combine,
+        )
+        probabilities["finetuned"] = np.stack(rows)
+    return probabilities
 
 
 def _plots(prepared_folder: Path, scored: ScoredRows, settings: EvaluateParams) -> dict[str, dict[str, Points]]:
@@ -190,6 +214,7 @@ def _write(out: Path, prepared_folder: Path, results: Results) -> None:
         "predictions": results.scored.table(),
         "near_duplicates": _without_metadata(results.pairs),
         "label_errors": _without_metadata(results.suspects),
+        "explanations": _without_metadata(results.explained),
     }
     for name, table in tables.items():
         pq.write_table(table, out / f"{name}.parquet", compression="zstd")

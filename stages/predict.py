@@ -12,28 +12,27 @@ of these names is called input_NAME.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from stages import backbones, sources
+from stages import sources
 from stages.common import atomic, cli, run_stats, targets, threads
 from stages.common.errors import HeadstartError, counted, listed
 from stages.common.params import RuntimeParams
 from stages.evaluation import prediction_columns, prediction_files
-from stages.heads import loading, model_card
+from stages.finetuning import trained_model
+from stages.finetuning.trained_model import TrainedModel
+from stages.heads import model_card
 from stages.heads.model_card import ModelCard
 from stages.sources import Row, kept_columns
-from stages.tables import features, images, prepared
-
-Probabilities: TypeAlias = Callable[[Sequence[Any]], np.ndarray]
+from stages.tables import images, prepared
 
 IMAGE_PATH = "image"  # the column of the paths in a folder of images
 TRAIN_AGAIN = "copy the model's whole folder again, or train it again"
@@ -70,7 +69,7 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
     rows = notes.without_skipped(sources.rows(new, columns, card.modality, reading))
     ready = threads.ordered(lambda row: _ready(row, card), rows, workers=threads.cores())
     counts: Counter[bool] = Counter()
-    probabilities: Probabilities | None = None
+    model: TrainedModel | None = None
     write: prediction_files.Write | None = None
     with ExitStack() as stack:
         out = stack.enter_context(atomic.file(target))
@@ -79,8 +78,8 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
             usable = [number for number, row in enumerate(window) if not row.problem]
             P = np.full((len(window), len(card.labels)), np.nan)
             if usable:
-                probabilities = probabilities or _load(folder, card, runtime)
-                P[usable] = probabilities([_input(window[number], card) for number in usable])
+                model = model or trained_model.load(folder, card, runtime)
+                P[usable] = model.probabilities([_input(window[number], card) for number in usable])
             table = _table(window, P, card, kept)
             write = write or stack.enter_context(prediction_files.writer(out, target.suffix, table.schema))
             write(table)
@@ -178,25 +177,6 @@ def _in_own_words(text: str) -> str:
     for pattern, replacement in IN_OWN_WORDS:
         text = re.sub(pattern, replacement, text)
     return text
-
-
-def _load(folder: Path, card: ModelCard, runtime: RuntimeParams) -> Probabilities:
-    """Load the model as a function from inputs to (inputs, labels) probabilities."""
-    if card.method != "head":
-        from stages.finetuning import classifier
-
-        return classifier.load(folder, card, runtime).probabilities
-    saved = folder / features.BACKBONE_FOLDER
-    backbone = backbones.load(
-        card.backbone,
-        card.extract,
-        runtime,
-        modality=card.modality,
-        saved=saved if saved.exists() else None,
-    )
-    model_card.check_backbone(card, backbone.fingerprint)
-    head = loading.load(folder, card, backbone.dim)
-    return lambda inputs: head(backbone.encode(inputs))
 
 
 def main() -> None:

@@ -161,6 +161,7 @@ class EvaluateParams(Section):
     learning_curve: Annotated[tuple[Count, ...], BeforeValidator(_tuple)] = (2, 5, 10, 20, 50)
     repeats: Count = 5
     near_duplicates: Annotated[Number, Field(gt=0, le=1)] = 0.98
+    explain: Annotated[int, Field(ge=0)] = 25
     seed: int = 0
 
 

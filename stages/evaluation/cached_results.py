@@ -1,6 +1,7 @@
-"""Results that are slow to compute and do not depend on the head, cached between runs outside of what DVC tracks.
+"""Results that are slow to compute, cached between runs outside of what DVC tracks.
 
-Training another head takes seconds; computing the learning curves again would double them.
+The learning curves do not depend on the head: training another one takes seconds, and computing them again would double
+these. Explanations depend on the model and on the rows that it mistakes.
 """
 
 import hashlib
@@ -33,7 +34,12 @@ def result(train: Features, test: Features, settings: Mapping[str, Any], compute
         settings: all settings that `compute` uses.
         compute: returns the result; called only where the cache has none.
     """
-    path = cache_folder.folder("evaluations") / f"{_key(train, test, settings)}.npz"
+    return stored(_key(train, test, settings), compute)
+
+
+def stored(key: str, compute: Callable[[], Arrays]) -> Arrays:
+    """Return the cached result under `key`, which covers all that decides it, or compute and cache it."""
+    path = cache_folder.folder("evaluations") / f"{key}.npz"
     with suppress(OSError, ValueError, EOFError, zipfile.BadZipFile), np.load(path, allow_pickle=False) as file:
         arrays = dict(file)
         path.touch()

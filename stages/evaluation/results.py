@@ -32,6 +32,17 @@ class ScoredRows:
         """Look up the label indices of the rows; `labels` must hold all their labels."""
         return cls(rows, np.array([labels.index(label) for label in rows.labels]), labels, probabilities)
 
+    @property
+    def shipped(self) -> str:
+        """Name the model that a team ships: the fine-tuned one where there is one, else the head."""
+        return next(model for model in ("finetuned", "head") if model in self.probabilities)
+
+    def mistakes(self, model: str) -> np.ndarray:
+        """Return the indices of the rows that a model gets wrong, those of the highest confidence first."""
+        P = self.probabilities[model]
+        wrong = np.flatnonzero(P.argmax(axis=1) != self.truth)
+        return wrong[np.argsort(-P[wrong].max(axis=1), kind="stable")]
+
     def table(self) -> pa.Table:
         """Make predictions.parquet: one row for every model and test row."""
         return pa.concat_tables(
@@ -59,12 +70,13 @@ class Results:
     curves: Mapping[str, Points]  # learning curves
     pairs: "pd.DataFrame"  # near-duplicates, as near_duplicates.table returns them
     suspects: "pd.DataFrame"  # likely label errors, as label_errors.table returns them
+    explained: "pd.DataFrame"  # mistakes, as explained_mistakes.table returns them
     settings: Mapping[str, Any]  # sections of params.yaml
 
     @property
     def shipped(self) -> str:
-        """Name the model that a team ships: the fine-tuned one where there is one, else the head."""
-        return next(model for model in ("finetuned", "head") if model in self.scored.probabilities)
+        """Name the model that a team ships."""
+        return self.scored.shipped
 
     def is_clear(self, pair: str, *, better: bool) -> bool:
         """Tell whether the interval of a difference in accuracy excludes zero in one direction.

@@ -48,9 +48,13 @@ class Classifier(nn.Module):
         scores: np.ndarray = self.encoder.encode(inputs) @ weight.T + bias
         return scores
 
+    def calibrated_scores(self, inputs: Sequence[Any]) -> np.ndarray:
+        """Return the logits of inputs, divided by the temperature: (inputs, labels) float64."""
+        return loading.finite(self.scores(inputs) / self.temperature, "the fine-tuned model")
+
     def probabilities(self, inputs: Sequence[Any]) -> np.ndarray:
         """Return the probability of each label: (inputs, labels) float64."""
-        return loading.finite(softmax(self.scores(inputs) / self.temperature, axis=1), "the fine-tuned model")
+        return np.asarray(softmax(self.calibrated_scores(inputs), axis=1))
 
     def adapt(self, settings: FinetuneParams) -> None:
         """Choose the weights that `finetune.method` trains; the classifier layer is always trained.

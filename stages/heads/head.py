@@ -19,7 +19,11 @@ class Head:
     labels: tuple[str, ...]
     temperature: float = 1.0
 
-    def probabilities(self, X: Matrix) -> np.ndarray:
-        """Compute softmax(scores / temperature): (rows, labels) float64. `X`: (rows, dim)."""
+    def scores(self, X: Matrix) -> np.ndarray:
+        """Compute the calibrated scores, divided by the temperature: (rows, labels) float64. `X`: (rows, dim)."""
         with threadpool_limits(1):
-            return np.asarray(softmax(estimators.scores(self.estimator, X) / self.temperature, axis=1))
+            return estimators.scores(self.estimator, X) / self.temperature
+
+    def probabilities(self, X: Matrix) -> np.ndarray:
+        """Compute the softmax of the calibrated scores: (rows, labels) float64. `X`: (rows, dim)."""
+        return np.asarray(softmax(self.scores(X), axis=1))

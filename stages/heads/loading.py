@@ -16,9 +16,16 @@ from stages.heads.model_card import ModelCard
 from stages.tables.features import Matrix
 
 Probabilities = Callable[[Matrix], np.ndarray]  # (rows, dim) to (rows, labels) float64, rows sum to 1
+Scores = Callable[[Matrix], np.ndarray]  # (rows, dim) to (rows, labels) float64; their softmax is the probabilities
 
 
 def load(folder: Path, card: ModelCard, dim: int) -> Probabilities:
+    """Load the head as a function that computes probabilities; see `load_scores`."""
+    scores = load_scores(folder, card, dim)
+    return lambda X: np.asarray(softmax(scores(X), axis=1))
+
+
+def load_scores(folder: Path, card: ModelCard, dim: int) -> Scores:
     """Load the head that train_head wrote to `folder`; `card` is its model.json.
 
     Args:
@@ -36,23 +43,23 @@ def load(folder: Path, card: ModelCard, dim: int) -> Probabilities:
             f"{folder / linear_layer.FILE} is a layer of {weight.shape}, but labels and features are"
             f" {(len(card.labels), dim)}; run `dvc repro train_head`"
         )
-    return lambda X: finite(softmax((np.asarray(X @ weight.T) + bias).astype(np.float64), axis=1), str(folder))
+    return lambda X: finite((np.asarray(X @ weight.T) + bias).astype(np.float64), str(folder))
 
 
-def finite(P: np.ndarray, model: str) -> np.ndarray:
-    """Return probabilities, (rows, labels).
+def finite(scores: np.ndarray, model: str) -> np.ndarray:
+    """Return scores, (rows, labels).
 
     Raises:
         HeadstartError: one is not finite, as numbers of `model` are damaged or too large.
     """
-    if not np.isfinite(P).all():
+    if not np.isfinite(scores).all():
         raise HeadstartError(
             f"{model} gives probabilities that are not finite, so its numbers are wrong; run `dvc repro`"
         )
-    return P
+    return scores
 
 
-def _load_estimator(folder: Path, card: ModelCard, dim: int) -> Probabilities:
+def _load_estimator(folder: Path, card: ModelCard, dim: int) -> Scores:
     from stages.heads import persistence
 
     path = folder / persistence.FILE
@@ -62,4 +69,4 @@ def _load_estimator(folder: Path, card: ModelCard, dim: int) -> Probabilities:
             f"{path} is a head of {loaded.estimator.n_features_in_} features, but there are {dim};"
             " run `dvc repro train_head`"
         )
-    return lambda X: finite(loaded.probabilities(X), str(path))
+    return lambda X: finite(loaded.scores(X), str(path))

@@ -69,5 +69,6 @@ def evaluation(
         curves={"backbone": points},
         pairs=cast(Any, None),
         suspects=cast(Any, None),
+        explained=cast(Any, None),
         settings={},
     )

@@ -18,7 +18,8 @@ from stages.evaluation.results import Results
 from stages.evaluation.rounded_json import rounded
 
 FILE = "report.html"
-SCRIPTS = ("base", "charts", "mistakes", "classes", "checks", "map", "lasso", "start")  # in this order one script
+# In this order one script.
+SCRIPTS = ("base", "charts", "why", "mistakes", "classes", "checks", "map", "lasso", "start")
 
 
 def write(path: Path, prepared_folder: Path, results: Results) -> None:

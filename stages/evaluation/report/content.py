@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from stages.evaluation import nearest_rows
-from stages.evaluation.report import inputs, plane, terms
+from stages.evaluation.report import inputs, plane, terms, why
 from stages.evaluation.report.inputs import Key
 from stages.evaluation.results import Results, ScoredRows
 from stages.scores import metrics
@@ -55,6 +55,7 @@ def collect(prepared_folder: Path, results: Results) -> dict[str, Any]:
         "sources": [row.source for row in shown.values()],
         "rows": _located("test", scored.rows.ids[rows], points, at)
         | _scores(scored, rows)
+        | {"why": why.collect(results.explained)}
         | {
             "nearest": [
                 [(position[index], cosine) for index, cosine in zip(*neighbour, strict=True)]
@@ -63,6 +64,7 @@ def collect(prepared_folder: Path, results: Results) -> dict[str, Any]:
         },
         "train": _located("train", train.ids[train_rows], train_points, at)
         | {"label": _label_indices(train, train_rows, scored.labels)},
+        "explained": results.shipped,
         "test_rows": len(scored.truth),
         "coverage": {model: metrics.coverage(scored.truth, P) for model, P in scored.probabilities.items()},
         "confusion": {model: _confusion(scored.truth, P) for model, P in scored.probabilities.items()},
@@ -78,9 +80,8 @@ def collect(prepared_folder: Path, results: Results) -> dict[str, Any]:
 
 def rows_to_show(scored: ScoredRows, shipped: str) -> np.ndarray:
     """Choose the test rows of the page: the shipped model's most confident mistakes first, then the others in order."""
-    P = scored.probabilities[shipped]
-    confidence, wrong = P.max(axis=1), P.argmax(axis=1) != scored.truth
-    order = np.lexsort((np.arange(len(P)), np.where(wrong, -confidence, 0), ~wrong))
+    mistakes = scored.mistakes(shipped)
+    order = np.concatenate([mistakes, np.setdiff1d(np.arange(len(scored.truth)), mistakes)])
     return order[:MAX_REPORT_ROWS]
 
 

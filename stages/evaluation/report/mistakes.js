@@ -34,6 +34,7 @@ function drawRow(row) {
     make("div", { className: isRight ? "" : "wrong", textContent: `${labels[model.predicted[row]]} ${percent(model.confidence[row])}` }),
     make("div", { className: "note", textContent: isRight ? "correct" : `actual ${labels[rows.truth[row]]}, ${percent(model.p_true[row])}` }));
   const item = make("div", { className: "row", role: "listitem" }, input(rows.input[row], rows.source[row], "div"), verdict);
+  if (rows.why[row] && filter.model.value === data.explained && (data.modality !== "image" || rows.input[row])) item.append(why(row));
   if (rows.nearest[row]?.length) item.append(nearest(rows.nearest[row]));
   return item;
 }

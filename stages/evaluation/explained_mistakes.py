@@ -1,0 +1,82 @@
+"""Explain the most confident mistakes of the shipped model: which words or regions decided against the truth."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stages.common import package
+from stages.common.errors import HeadstartError
+from stages.evaluation import cached_results, explanations
+from stages.evaluation.explanations import Scores
+from stages.evaluation.results import ScoredRows
+from stages.heads import model_card
+from stages.heads.model_card import ModelCard
+from stages.tables import prepared
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PACKAGES = ("numpy", "scikit-learn", "scipy", "torch", "torchvision", "transformers")
+
+
+def table(
+    prepared_folder: Path,
+    scored: ScoredRows,
+    folder: Path,
+    *,
+    card: ModelCard,
+    limit: int,
+    load: Callable[[], Scores],
+) -> "pd.DataFrame":
+    """Explain the most confident mistakes, from the cache where the model and the rows are the same.
+
+    Where the backbone's weights are missing, which a head does not need to be judged, a printed line says that nothing
+    is explained.
+
+    Args:
+        folder: of the model that is shipped; its files are part of the cache's key.
+        card: its model.json, or that of the head that it was fine-tuned from.
+        limit: the most mistakes that are explained.
+        load: returns the model's scores; called only where there is something to compute.
+
+    Returns:
+        Columns model, id, label, predicted and explanation (see `explanations.explain`), the most confident first.
+    """
+    import pandas as pd
+
+    model = scored.shipped
+    rows = scored.mistakes(model)[:limit]
+    predicted, truth = scored.probabilities[model][rows].argmax(axis=1), scored.truth[rows]
+    ids = scored.rows.ids[rows].tolist()
+
+    def compute() -> cached_results.Arrays:
+        scores = load()
+        inputs = prepared.map_by_id(prepared_folder, "test", card.modality, ids, list, combine=card.extract.combine)
+        texts = explanations.explain(inputs, scores, card.modality, predicted.tolist(), truth.tolist())
+        return {"explanations": np.array(texts, dtype=np.str_)}
+
+    explained = []
+    try:
+        if ids:
+            key = _key(folder, list(zip(ids, predicted.tolist(), truth.tolist(), strict=True)))
+            explained = cached_results.stored(key, compute)["explanations"].tolist()
+    except HeadstartError as error:
+        print(f"evaluate: mistakes are not explained: {error}")
+        ids, rows, predicted, truth = [], rows[:0], predicted[:0], truth[:0]
+    names = np.array(scored.labels, dtype=object)
+    columns = {"id": ids, "label": names[truth], "predicted": names[predicted], "explanation": explained}
+    return pd.DataFrame({"model": [model] * len(ids), **columns}, dtype=object)
+
+
+def _key(folder: Path, rows: list[tuple[str, int, int]]) -> str:
+    """Hash the model's files, the rows with their predicted and true labels, libraries and the code of the package."""
+    digest = hashlib.sha256(json.dumps([rows, model_card.versions(*PACKAGES), package.digest()]).encode())
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,55 @@
+"""Load a trained head with its backbone, or a fine-tuned model, as a function of inputs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from scipy.special import softmax
+
+from stages import backbones
+from stages.common.params import RuntimeParams
+from stages.heads import loading, model_card
+from stages.heads.model_card import ModelCard
+from stages.tables import features
+
+Scores: TypeAlias = Callable[[Sequence[Any]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model that takes texts, pairs of texts or encoded images.
+
+    Attributes:
+        scores: returns the calibrated scores of inputs, (inputs, labels) float64; their softmax is the probabilities.
+    """
+
+    scores: Scores
+
+    def probabilities(self, inputs: Sequence[Any]) -> np.ndarray:
+        """Compute the probability of each label: (inputs, labels) float64."""
+        return np.asarray(softmax(self.scores(inputs), axis=1))
+
+
+def load(folder: Path, card: ModelCard, runtime: RuntimeParams) -> TrainedModel:
+    """Load the model that train_head or finetune wrote into `folder`; `card` is its model.json.
+
+    Raises:
+        HeadstartError: a file is missing or damaged, or the backbone is not the version that the head was trained on.
+    """
+    if card.method != "head":
+        from stages.finetuning import classifier  # not at the top: it imports torch
+
+        return TrainedModel(classifier.load(folder, card, runtime).calibrated_scores)
+    saved = folder / features.BACKBONE_FOLDER
+    backbone = backbones.load(
+        card.backbone,
+        card.extract,
+        runtime,
+        modality=card.modality,
+        saved=saved if saved.exists() else None,
+    )
+    model_card.check_backbone(card, backbone.fingerprint)
+    head = loading.load_scores(folder, card, backbone.dim)
+    return TrainedModel(lambda inputs: head(backbone.encode(inputs)))
