@@ -113,7 +113,8 @@ def test_every_stage_reads_pairs(pairs: Path) -> None:
     for model in ("head", "finetuned"):
         stage(pairs, "predict", f"data/{model}", "data/pairs.csv", "out.parquet")
         predicted = {row["source"]: row for row in pq.read_table(pairs / "out.parquet").to_pylist()}
-        sources = prepared.sources(pairs / "data/prepared", "test", test.ids.tolist())
+        raw = prepared.inputs_and_sources(pairs / "data/prepared", "test", "text", test.ids.tolist())
+        sources = {row_id: source for row_id, _, source in raw}
         evaluated = pq.read_table(pairs / "data/evaluation/predictions.parquet").to_pylist()
         evaluated = [row for row in evaluated if row["model"] == model]
         assert len(evaluated) == len(test.ids)
