@@ -5,8 +5,8 @@ let isDrawing = false;
 let circle = null; // of the keyboard: x, y, radius
 let selected = []; // layer and row
 
-const showSelected = pagedTable("map-table", ["row", "is", "split"], [], ([layer, row]) =>
-  [input(layer.rows.input[row], layer.rows.source[row]), rowInWords(layer, row), layer.split]);
+const showSelected = pagedTable("map-table", ["row", "label"], [], ([layer, row]) =>
+  [input(layer.rows.input[row], layer.rows.source[row]), rowInWords(layer, row)]);
 
 function drawLasso() {
   if (!lasso.length) return;
@@ -29,9 +29,10 @@ function isInside([x, y]) {
 }
 
 function select() {
-  selected = dots.filter(isInside).map(([, , layer, row]) => [layer, row]);
-  const count = (split) => selected.filter(([layer]) => layer.split === split).length;
-  $("map-count").textContent = lasso.length ? `${count("test")} test rows and ${count("train")} training rows inside the line` : "";
+  const inside = dots.filter(isInside).map(([, , layer, row]) => [layer, row]);
+  const [tested, trained] = ["test", "train"].map((split) => inside.filter(([layer]) => layer.split === split));
+  selected = [...tested, ...trained];
+  $("map-count").textContent = lasso.length ? `${tested.length} test rows and ${trained.length} training rows inside the line` : "";
   $("map-selected").hidden = !selected.length;
   showSelected(selected);
 }
