@@ -5,13 +5,15 @@
 Several GPUs: `accelerate launch -m stages.finetune data/prepared …`; each step takes one batch per GPU.
 
 Reads `budget`, `finetune` and `runtime` from params.yaml. With `method: none` it only writes a model.json that says so,
-in under a second. Otherwise it writes model.safetensors (with lora the adapter), linear.safetensors (the classifier
+in under a second. With `preset: auto` it first chooses between the head and two ways of training, from the training and
+validation rows. Otherwise it writes model.safetensors (with lora the adapter), linear.safetensors (the classifier
 layer), the tokenizer or preprocessing, training/ (curves) and model.json. A fine-tuned model.safetensors is a
 valid `backbone.weights` for the next task.
 """
 
 import hashlib
-import re
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +21,6 @@ from stages import backbones
 from stages.common import atomic, cli, params, presets, run_stats, targets
 from stages.common.errors import HeadstartError, counted
 from stages.common.params import BudgetParams, FinetuneParams, Params
-from stages.common.presets import Preset
 from stages.heads import linear_layer, model_card
 from stages.heads.model_card import ModelCard
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from stages.finetuning.classifier import Classifier
     from stages.finetuning.progress import Progress
+    from stages.finetuning.rows import Rows
 
 
 TOKENIZER_FILES = (
@@ -50,12 +52,12 @@ CONTENT = targets.Content(
 )
 
 
-class Rows(NamedTuple):
-    """Rows of a split: texts, pairs of texts or encoded images, (rows,) label indices, and a hash of ids and labels."""
+class Folders(NamedTuple):
+    """The inputs of the stage."""
 
-    inputs: "list[Any]"
-    y: "np.ndarray"
-    digest: str
+    prepared: Path
+    features: Path
+    head: Path
 
 
 def finetune(
@@ -68,46 +70,87 @@ def finetune(
             `target` holds anything but an earlier output of this stage.
     """
     targets.check_folder(target, CONTENT, [prepared_folder, features_folder, head_folder])
-    method, budget = settings.finetune.method, settings.budget
-    if method == "none":
-        _write_none(target, settings.finetune.preset)
+    folders = Folders(prepared_folder, features_folder, head_folder)
+    if settings.finetune.is_open:
+        _train_best(folders, target, settings)
+    elif settings.finetune.method == "none":
+        _write_none(target)
+        if (preset := settings.finetune.preset) != "none":
+            print(f"finetune: preset {preset} had no say, since finetune.method is none; leave it empty or set another")
+    else:
+        _train(folders, target, settings, settings.finetune)
+
+
+def _train_best(folders: Folders, target: Path, settings: Params) -> None:
+    """Choose between the frozen head and the presets, and train with the preset that is chosen."""
+    card, tuning = model_card.read_head(folders.head), settings.finetune
+    if card.backbone.family not in backbones.TRAINABLE:
+        reason = f"auto keeps the head: backbone.family {card.backbone.family} has no weights to train"
+        _write_none(target, reason=reason, record={"chosen": "none", "reason": reason})
         return
-    card = _head_card(head_folder, method)
-    recipe = _recipe(settings.finetune, card)
-    train = _rows(prepared_folder, "train", card, budget)
-    validation = _rows(prepared_folder, "validation", card, budget)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise HeadstartError(
+            "finetune.preset is auto, which chooses in one process, but there are several; run the stage without"
+            " accelerate, or set the preset to few_labels or many_labels"
+        )
 
-    from stages.finetuning import checkpoints, loop  # not at the top: they import torch
+    from stages.finetuning import checkpoints, choice, rows  # not at the top: they import torch
 
-    classifier = _starting_classifier(features_folder, head_folder, card, recipe, settings)
-    classifier.rehearse(train.inputs, method)
-    inputs, y = _with_label_names(train, card) if recipe.label_names else (train.inputs, train.y)
+    train, validation = (rows.read(folders.prepared, split, card, settings.budget) for split in ("train", "validation"))
+    key = choice.key(tuning, settings.runtime, _identity(folders, train, validation))
+    with checkpoints.folder(key) as folder:  # until the model is written, so that a killed run does not try again
+        chosen = choice.choose(card, train, validation, settings, folder)
+        if chosen.preset == "none":
+            _write_none(target, reason=chosen.reason, record=chosen.record)
+        else:
+            print(f"finetune: {chosen.reason}")
+            _train(folders, target, settings, tuning.with_preset(chosen.preset), record=chosen.record)
+
+
+def _train(
+    folders: Folders,
+    target: Path,
+    settings: Params,
+    tuning: FinetuneParams,
+    *,
+    record: Mapping[str, Any] | None = None,
+) -> None:
+    """Train with the settings `tuning`; `record`: why they were chosen, for model.json."""
+    card = _head_card(folders.head, tuning.method)
+    tuning = _recipe(tuning, card)
+
+    from stages.finetuning import checkpoints, loop, rows  # not at the top: they import torch
+
+    train, validation = (rows.read(folders.prepared, split, card, settings.budget) for split in ("train", "validation"))
+    classifier = _starting_classifier(folders, card, tuning, settings)
+    classifier.rehearse(train.inputs, tuning.method)
+    inputs, y = rows.with_label_names(train.inputs, train.y, card) if tuning.label_names else (train.inputs, train.y)
     task = loop.Task(
         inputs,
         y,
-        recipe,
+        tuning,
         settings.runtime,
         from_random=card.backbone.weights == "random",
-        identity=f"{train.digest} {validation.digest} {_file_hash(head_folder / model_card.FILE)} {_versions()}",
+        identity=_identity(folders, train, validation),
     )
     progress = loop.train(classifier, task, lambda: _validate(classifier, validation))
     if not checkpoints.is_main():
         return
     _calibrate(classifier, validation)
-    training = _training_record(progress, train, validation)
-    _write(target, classifier, _tuned_card(card, recipe, classifier.temperature, training), progress)
+    training = _training_record(progress, train, validation) | ({"auto": record} if record else {})
+    _write(target, classifier, _tuned_card(card, tuning, classifier.temperature, training), progress)
     print(
-        f"finetune: {method}, {counted(len(train.inputs), 'row')}, {counted(progress.step, 'step')}"
+        f"finetune: {tuning.method}, {counted(len(train.inputs), 'row')}, {counted(progress.step, 'step')}"
         f" in {run_stats.spent()}, {_outcome(progress)}"
     )
 
 
-def _write_none(target: Path, preset: Preset) -> None:
+def _write_none(
+    target: Path, *, reason: str = "method none, nothing to train", record: Mapping[str, Any] | None = None
+) -> None:
     with atomic.directory(target, CONTENT) as folder:
-        model_card.write(folder, None)
-    print(f"finetune: method none, nothing to train, in {run_stats.spent()}")
-    if preset != "none":
-        print(f"finetune: preset {preset} had no say, since finetune.method is none; leave it empty, or set another")
+        model_card.write(folder, None, auto=record)
+    print(f"finetune: {reason}, in {run_stats.spent()}")
 
 
 def _head_card(head_folder: Path, method: str) -> ModelCard:
@@ -133,26 +176,13 @@ def _recipe(settings: FinetuneParams, card: ModelCard) -> FinetuneParams:
     return settings
 
 
-def _rows(prepared_folder: Path, split: str, card: ModelCard, budget: BudgetParams) -> Rows:
-    """Read the rows of a split that the budget allows."""
-    from stages.tables import prepared
-
-    rows = prepared.read(prepared_folder, split)
-    mask, y = prepared.usable_rows(rows["id"].to_pylist(), rows["label"].to_pylist(), budget, card.labels)
-    rows = rows.filter(mask)
-    digest = hashlib.sha256("".join([*rows["id"].to_pylist(), *map(str, y)]).encode()).hexdigest()
-    return Rows(prepared.inputs(rows, card.modality, combine=card.extract.combine), y, digest)
-
-
-def _starting_classifier(
-    features_folder: Path, head_folder: Path, card: ModelCard, recipe: FinetuneParams, settings: Params
-) -> "Classifier":
+def _starting_classifier(folders: Folders, card: ModelCard, tuning: FinetuneParams, settings: Params) -> "Classifier":
     """Load the pretrained backbone with the head as its classifier layer, ready to train."""
     from stages.finetuning import classifier as classifiers
 
     classifier = classifiers.pretrained(card, settings.runtime)
-    classifier.start_from(*_linear_layer(features_folder, head_folder, settings.budget))
-    classifier.adapt(recipe)
+    classifier.start_from(*_linear_layer(folders.features, folders.head, settings.budget))
+    classifier.adapt(tuning)
     return classifier
 
 
@@ -170,24 +200,17 @@ def _linear_layer(features_folder: Path, head_folder: Path, budget: BudgetParams
     return layer
 
 
-def _file_hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _identity(folders: Folders, train: "Rows", validation: "Rows") -> str:
+    """Name all that decides the result of a training beside its settings."""
+    head = hashlib.sha256((folders.head / model_card.FILE).read_bytes()).hexdigest()
+    return f"{train.digest} {validation.digest} {head} {_versions()}"
 
 
 def _versions() -> dict[str, str]:
     return model_card.versions("accelerate", "peft", "torch", "transformers")
 
 
-def _with_label_names(rows: Rows, card: ModelCard) -> "tuple[list[Any], np.ndarray]":
-    """Return the inputs and label indices of rows, and of the name of each label as one more text of that label."""
-    import numpy as np
-
-    names = [re.sub(r"[_\W]+", " ", label).strip() or label for label in card.labels]
-    inputs = names if card.extract.combine == "join" else [(name, "") for name in names]
-    return rows.inputs + inputs, np.concatenate([rows.y, np.arange(len(names))])
-
-
-def _validate(classifier: "Classifier", rows: Rows) -> dict[str, float]:
+def _validate(classifier: "Classifier", rows: "Rows") -> dict[str, float]:
     """Return the headline metrics on the validation rows; none if there are no rows."""
     from scipy.special import softmax
 
@@ -196,7 +219,7 @@ def _validate(classifier: "Classifier", rows: Rows) -> dict[str, float]:
     return metrics.headline(rows.y, softmax(classifier.scores(rows.inputs), axis=1)) if rows.inputs else {}
 
 
-def _calibrate(classifier: "Classifier", validation: Rows) -> None:
+def _calibrate(classifier: "Classifier", validation: "Rows") -> None:
     """Fit the temperature on the validation rows, if they are enough."""
     from stages.scores import calibration
 
@@ -204,7 +227,7 @@ def _calibrate(classifier: "Classifier", validation: Rows) -> None:
         classifier.temperature = calibration.fit_temperature(classifier.scores(validation.inputs), validation.y)
 
 
-def _training_record(progress: "Progress", train: Rows, validation: Rows) -> dict[str, Any]:
+def _training_record(progress: "Progress", train: "Rows", validation: "Rows") -> dict[str, Any]:
     return {
         "rows": len(train.inputs),
         "validation_rows": len(validation.inputs),

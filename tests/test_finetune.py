@@ -66,7 +66,7 @@ def test_a_preset_gives_the_bytes_of_its_values_and_prints_them(trained: Path, v
 def test_a_preset_says_that_a_method_of_none_was_set(trained: Path, verb: Verb) -> None:
     set_params(trained, finetune__preset="few_labels", finetune__method="none")
     assert verb("finetune").stdout.splitlines()[1] == (
-        "finetune: preset few_labels had no say, since finetune.method is none; leave it empty, or set another"
+        "finetune: preset few_labels had no say, since finetune.method is none; leave it empty or set another"
     )
     assert json.loads((trained / "data/finetuned/model.json").read_text("utf-8")) == {"method": "none"}
 

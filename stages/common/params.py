@@ -120,6 +120,7 @@ class FinetuneParams(Section):
     """How the pretrained weights are trained further. Settings that are null get the values of the preset."""
 
     preset: Preset = "none"
+    budget_minutes: Positive = 30
     method: Literal["none", "full", "last_block", "lora"] = "none"
     contrastive: Annotated[Number, Field(ge=0)] = 0.0
     contrastive_temperature: Positive = 0.1
@@ -149,9 +150,18 @@ class FinetuneParams(Section):
     def _fill_in(cls, section: object) -> object:
         return presets.fill_in(section)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether finetune chooses a preset: with auto, unless the method is set to none."""
+        return self.preset == "auto" and not (self.method == "none" and "method" in self.model_fields_set)
+
     def recipe(self) -> dict[str, Any]:
         """Return the values that training follows, wherever they come from."""
-        return self.model_dump(exclude={"preset"})
+        return self.model_dump(exclude={"preset", "budget_minutes"})
+
+    def with_preset(self, preset: Preset) -> Self:
+        """Return these settings, of the preset auto, with the values of another; those that are set stay."""
+        return self.model_validate(self.model_dump(include=self.model_fields_set) | {"preset": preset})
 
 
 class EvaluateParams(Section):

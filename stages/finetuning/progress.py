@@ -108,9 +108,13 @@ class Progress:
             raise diverged(self.step, learning_rate)
 
 
-def diverged(step: int, learning_rate: float) -> HeadstartError:
+class DivergedError(HeadstartError):
+    """The loss or the weights are no longer finite."""
+
+
+def diverged(step: int, learning_rate: float) -> DivergedError:
     """Return the error for a loss or weights that are no longer finite."""
-    return HeadstartError(
+    return DivergedError(
         f"fine-tuning diverged at step {step:,} (learning rate of the backbone {learning_rate:.2g}): the loss is no"
         " longer a number; lower finetune.learning_rate"
     )

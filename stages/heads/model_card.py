@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -42,9 +43,9 @@ class ModelCard(Section):
     versions: dict[str, str]
 
 
-def write(folder: Path, model: ModelCard | None) -> None:
-    """Write model.json; None stands for no model, with `finetune.method: none`."""
-    content = {"method": "none"} if model is None else model.model_dump()
+def write(folder: Path, model: ModelCard | None, *, auto: Mapping[str, Any] | None = None) -> None:
+    """Write model.json; None stands for no model, as `finetune.method` is none or `auto`, a record of why, chose so."""
+    content = {"method": "none", **({"auto": auto} if auto else {})} if model is None else model.model_dump()
     json_file.write(folder / FILE, content)
 
 
@@ -61,7 +62,7 @@ def read(folder: Path) -> ModelCard | None:
         raise HeadstartError(f"{path} does not exist; run `dvc repro`, or name a folder that holds a model") from None
     except (ValueError, RecursionError) as error:
         raise damaged(path, error) from None
-    if content == {"method": "none"}:
+    if _is_none(content):
         return None
     return validate(ModelCard, content, file=str(path))
 
@@ -81,7 +82,12 @@ def read_head(folder: Path) -> ModelCard:
 def is_card(path: Path, *methods: str) -> bool:
     """Tell whether a file is the model.json of a model that one of these methods made."""
     content = json_file.mapping(path)
-    return content.get("method") in methods and (content == {"method": "none"} or "fingerprint" in content)
+    return content.get("method") in methods and (_is_none(content) or "fingerprint" in content)
+
+
+def _is_none(content: object) -> bool:
+    """Tell whether the content of a model.json says that there is no model."""
+    return isinstance(content, dict) and content.get("method") == "none" and content.keys() <= {"method", "auto"}
 
 
 def check_backbone(card: ModelCard, fingerprint: str) -> None:
