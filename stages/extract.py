@@ -9,23 +9,21 @@ Vectors go into the row cache as they are computed. So only rows that are new to
 was killed resumes where it stopped.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from tqdm import tqdm
 
-from stages import backbones
 from stages.backbones import Backbone
 from stages.common import atomic, cli, params, run_stats, targets
 from stages.common.errors import counted
 from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
-from stages.extraction import encode, ray_cluster
+from stages.extraction import encode, ray_cluster, rows
 from stages.extraction.row_cache import RowCache
 from stages.tables import features, prepared, shards
-from stages.tables.features import Matrix
 
 if TYPE_CHECKING:
     from stages.backbones.encoder import Encoder
@@ -52,9 +50,7 @@ def extract(
     targets.check_folder(target, CONTENT, [prepared_folder])
     info = prepared.read_info(prepared_folder)
     total = sum(shards.count(prepared_folder / split) for split in prepared.SPLITS)
-    backbone = backbones.load(
-        spec, settings, runtime, modality=info.modality, training_texts=lambda: _training_texts(prepared_folder)
-    )
+    backbone = rows.load_backbone(prepared_folder, spec, settings, runtime, info.modality)
     metadata = features.Metadata(
         backbone=spec,
         extract=backbone.settings,
@@ -75,7 +71,7 @@ def extract(
         for split in prepared.SPLITS:
             with features.Writer(out / split, metadata) as writer:
                 for window in prepared.windows(prepared_folder, split, info.modality, combine=settings.combine):
-                    X, tokens, known = _encode(backbone, cache, window.inputs, progress.update)
+                    X, tokens, known = rows.encode_window(backbone, cache, window.inputs, progress.update)
                     cached += known
                     writer.write_rows(window.ids, window.labels, X, tokens)
                     long_texts += tokens[tokens > (backbone.max_length or 0)].tolist()
@@ -94,11 +90,8 @@ def _row_cache(
 ) -> Iterator[RowCache | None]:
     """Open the row cache, filled by the workers if the engine is Ray; None where no cache is used."""
     spec, settings = metadata.backbone, metadata.extract
-    if spec.family not in backbones.TRAINABLE:  # these are as fast as the cache, and as a cluster
-        yield None
-        return
-    encoder = cast("Encoder", backbone)
-    if runtime.engine == "ray":
+    if runtime.engine == "ray" and rows.is_cached(spec):
+        encoder = cast("Encoder", backbone)
         worker_backbone = ray_cluster.WorkerBackbone(spec, settings, metadata.modality, encoder.fingerprint)
         with (
             ray_cluster.cluster(runtime),
@@ -106,27 +99,9 @@ def _row_cache(
         ):
             ray_cluster.fill(prepared_folder, worker_backbone, cache)
             yield cache
-    elif runtime.row_cache:
-        with encode.open_cache(encoder, settings, runtime, encoder.device.type) as cache:
-            yield cache
-    else:
-        yield None
-
-
-def _encode(
-    backbone: Backbone, cache: RowCache | None, inputs: Sequence[Any], advance: Callable[[int], object]
-) -> tuple[Matrix, np.ndarray, int]:
-    """Get the vectors of `inputs`, (inputs, dim), the tokens of texts, (inputs,), and how many rows the cache had.
-
-    Progress is reported to `advance`.
-    """
-    if cache:
-        return encode.encode_window(cast("Encoder", backbone), cache, inputs, advance)
-    if backbone.max_length is not None:
-        return *cast("Encoder", backbone).encode_with_tokens(inputs, advance), 0
-    X = backbone.encode(inputs)
-    advance(len(inputs))
-    return X, np.zeros(len(inputs), np.int32), 0
+        return
+    with rows.open_cache(backbone, spec, settings, runtime) as cache_or_none:
+        yield cache_or_none
 
 
 def _long_texts(tokens: Sequence[int], total: int, max_length: int, settings: ExtractParams) -> str:
@@ -138,11 +113,6 @@ def _long_texts(tokens: Sequence[int], total: int, max_length: int, settings: Ex
         return f"{number} and read in windows {lengths}"
     advice = "" if settings.combine == "pair" else "; extract.long: chunks reads them whole"
     return f"{number} and cut {lengths}{advice}"
-
-
-def _training_texts(prepared_folder: Path) -> Iterator[str]:
-    for window in prepared.windows(prepared_folder, "train", "text"):
-        yield from window.inputs
 
 
 def main() -> None:

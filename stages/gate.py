@@ -74,7 +74,7 @@ def gate(
     outcome = f"gate: {('passed', 'failed', 'could not compare')[code]} against {base}"
     reason = "; ".join(filter(None, (baseline.missing or comparison.reason, comparison.undefined)))
     changes = list(strictness.changes(base_settings, settings))
-    print("\n".join(_text_table([HEADER, *map(_cells, comparison.differences)])))
+    print("\n".join(markdown.aligned([HEADER, *map(_cells, comparison.differences)])))
     for name, old, new in changes:
         print(f"gate: {name} is {old} in {base} and {new} here; {STRICTER}")
     if before:
@@ -144,13 +144,6 @@ def _markdown(
         yield f"\n{saved[0].upper()}{saved[1:]}."
 
 
-def _text_table(lines: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield the lines with aligned columns."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-
-
 def _cells(difference: Difference) -> tuple[str, ...]:
     """Write the difference of one metric as the cells under `HEADER`."""
     metric = difference.settings
@@ -174,8 +167,8 @@ def _row_counts(comparison: Comparison, before: Evaluation, after: Evaluation) -
 
 
 def _changed_settings(before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield (setting, before, after) for all that differ, but for `gate` and `runtime`, which change no model."""
-    for section in sorted({*before, *after} - {"gate", "runtime"}, key=str):
+    """Yield (setting, before, after) for all that differ, but for sections that change no model."""
+    for section in sorted({*before, *after} - {"gate", "compare", "runtime"}, key=str):
         old, new = (settings.get(section) or {} for settings in (before, after))
         if not (isinstance(old, dict) and isinstance(new, dict)):
             continue

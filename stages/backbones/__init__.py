@@ -35,6 +35,11 @@ class Backbone(Protocol):
     max_length: int | None  # tokens that are read of a text at a time; None without tokens
     recipe_sentence: str  # says how texts become vectors; empty where there is nothing to say
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of its weights, or of what it learned otherwise."""
+        ...
+
     def encode(self, inputs: Sequence[Any]) -> Matrix:
         """Return the vectors of `inputs` (str or encoded images) in order: (inputs, dim) float32."""
         ...

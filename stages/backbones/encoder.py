@@ -62,6 +62,11 @@ class Encoder(nn.Module):
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the weights in memory."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in (*self.parameters(), *self.buffers()))
+
     @abstractmethod
     def vectors(self, body: Any, batch: Any) -> Tensor:
         """Compute the vectors of a batch: (rows, dim); `body` is this encoder's body or its optimised copy."""

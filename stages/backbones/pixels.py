@@ -21,6 +21,7 @@ class Pixels:
     is_sparse = False
     max_length: int | None = None
     recipe_sentence = ""
+    size_bytes = 0
 
     def __init__(self, spec: BackboneParams, settings: ExtractParams) -> None:
         self.settings = settings

@@ -42,6 +42,7 @@ class Tfidf:
         self._vectorizer.vocabulary = {term: index for index, term in enumerate(self._terms)}
         self._vectorizer.idf_ = idf
         self.dim = len(self._terms)
+        self.size_bytes = sum(len(term.encode()) for term in self._terms) + idf.nbytes
         self.fingerprint = fingerprint.from_parts(
             family=spec.family,
             name=spec.name,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from stages.common import presets
+from stages.common import backbone_shorthand, presets
 from stages.common.errors import HeadstartError, not_utf8
 from stages.common.presets import Preset
 from stages.common.section import Section, validate
@@ -219,6 +219,27 @@ class GateParams(Section):
         return self
 
 
+ListedBackbone = Annotated[BackboneParams, BeforeValidator(backbone_shorthand.expanded)]
+
+
+class CompareParams(Section):
+    """Which backbones `compare_backbones` compares; those for inputs of the other kind are passed over."""
+
+    backbones: Annotated[
+        tuple[ListedBackbone, ...], BeforeValidator(backbone_shorthand.listed_ones), Field(min_length=1)
+    ] = (
+        BackboneParams(
+            family="transformers",
+            name="sentence-transformers/all-MiniLM-L6-v2",
+            revision="1110a243fdf4706b3f48f1d95db1a4f5529b4d41",
+        ),
+        BackboneParams(family="tfidf", name="word"),
+        BackboneParams(family="tfidf", name="char_wb"),
+        BackboneParams(family="timm", name="tf_efficientnet_lite0.pypi"),
+        BackboneParams(family="pixels", name="rgb"),
+    )
+
+
 class RuntimeParams(Section):
     """How to compute, not what: no stage depends on it."""
 
@@ -243,6 +264,7 @@ class Params(Section):
     finetune: FinetuneParams = FinetuneParams()
     evaluate: EvaluateParams = EvaluateParams()
     gate: GateParams = GateParams()
+    compare: CompareParams = CompareParams()
     runtime: RuntimeParams = RuntimeParams()
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 import reprlib
 from collections.abc import Iterable
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -86,7 +86,11 @@ def _known_keys(model: type[BaseModel], path: list[Any]) -> Iterable[str]:
     """Return the keys that are allowed at `path`."""
     known: Any = model
     for step in path:
-        known = get_args(known)[1] if get_origin(known) is dict else known.model_fields[step].annotation
+        if get_origin(known) is tuple:
+            known = get_args(known)[0]
+            known = known.__origin__ if get_origin(known) is Annotated else known
+        else:
+            known = get_args(known)[1] if get_origin(known) is dict else known.model_fields[step].annotation
     if get_origin(known) is dict:
         return get_args(get_args(known)[0])
     return known.model_fields if isinstance(known, type) and issubclass(known, BaseModel) else ()

@@ -1,4 +1,4 @@
-"""Markdown for a comment on a pull request: names mention nobody, link nowhere and show no image."""
+"""Tables as Markdown, in which names mention nobody, link nowhere and show no image, and as text for a terminal."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,3 +25,10 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]
     yield "|---" * len(header) + "|"
     for row in rows:
         yield f"| {' | '.join(row)} |"
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a table as text with aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

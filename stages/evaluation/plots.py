@@ -59,13 +59,13 @@ def write(folder: Path, models: Mapping[str, Mapping[str, Points]], curves: Mapp
     for name in MODELS:
         (folder / name).mkdir(parents=True, exist_ok=True)
         for plot in PLOTS:
-            write_json(folder / name / f"{plot}.json", _without_markup(models.get(name, {}).get(plot, [])))
+            write_json(folder / name / f"{plot}.json", without_markup(models.get(name, {}).get(plot, [])))
     (folder / "learning_curve").mkdir()
     for name, points in curves.items():
         write_json(folder / "learning_curve" / f"{name}.json", points)
 
 
-def _without_markup(points: Points) -> Points:
+def without_markup(points: Points) -> Points:
     """Replace `<` in the names of labels and slices."""
     return [
         {key: value.translate(LESS_THAN) if isinstance(value, str) else value for key, value in point.items()}

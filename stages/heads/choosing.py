@@ -83,6 +83,28 @@ def out_of_fold(X: Matrix, labels: np.ndarray, C: float) -> np.ndarray:
     return np.asarray(softmax(scores[0], axis=1))
 
 
+def cross_validated(X: Matrix, labels: np.ndarray) -> tuple[np.ndarray, Chosen]:
+    """Choose a logistic head as `fit` does, and compute its out-of-fold predictions, without fitting it on all rows.
+
+    Args:
+        X: (rows, dim) float32.
+        labels: (rows,) class names, two or more, of two rows or more.
+
+    Returns:
+        (rows,) bool, true where the prediction is right; and what was chosen.
+    """
+    settings = TrainHeadParams()
+    y = np.unique(labels.astype(str), return_inverse=True)[1]
+    folds = min(settings.folds, int(np.bincount(y).min()))
+    with threadpool_limits(1):
+        by_candidate = _cross_validate(X, y, folds, settings.C, settings)
+    losses = tuple(calibration.log_loss(scores, y) for scores in by_candidate)
+    right = by_candidate.argmax(axis=2) == y  # (candidates, rows)
+    best = int(np.argmin(losses))
+    accuracies = tuple(float(mean) for mean in right.mean(axis=1))
+    return right[best], Chosen("C", settings.C[best], settings.C, folds, losses, accuracies)
+
+
 def sample_rows(order: np.ndarray, y: np.ndarray, least: int) -> np.ndarray:
     """Take the first `MAX_FIT_ROWS` rows of `order`, and the first `least` rows of every class: ascending indices.
 

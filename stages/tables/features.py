@@ -94,7 +94,7 @@ class Writer(shards.Writer):
         if isinstance(X, np.ndarray):
             with np.errstate(over="ignore"):
                 flat = np.ascontiguousarray(X, dtype=self._metadata.extract.dtype).ravel()
-            self._check_finite(ids, flat)
+            check_finite(ids, flat, self._metadata.backbone.name)
             columns["feature"] = pa.FixedSizeListArray.from_arrays(pa.array(flat), self._metadata.dim)
         else:
             X.sort_indices()
@@ -105,15 +105,20 @@ class Writer(shards.Writer):
             columns["tokens"] = pa.array(tokens, pa.int32())
         self.write(pa.table(columns))
 
-    def _check_finite(self, ids: Sequence[str], flat: np.ndarray) -> None:
-        if np.isfinite(flat).all():
-            return
-        row = int(np.flatnonzero(~np.isfinite(flat))[0]) // self._metadata.dim
-        name, dtype = self._metadata.backbone.name, self._metadata.extract.dtype
-        raise HeadstartError(
-            f"{name} produced non-finite values for row {ids[row]}; its weights are damaged"
-            + (", or float16 cannot hold them: set extract.dtype to float32" if dtype == "float16" else "")
-        )
+
+def check_finite(ids: Sequence[str], values: np.ndarray, name: str) -> None:
+    """Check the stored vectors of the rows `ids`, in any shape, that the backbone `name` computed.
+
+    Raises:
+        HeadstartError: a vector has non-finite values.
+    """
+    if np.isfinite(values).all():
+        return
+    row = int(np.flatnonzero(~np.isfinite(values).reshape(len(ids), -1).all(axis=1))[0])
+    raise HeadstartError(
+        f"{name} produced non-finite values for row {ids[row]}; its weights are damaged"
+        + (", or float16 cannot hold them: set extract.dtype to float32" if values.dtype == np.float16 else "")
+    )
 
 
 def is_shard(path: Path) -> bool:

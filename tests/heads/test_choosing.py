@@ -83,3 +83,11 @@ def test_cross_validation_fits_on_a_bounded_number_of_rows(monkeypatch: pytest.M
     truth = np.unique(labels.astype(str), return_inverse=True)[1]
     right = [(P.argmax(axis=1) == truth).mean() for P in (sampled, whole)]
     assert right[1] > right[0] > 0.55, "of the first 60 rows alone, whose class is one, it would be a third"
+
+
+def test_cross_validated_is_what_fit_sees() -> None:
+    X, labels = data(3)
+    _, chosen = choosing.fit(X, labels, TrainHeadParams())
+    right, same = choosing.cross_validated(X, labels)
+    assert same == chosen
+    assert right.mean() == pytest.approx(chosen.accuracies[chosen.candidates.index(chosen.value)])
