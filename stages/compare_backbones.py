@@ -130,7 +130,8 @@ def _usable(settings: Params, modality: params.Modality) -> list[BackboneParams]
     own = settings.backbone
     usable = [spec for spec in settings.compare.backbones if modality in backbones.FAMILIES[spec.family]]
     if not usable:
-        raise HeadstartError(f"compare.backbones lists no backbone for rows of {modality}; add one")
+        example = {"text": "tfidf:word", "image": "pixels:rgb"}[modality]
+        raise HeadstartError(f"compare.backbones lists no backbone for {modality}s; add one, such as {example}")
     return [own if spec == own.model_copy(update={"revision": None}) else spec for spec in dict.fromkeys(usable)]
 
 

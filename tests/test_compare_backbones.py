@@ -92,7 +92,10 @@ def test_images_from_weights_of_a_file_and_pixels(tmp_path: Path, project: Path,
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"compare__backbones": ["pixels:rgb"]}, "compare.backbones lists no backbone for rows of text; add one"),
+        (
+            {"compare__backbones": ["pixels:rgb"]},
+            "compare.backbones lists no backbone for texts; add one, such as tfidf:word",
+        ),
         ({"compare__backbones": ["tfidf:bytes"]}, "no backbone of compare.backbones works (tfidf:bytes: backbone.name"),
         ({"budget__per_class": 1}, "data/prepared/train has fewer than two classes of two training rows"),
     ],

@@ -4,8 +4,9 @@ import pytest
 
 from stages.common.backbone_shorthand import shortened
 from stages.common.errors import HeadstartError
-from stages.common.params import BackboneParams, CompareParams
+from stages.common.params import BackboneParams, CompareParams, load
 from stages.common.section import validate
+from tests.projects import ROOT
 
 WORD = BackboneParams(family="tfidf", name="word")
 
@@ -44,6 +45,10 @@ def test_what_is_no_backbone_is_refused_in_one_sentence(value: object, sentence:
     with pytest.raises(HeadstartError) as error:
         validate(CompareParams, {"backbones": [value]}, file="f")
     assert sentence in str(error.value)
+
+
+def test_the_shipped_list_is_the_default() -> None:
+    assert load(ROOT / "params.yaml").compare == CompareParams()
 
 
 def test_a_name_shows_weights_of_its_own() -> None:
