@@ -8,11 +8,15 @@ images; labels are not needed. OUT ends in .csv, .jsonl, .parquet, or with the e
 one row for every row of NEW, in order: source, the columns of NEW (of a folder, image: its path), predicted,
 confidence, one p_LABEL per label, and rejected: why the row could not be classified, or null. A column of NEW with one
 of these names is called input_NAME.
+
+With --explain, OUT has the column explanation: JSON with the words or regions that made the predicted label more or
+less probable, and by how much; see stages/evaluation/README.md. Every row takes up to 50 passes instead of one.
 """
 
+import functools
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -26,7 +30,7 @@ from stages import sources
 from stages.common import atomic, cli, run_stats, targets, threads
 from stages.common.errors import HeadstartError, counted, listed
 from stages.common.params import RuntimeParams
-from stages.evaluation import prediction_columns, prediction_files
+from stages.evaluation import explanations, prediction_columns, prediction_files
 from stages.finetuning import trained_model
 from stages.finetuning.trained_model import TrainedModel
 from stages.heads import model_card
@@ -50,8 +54,11 @@ IN_OWN_WORDS = (
 )
 
 
-def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) -> None:
+def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams, explain: bool = False) -> None:
     """Classify the rows of the table or image folder `new` with the model in `folder`, and write them to `target`.
+
+    Args:
+        explain: whether to add the column `explanation`.
 
     Raises:
         HeadstartError: `folder` holds no model, `new` is not a readable table with the model's input column, the model
@@ -64,23 +71,20 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams) ->
     targets.check_file(target, prediction_files.is_own, verb="predict", inputs=[folder, new])
     columns = sources.Columns(card.input, keep_all=True)
     reading = sources.Reading(card.encoding, card.sheet)
-    kept = _Kept.from_source(new, columns, card, reading)
+    own = {"source", "rejected", *(["explanation"] if explain else [])}
+    kept = _Kept.from_source(new, columns, card, reading, own)
     notes = sources.Notes()
     rows = notes.without_skipped(sources.rows(new, columns, card.modality, reading))
     ready = threads.ordered(lambda row: _ready(row, card), rows, workers=threads.cores())
     counts: Counter[bool] = Counter()
-    model: TrainedModel | None = None
+    load = functools.cache(lambda: trained_model.load(folder, card, runtime))
     write: prediction_files.Write | None = None
     with ExitStack() as stack:
         out = stack.enter_context(atomic.file(target))
         progress = stack.enter_context(tqdm(desc="predict", unit=" rows", disable=None))
         while window := list(islice(ready, prepared.WINDOW_ROWS[card.modality])):
-            usable = [number for number, row in enumerate(window) if not row.problem]
-            P = np.full((len(window), len(card.labels)), np.nan)
-            if usable:
-                model = model or trained_model.load(folder, card, runtime)
-                P[usable] = model.probabilities([_input(window[number], card) for number in usable])
-            table = _table(window, P, card, kept)
+            P, explained = _classify(window, card, load, explain=explain)
+            table = _table(window, P, card, kept, explained)
             write = write or stack.enter_context(prediction_files.writer(out, target.suffix, table.schema))
             write(table)
             counts.update(bool(row.problem) for row in window)
@@ -108,8 +112,14 @@ class _Kept:
     without: Sequence[str] = ()  # columns of bytes, which are left out
 
     @classmethod
-    def from_source(cls, new: Path, columns: sources.Columns, card: ModelCard, reading: sources.Reading) -> "_Kept":
-        """Read the table once to find its columns; a folder of images has one, with the paths."""
+    def from_source(
+        cls, new: Path, columns: sources.Columns, card: ModelCard, reading: sources.Reading, own: set[str]
+    ) -> "_Kept":
+        """Read the table once to find its columns; a folder of images has one, with the paths.
+
+        Args:
+            own: names that predict needs, beside those of the predictions.
+        """
         if card.modality == "image" and sources.is_image_folder(new):
             return cls({IMAGE_PATH: pa.string()}, {IMAGE_PATH: IMAGE_PATH}, IMAGE_PATH)
         types = dict(kept_columns.types(new, columns, reading))
@@ -118,7 +128,7 @@ class _Kept:
             types[image_column] = pa.string()
         without = [name for name, kind in types.items() if pa.types.is_binary(kind)]
         types = {name: kind for name, kind in types.items() if name not in without}
-        own = {"source", "rejected", *prediction_columns.columns(np.zeros((0, len(card.labels))), card.labels)}
+        own = own | {*prediction_columns.columns(np.zeros((0, len(card.labels))), card.labels)}
         names: dict[str, str] = {}
         for name in types:
             free = name.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair cannot be written
@@ -159,14 +169,40 @@ def _input(row: Row, card: ModelCard) -> str | bytes | prepared.Pair:
     return prepared.pair(row.content, row.spans)
 
 
-def _table(rows: Sequence[Row], P: np.ndarray, card: ModelCard, kept: _Kept) -> pa.Table:
-    """Return one output row for each of `rows`; `P`: (rows, labels), NaN where a row cannot be used."""
+def _classify(
+    rows: Sequence[Row], card: ModelCard, load: Callable[[], TrainedModel], *, explain: bool
+) -> tuple[np.ndarray, list[str | None] | None]:
+    """Compute probabilities, (rows, labels) with NaN where a row cannot be used, and explanations if wanted.
+
+    Args:
+        load: returns the model; called only where a row can be used.
+    """
+    usable = [number for number, row in enumerate(rows) if not row.problem]
+    P = np.full((len(rows), len(card.labels)), np.nan)
+    explained: list[str | None] | None = [None] * len(rows) if explain else None
+    if not usable:
+        return P, explained
+    inputs, model = [_input(rows[number], card) for number in usable], load()
+    P[usable] = model.probabilities(inputs)
+    if explained is not None:
+        predicted = P[usable].argmax(axis=1).tolist()
+        texts = explanations.explain(inputs, model.scores, card.modality, predicted)
+        for number, text in zip(usable, texts, strict=True):
+            explained[number] = text
+    return P, explained
+
+
+def _table(
+    rows: Sequence[Row], P: np.ndarray, card: ModelCard, kept: _Kept, explained: Sequence[str | None] | None
+) -> pa.Table:
+    """Return one output row for each of `rows`, from what `_classify` returns."""
     problems = [row.problem and _in_own_words(row.problem) for row in rows]
     return pa.table(
         {
             "source": pa.array([row.origin for row in rows], pa.string()),
             **kept.arrays(rows),
             **prediction_columns.columns(P, card.labels),
+            **({} if explained is None else {"explanation": pa.array(explained, pa.large_string())}),
             "rejected": pa.array(problems, pa.string()),
         }
     )
@@ -186,9 +222,12 @@ def main() -> None:
         model="folder that train_head or finetune wrote",
         new="table or folder of images to classify",
         out="file to write: .csv, .jsonl, .parquet or .xlsx",
+        options={
+            "--explain": {"action": "store_true", "help": "add the words or regions that decided; 50 times the work"}
+        },
     )
     try:
-        predict(folder=args.model, new=args.new, target=args.out, runtime=RuntimeParams())
+        predict(folder=args.model, new=args.new, target=args.out, runtime=RuntimeParams(), explain=args.explain)
     except HeadstartError as error:
         raise HeadstartError(_in_own_words(str(error))) from None
 

@@ -172,3 +172,17 @@ def test_errors_speak_of_predict(trained: Path) -> None:
         done = here(trained, "predict", *given)
         refused(done, "")
         assert not re.search(r"prepare\.|dvc|prepare follow", done.stderr), (given, done.stderr)
+
+
+def test_explain_adds_a_column_whose_shares_sum_to_the_probability(trained: Path) -> None:
+    (trained / "new.csv").write_text("text,explanation\norder today,mine\n,\nthanks,\n", "utf-8")
+    stage(trained, "predict", "data/head", "new.csv", "out.csv", "--explain")
+    first, empty, last = read(trained / "out.csv")
+    assert list(first)[-2:] == ["explanation", "rejected"] and first["input_explanation"] == "mine"
+    assert not empty["explanation"] and empty["rejected"]
+    for row in (first, last):
+        explanation = json.loads(row["explanation"])
+        assert explanation["output"] == pytest.approx(float(row["confidence"]), abs=1e-5)
+        total = explanation["empty"] + sum(part["share"] for part in explanation["parts"])
+        assert total == pytest.approx(explanation["output"], abs=1e-5)
+        assert "".join(part["words"] for part in explanation["parts"]) == row["text"]
