@@ -71,9 +71,10 @@ def extract(
         for split in prepared.SPLITS:
             with features.Writer(out / split, metadata) as writer:
                 for window in prepared.windows(prepared_folder, split, info.modality, combine=settings.combine):
-                    X, tokens, known = rows.encode_window(backbone, cache, window.inputs, progress.update)
+                    X, counts, known = rows.encode_window(backbone, cache, window.inputs, progress.update)
                     cached += known
-                    writer.write_rows(window.ids, window.labels, X, tokens)
+                    writer.write_rows(window.ids, window.labels, X, counts)
+                    tokens = counts[:, 0]
                     long_texts += tokens[tokens > (backbone.max_length or 0)].tolist()
         backbone.save(out / "train" / features.BACKBONE_FOLDER)
     if long_texts and backbone.max_length:

@@ -64,7 +64,7 @@ def test_details_are_complete_flat_and_in_order(usual: tuple[dict, Path]) -> Non
     metrics, _ = usual
     assert list(metrics) == [
         "test_rows", "classes", "head", "head_ci95", "baseline", "baseline_ci95", "head_minus_baseline",
-        "head_minus_baseline_ci95", "cut_rows", "labels_saved", "near_duplicates", "label_errors",
+        "head_minus_baseline_ci95", "cut_rows", "unclear_tokens", "labels_saved", "near_duplicates", "label_errors",
     ]  # fmt: skip
     for name, value in metrics["head_minus_baseline"].items():
         if name != "p_value":

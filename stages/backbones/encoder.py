@@ -30,6 +30,7 @@ class Batch(NamedTuple):
     positions: list[int]  # of its rows among the inputs
     content: Any  # may have more rows than positions, as padding
     tokens: Sequence[int]  # of every row's whole text; 0 for an image
+    unclear: Sequence[int]  # of them, see text_traits.unclear
 
 
 class Encoded(NamedTuple):
@@ -38,6 +39,12 @@ class Encoded(NamedTuple):
     positions: list[int]
     vectors: np.ndarray  # (positions, dim) float32
     tokens: Sequence[int]  # of every row's whole text; 0 for an image
+    unclear: Sequence[int]  # of them, see text_traits.unclear
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Give tokens and unclear ones: (positions, 2)."""
+        return np.array([self.tokens, self.unclear], np.int32).T
 
 
 class Encoder(nn.Module):
@@ -123,16 +130,16 @@ class Encoder(nn.Module):
     def encode_with_tokens(
         self, inputs: Sequence[Any], advance: Callable[[int], object] = lambda _: None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return what `encode` returns, and the (inputs,) tokens of every text.
+        """Return what `encode` returns, and how many tokens of every text there are and are unclear: (inputs, 2).
 
         Args:
             advance: called with the number of inputs that are done since the last call.
         """
-        X, tokens = np.empty((len(inputs), self.dim), np.float32), np.zeros(len(inputs), np.int32)
+        X, counts = np.empty((len(inputs), self.dim), np.float32), np.zeros((len(inputs), 2), np.int32)
         for encoded in self.stream(inputs):
-            X[encoded.positions], tokens[encoded.positions] = encoded.vectors, encoded.tokens
+            X[encoded.positions], counts[encoded.positions] = encoded.vectors, encoded.counts
             advance(len(encoded.positions))
-        return X, tokens
+        return X, counts
 
     def stream(self, inputs: Sequence[Any]) -> Iterator[Encoded]:
         """Yield the vectors of inputs as batches are computed."""
@@ -148,7 +155,7 @@ class Encoder(nn.Module):
             # inference mode: BEiT keeps indices from one call to the next, and training may not use its tensors.
             with torch.no_grad():
                 X = self.vectors(body, batch.content)[: len(batch.positions)].numpy()
-            return Encoded(batch.positions, X, batch.tokens)
+            return Encoded(batch.positions, X, batch.tokens, batch.unclear)
 
         if not self.batch_per_core:
             yield from map(vectors, self.batches(inputs))
@@ -208,7 +215,7 @@ def _drop_optimized(encoder: Encoder, _: object) -> None:
 
 def _wait_for_copy(batch: Batch, vectors: Tensor, copied: torch.Event) -> Encoded:
     copied.synchronize()
-    return Encoded(batch.positions, vectors.numpy(), batch.tokens)
+    return Encoded(batch.positions, vectors.numpy(), batch.tokens, batch.unclear)
 
 
 def affordable(device: torch.device, *, bytes_per_item: int, limit: int) -> int:

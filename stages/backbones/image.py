@@ -86,7 +86,8 @@ class ImageEncoder(Encoder):
             for row in range(len(positions)):
                 batch[row] = next(pixels)
             batch[len(positions) :] = 0
-            yield Batch(positions, batch.to(self.device, non_blocking=True), [0] * len(positions))
+            no_tokens = [0] * len(positions)
+            yield Batch(positions, batch.to(self.device, non_blocking=True), no_tokens, no_tokens)
 
     def training_rows(self, inputs: Sequence[bytes]) -> Sequence[bytes]:
         """Return the images still encoded: decoded ones would take a hundred times the memory."""

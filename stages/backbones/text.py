@@ -68,6 +68,7 @@ class TextEncoder(Encoder):
             text_traits.check_pairs(body, tokenizer, traits, between=self._pair_frame.middle, name=name)
         self._vocabulary = text_traits.vocabulary(body)
         self._unknown = text_traits.known_token(tokenizer, self._vocabulary, "unk", "eos", "bos", "cls", "pad")
+        self._unclear = text_traits.unclear(tokenizer)
         self._token_dropout = 0.0
 
     def training_rows(self, inputs: Sequence[str | Pair]) -> list[Tokens]:
@@ -153,6 +154,7 @@ class TextEncoder(Encoder):
         """
         rows = self._tokenize(inputs)
         tokens = [len(row["input_ids"]) for row in rows]
+        unclear = [sum(token in self._unclear for token in row["input_ids"]) for row in rows]
         cut = self._cut(inputs, rows)
         lengths = [self._padded_length(len(row["input_ids"])) for row in cut]
         in_windows = [self.recipe.long == "chunks" and length > self.max_length for length in tokens]
@@ -165,12 +167,13 @@ class TextEncoder(Encoder):
             while end < len(order) and lengths[order[end]] == length and end - start < max(limit // length, 1):
                 end += 1
             chosen = order[start:end]
-            yield Batch(chosen, self._pad([cut[row] for row in chosen], length), [tokens[row] for row in chosen])
+            padded = self._pad([cut[row] for row in chosen], length)
+            yield Batch(chosen, padded, [tokens[row] for row in chosen], [unclear[row] for row in chosen])
             start = end
         for row in (row for row in range(len(rows)) if in_windows[row]):
             content = self._pad(self._frame.windows(rows[row]), None)
             content[OWNER] = torch.zeros(len(content["input_ids"]), dtype=torch.long, device=self.device)
-            yield Batch([row], content, [tokens[row]])
+            yield Batch([row], content, [tokens[row]], [unclear[row]])
 
     def _tokens_per_batch(self) -> int:
         if self.device.type == "cpu":

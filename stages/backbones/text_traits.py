@@ -1,5 +1,7 @@
 """What a text model takes and gives, measured on a few tokens rather than listed by architecture."""
 
+import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -167,6 +169,32 @@ def vocabulary(body: Any) -> int | None:
     except Exception:  # CANINE hashes characters
         return None
     return table.num_embeddings if isinstance(table, nn.Embedding) else None
+
+
+def unclear(tokenizer: Any) -> frozenset[int]:
+    """Return the tokens that tell a model next to nothing: the unknown one, single letters, and bytes of a letter.
+
+    A text of a language that the vocabulary does not know is made of them; about 7 % of an English one is. An ideograph
+    is a word. A tokenizer that has no others, which reads letters or bytes, has none.
+    """
+    unknown = getattr(tokenizer, "unk_token_id", None)
+    try:
+        vocabulary = {str(piece): token for piece, token in tokenizer.get_vocab().items()}
+    except (AttributeError, NotImplementedError):  # of a tokenizer without a list of pieces
+        return frozenset()
+    letters = {token for piece, token in vocabulary.items() if _is_letter(piece)}
+    words = sum(sum(map(str.isalpha, piece)) > 1 and piece[0] not in "<[" for piece in vocabulary if piece)
+    if words < len(letters):
+        return frozenset()
+    return frozenset(letters | ({unknown} if unknown is not None else set()))
+
+
+def _is_letter(piece: str) -> bool:
+    """Tell whether a piece of a vocabulary, without the mark of its position in the word, is one letter or byte."""
+    text = piece.removeprefix("##").lstrip("\u0120\u2581").removesuffix("</w>")
+    if re.fullmatch("<0x[0-9A-F]{2}>", text):
+        return True
+    return len(text) == 1 and text.isalpha() and not unicodedata.name(text, "").startswith("CJK")
 
 
 def known_token(tokenizer: Any, size: int | None, *kinds: str) -> int:

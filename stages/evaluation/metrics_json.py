@@ -52,6 +52,7 @@ def details(
     """
     out = _models(scored, cards, settings)
     out["cut_rows"] = scored.rows.cut_rows  # test texts of which the backbone did not read the end
+    out["unclear_tokens"] = scored.rows.unclear_share  # of those of the test texts: unknown ones and single letters
     if "finetuned" in cards:
         out["finetuned_kept_epoch"] = cards["finetuned"].training["kept_epoch"]  # 0: no epoch was better than the head
     out["labels_saved"] = labels_saved.from_curves(curves)

@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from stages.backbones.encoder import Encoder
 
 MAX_UNSAVED_SECONDS = 1.0  # of computing, which are lost if the process is killed
-TOKENS = np.dtype("<i4")  # how the cache stores the length of a text, behind its vector
+COUNTS = np.dtype(("<i4", 2))  # how the cache stores the tokens of a text and the unclear ones, behind its vector
 
 
 def open_cache(encoder: "Encoder", settings: ExtractParams, runtime: RuntimeParams, device: str) -> RowCache:
     """Open the cache of the encoder's vectors; the same row has another vector on another type of device."""
     limit = round(runtime.row_cache_gb * 10**9)
-    values = encoder.dim + TOKENS.itemsize // np.dtype(settings.dtype).itemsize
+    values = encoder.dim + COUNTS.itemsize // np.dtype(settings.dtype).itemsize
     return RowCache(encoder.cache_name(device), dim=values, dtype=settings.dtype, limit_bytes=limit)
 
 
-def records(X: np.ndarray, tokens: np.ndarray, dtype: str) -> np.ndarray:
-    """Join vectors, (rows, dim), and lengths of texts, (rows,), as the cache stores them: (rows, values)."""
-    return np.hstack([X.astype(dtype, copy=False), tokens.astype(TOKENS)[:, None].view(dtype)])
+def records(X: np.ndarray, counts: np.ndarray, dtype: str) -> np.ndarray:
+    """Join vectors, (rows, dim), and counts of tokens, (rows, 2), as the cache stores them: (rows, values)."""
+    return np.hstack([X.astype(dtype, copy=False), np.ascontiguousarray(counts, COUNTS.base).view(dtype)])
 
 
 def encode_window(
@@ -40,7 +40,7 @@ def encode_window(
         advance: called with the number of rows that are done since the last call.
 
     Returns:
-        (rows, dim) vectors in the stored type, (rows,) tokens of every text, and the number of rows that the cache had.
+        (rows, dim) vectors in the stored type, (rows, 2) counts of tokens, and the number of rows that the cache had.
     """
     keys = [prepared.content_id(content) for content in inputs]
     known, stored = cache.get(keys)
@@ -52,8 +52,8 @@ def encode_window(
         if not known.all():
             rows = np.flatnonzero(~known).tolist()
             _compute(encoder, cache, inputs=inputs, keys=keys, rows=rows, stored=stored, advance=advance)
-    tokens = np.ascontiguousarray(stored[:, encoder.dim :]).view(TOKENS)[:, 0]
-    return stored[:, : encoder.dim], tokens, int(known.sum())
+    counts = np.ascontiguousarray(stored[:, encoder.dim :]).view(COUNTS.base)
+    return stored[:, : encoder.dim], counts, int(known.sum())
 
 
 def _compute(
@@ -80,7 +80,7 @@ def _compute(
     saved_at = time.perf_counter()
     for encoded in encoder.stream([inputs[row] for row in first_rows]):
         computed = [first_rows[position] for position in encoded.positions]
-        stored[computed] = records(encoded.vectors, np.array(encoded.tokens), stored.dtype.name)
+        stored[computed] = records(encoded.vectors, encoded.counts, stored.dtype.name)
         unsaved += computed
         advance(len(computed))
         if time.perf_counter() - saved_at > MAX_UNSAVED_SECONDS:

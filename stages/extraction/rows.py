@@ -49,7 +49,7 @@ def open_cache(
 def encode_window(
     backbone: Backbone, cache: RowCache | None, inputs: Sequence[Any], advance: Callable[[int], object]
 ) -> tuple[Matrix, np.ndarray, int]:
-    """Get the vectors of `inputs`, (inputs, dim), the tokens of texts, (inputs,), and how many rows the cache had.
+    """Get the vectors of `inputs`, (inputs, dim), counts of tokens, (inputs, 2), and how many rows the cache had.
 
     Progress is reported to `advance`.
     """
@@ -59,7 +59,7 @@ def encode_window(
         return *cast("Encoder", backbone).encode_with_tokens(inputs, advance), 0
     X = backbone.encode(inputs)
     advance(len(inputs))
-    return X, np.zeros(len(inputs), np.int32), 0
+    return X, np.zeros((len(inputs), 2), np.int32), 0
 
 
 def _training_texts(prepared_folder: Path) -> Iterator[str]:

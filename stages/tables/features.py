@@ -1,7 +1,8 @@
 """The feature table: id, label and feature of every row in one Parquet table; nothing is ever joined by row order.
 
 Dense backbones write `feature: fixed_size_list<float16 or float32>[dim]`, sparse ones `indices: list<int32>` and
-`values: list<float32>`. Encoders of texts add `tokens: int32`, the length of every whole text. The metadata names the
+`values: list<float32>`. Encoders of texts add `tokens: int32`, the length of every whole text, and
+`unclear: int32`, its tokens that are unknown or single letters. The metadata names the
 backbone and the settings that made the vectors.
 """
 
@@ -24,7 +25,7 @@ from stages.tables import prepared, shards
 BACKBONE_FOLDER = "backbone"  # beside the training shards: files to restore a fitted backbone from
 BACKBONE_FILES = f"{BACKBONE_FOLDER}/vocabulary.parquet"
 
-TOKENS = pa.field("tokens", pa.int32(), nullable=False)
+COUNTS = [pa.field(name, pa.int32(), nullable=False) for name in ("tokens", "unclear")]
 IDENTITY = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("id", "label")])
 
 Matrix: TypeAlias = "np.ndarray | sparse.csr_matrix"
@@ -56,6 +57,7 @@ class Features:
     X: Matrix  # (rows, dim) float32
     metadata: Metadata
     is_long: np.ndarray | None = None  # (rows,) bool: texts with more tokens than are read at a time
+    unclear_share: float = 0.0  # of the tokens: unknown ones and single letters
 
     @property
     def cut_rows(self) -> int:
@@ -76,13 +78,13 @@ class Writer(shards.Writer):
         super().__init__(folder, _schema(metadata), metadata.model_dump())
 
     def write_rows(
-        self, ids: Sequence[str], labels: Sequence[str], X: Matrix, tokens: np.ndarray | None = None
+        self, ids: Sequence[str], labels: Sequence[str], X: Matrix, counts: np.ndarray | None = None
     ) -> None:
         """Append rows.
 
         Args:
             X: (rows, dim), which is rounded to the stored type.
-            tokens: (rows,) int32 lengths of the whole texts, with a `max_length` in the metadata.
+            counts: (rows, 2) int32 tokens of the whole texts and unclear ones, with a `max_length` in the metadata.
 
         Raises:
             HeadstartError: a vector has non-finite values.
@@ -102,7 +104,8 @@ class Writer(shards.Writer):
             columns["indices"] = pa.ListArray.from_arrays(offsets, pa.array(X.indices.astype(np.int32)))
             columns["values"] = pa.ListArray.from_arrays(offsets, pa.array(X.data.astype(np.float32)))
         if self._metadata.max_length is not None:
-            columns["tokens"] = pa.array(tokens, pa.int32())
+            assert counts is not None
+            columns |= {field.name: pa.array(counts[:, k], pa.int32()) for k, field in enumerate(COUNTS)}
         self.write(pa.table(columns))
 
 
@@ -135,11 +138,13 @@ def read(features_folder: Path, split: str, budget: BudgetParams | None = None) 
     metadata = read_metadata(features_folder / split)
     ids, labels = identities(features_folder, split)
     rows = np.arange(len(ids)) if budget is None else np.flatnonzero(prepared.within_budget(ids, labels, budget))
-    is_long = None
+    is_long, unclear_share = None, 0.0
     if metadata.max_length is not None:
-        tokens = shards.read_all(features_folder / split, pa.schema([TOKENS]))["tokens"].to_numpy()
-        is_long = tokens[rows] > metadata.max_length
-    return Features(ids[rows], labels[rows], vectors(features_folder, split, rows), metadata, is_long)
+        counts = shards.read_all(features_folder / split, pa.schema(COUNTS))
+        tokens, unclear = (counts[field.name].to_numpy()[rows] for field in COUNTS)
+        is_long = tokens > metadata.max_length
+        unclear_share = float(unclear.sum() / max(tokens.sum(), 1))
+    return Features(ids[rows], labels[rows], vectors(features_folder, split, rows), metadata, is_long, unclear_share)
 
 
 def vectors(features_folder: Path, split: str, rows: np.ndarray) -> Matrix:
@@ -210,7 +215,7 @@ def read_metadata(folder: Path) -> Metadata:
 
 
 def _schema(metadata: Metadata) -> pa.Schema:
-    tokens = [] if metadata.max_length is None else [TOKENS]
+    tokens = [] if metadata.max_length is None else COUNTS
     return pa.schema([*IDENTITY, *_vector_fields(metadata), *tokens])
 
 

@@ -36,17 +36,19 @@ def evaluation(
     bootstrap: int = 200,
     is_long: np.ndarray | None = None,
     long: str = "cut",
+    unclear: float = 0.0,
 ) -> Results:
     """An evaluation of predicted label indices, (rows,), by model; `suspects`: of the training and the test rows.
 
     Args:
         is_long: (rows,) bool: texts of more tokens than are read at a time.
         long: `extract.long`.
+        unclear: share of the tokens.
     """
     eye = np.eye(len(labels))
     probabilities = {name: 0.7 * eye[guess] + 0.3 / len(labels) for name, guess in models.items()}
     metadata = cast(Any, SimpleNamespace(max_length=32, extract=ExtractParams(long=long)))
-    rows = Features(*(np.empty(len(truth)) for _ in range(3)), metadata, is_long)
+    rows = Features(*(np.empty(len(truth)) for _ in range(3)), metadata, is_long, unclear)
     scored = ScoredRows(rows, truth, tuple(labels), probabilities)
     card = SimpleNamespace(
         modality="text",
@@ -56,6 +58,7 @@ def evaluation(
     )
     cards: Any = {name: card for name in models if name != "baseline"}
     metrics = metrics_json._models(scored, cards, EvaluateParams(bootstrap=bootstrap))
+    metrics["unclear_tokens"] = rows.unclear_share
     metrics["cut_rows"] = rows.cut_rows
     metrics["label_errors"] = dict(zip(("train", "test"), suspects, strict=True))
     metrics["near_duplicates"] = {"test_rows": copies} | ({"head_without": {"accuracy": 0.5}} if copies else {})

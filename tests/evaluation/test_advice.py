@@ -110,6 +110,15 @@ def test_whole_texts_are_read_where_cut_ones_are_more_often_wrong() -> None:
         assert said(results, "whole texts") is None
 
 
+def test_another_backbone_is_advised_for_a_language_that_this_one_does_not_know() -> None:
+    assert said(evaluation(TRUTH, {"head": HEAD}, unclear=0.83), "multilingual") == (
+        "try a backbone of the language of the texts, or a multilingual one: to this one, a share of 83% of the tokens"
+        " is unknown or single letters"
+    )
+    assert said(evaluation(TRUTH, {"head": HEAD}, unclear=0.15), "multilingual") is None
+    assert said(evaluation(TRUTH, {"head": TRUTH}, unclear=0.83), "multilingual") is None, "it knows enough"
+
+
 def test_a_test_set_too_small_to_tell_says_how_many_rows_would() -> None:
     rows = np.arange(40) % 4
     models = {"head": guesses(rows, 4, 0.75), "baseline": guesses(rows, 4, 0.7, 1)}

@@ -133,7 +133,7 @@ def fill(tmp_path: Path, tiny_encoder: Path, cluster: Any, monkeypatch: pytest.M
     backbone = ray_cluster.WorkerBackbone(spec, settings, "text", encoder.fingerprint)
 
     def run(inputs: list[str], meanwhile: Callable[[], None] = lambda: None) -> tuple[RowCache, list[str]]:
-        values = encoder.dim + encode.TOKENS.itemsize // 2  # a vector in float16 and the tokens of its text
+        values = encoder.dim + encode.COUNTS.itemsize // 2  # a vector in float16 and two counts of tokens
         cache = RowCache("0" * 64, dim=values, dtype="float16", limit_bytes=10**9)
         with ray_cluster.cluster(RuntimeParams(ray_address=cluster.address)):
             thread = threading.Thread(target=meanwhile)
