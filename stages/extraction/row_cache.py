@@ -40,6 +40,10 @@ DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, s
 DAMAGE |= {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS}
 
 
+class OtherFormError(sqlite3.DatabaseError):
+    """A cache file that holds vectors of another shape, or was written by another version of Headstart."""
+
+
 class RowCache:
     """The vectors of one backbone by key (32 hex characters). Use as a context manager, from one thread at a time.
 
@@ -225,7 +229,8 @@ class RowCache:
         """Open the file with a shared lock, create its tables if it is new, and read its keys.
 
         Raises:
-            sqlite3.DatabaseError: it is damaged, or holds vectors of another shape.
+            sqlite3.DatabaseError: it is damaged.
+            OtherFormError: it holds vectors of another shape.
         """
         self._index, self._next = np.array([[-(2**63)], [0], [NO_ROW]]), 1
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -239,7 +244,7 @@ class RowCache:
         connection.executescript(f"{SETTINGS}; BEGIN IMMEDIATE; {tables}; COMMIT")
         existing = connection.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall()
         if existing != [(f"CREATE TABLE {table}".encode(),) for table in (BATCHES, vectors)]:
-            raise sqlite3.DatabaseError("it holds other vectors")
+            raise OtherFormError
         self._refresh(connection)
         os.utime(self._path)
         return connection
@@ -253,7 +258,9 @@ class RowCache:
         if isinstance(error, OSError) or DAMAGE.isdisjoint((code, code & 255)):
             raise row_cache_files.unusable(self._path, error) from None
         if deleted := row_cache_files.delete(self._path):
-            self._warn(f"is damaged ({error}) and starts empty")
+            is_other = isinstance(error, OtherFormError)
+            problem = "has the form of another version of Headstart" if is_other else f"is damaged ({error})"
+            self._warn(f"{problem} and starts empty")
         return deleted
 
     def _warn(self, message: str) -> None:

@@ -86,7 +86,10 @@ def test_a_damaged_file_starts_empty(case: str, store: Path, capfd: pytest.Captu
         assert not cache.get(keys)[0].any()
         cache.put(keys, vectors(keys))
         assert cache.get(keys)[0].all()
-    pattern = rf"warning: the row cache {re.escape(str(path))} is damaged \(.+\) and starts empty\n"
+    problem = (
+        "has the form of another version of Headstart" if case in ("dim", "dtype", "tables") else r"is damaged \(.+\)"
+    )
+    pattern = rf"warning: the row cache {re.escape(str(path))} {problem} and starts empty\n"
     assert re.fullmatch(pattern, capfd.readouterr().err)
     assert stored(keys).all()
     assert not capfd.readouterr().err
