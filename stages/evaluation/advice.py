@@ -23,6 +23,7 @@ MIN_MIXED_SHARE = 0.25
 GOOD_ENOUGH = 0.95  # accuracy above which fine-tuning has little to gain
 MAX_UNCLEAR = 0.3  # of the tokens; 7 % of English ones and 95 % of Greek ones are for MiniLM
 NO_GAIN = 0.0
+BASELINE_BACKBONES = {"text": ("tfidf", "word"), "image": ("pixels", "rgb")}  # family and name, by modality
 
 
 class Advice(NamedTuple):
@@ -54,26 +55,29 @@ def _use_the_baseline(results: Results) -> Iterator[Advice]:
     pair = f"{results.shipped}_minus_baseline"
     if results.is_clear(pair, better=False):
         gain = -results.metrics[pair]["accuracy"]
-        family = "tfidf" if results.cards["head"].modality == "text" else "pixels"
-        yield Advice(
-            gain, f"use backbone.family: {family}, which is {gain:.3f} better, or try another pretrained model"
-        )
+        family, name = BASELINE_BACKBONES[results.cards["head"].modality]
+        setting = f"backbone.family: {family}"
+        if _has_family_of_baseline(results):
+            setting = f"backbone.name: {name} and train_head.kind: logistic"
+        yield Advice(gain, f"use {setting}, which is {gain:.3f} better, or try another pretrained model")
+
+
+def _has_family_of_baseline(results: Results) -> bool:
+    card = results.cards["head"]
+    return bool(card.backbone.family == BASELINE_BACKBONES[card.modality][0])
 
 
 def _label_more(results: Results) -> Iterator[Advice]:
     gain = slope(results)
     if gain is not None and gain >= MIN_GAIN and not results.is_near_chance:
-        yield Advice(gain, f"label more rows: twice the labels give about {gain:+.3f}")
+        head = " the head" if results.shipped != "head" else ""  # whose learning curve it is
+        yield Advice(gain, f"label more rows: twice the labels give{head} about {gain:+.3f}")
 
 
 def _fine_tune(results: Results) -> Iterator[Advice]:
     gain, accuracy = slope(results), results.metrics["head"]["accuracy"]
     if "finetuned" in results.cards:
-        if not results.is_clear("finetuned_minus_head", better=True):
-            change = results.metrics["finetuned_minus_head"]["accuracy"]
-            yield Advice(
-                NO_GAIN, f"fine-tuning changed the accuracy by {change:+.3f}, which may be chance: ship data/head"
-            )
+        yield from _ship_the_head(results)
         return
     is_trainable = results.cards["head"].backbone.family in TRAINABLE
     if is_trainable and gain is not None and gain < MIN_GAIN and accuracy < GOOD_ENOUGH and not results.is_near_chance:
@@ -82,6 +86,19 @@ def _fine_tune(results: Results) -> Iterator[Advice]:
             f"try finetune.method: full: more labels hardly help a head (twice the labels: {gain:+.3f}), and"
             f" {1 - accuracy:.0%} of the rows are wrong",
         )
+
+
+def _ship_the_head(results: Results) -> Iterator[Advice]:
+    """Advise against a fine-tuned model that is not clearly better; without an interval nothing is clear."""
+    pair = "finetuned_minus_head"
+    if f"{pair}_ci95" not in results.metrics or results.is_clear(pair, better=True):
+        return
+    change = results.metrics[pair]["accuracy"]
+    is_worse = results.is_clear(pair, better=False)
+    chance = "" if is_worse else ", which may be chance"
+    yield Advice(
+        -change if is_worse else NO_GAIN, f"fine-tuning changed the accuracy by {change:+.3f}{chance}: ship data/head"
+    )
 
 
 def _join_classes(results: Results) -> Iterator[Advice]:
@@ -153,6 +170,8 @@ def _know_the_language(results: Results) -> Iterator[Advice]:
 def _test_more_rows(results: Results) -> Iterator[Advice]:
     pair = f"{results.shipped}_minus_baseline"
     ends = results.metrics.get(f"{pair}_ci95", {}).get("accuracy")
+    if _has_family_of_baseline(results):  # which differs little from the baseline, however many rows there are
+        return
     if ends and ends["low"] <= 0 <= ends["high"] and ends["high"] - ends["low"] > MAX_WIDTH:
         rows = len(results.scored.truth)
         needed = math.ceil(rows * ((ends["high"] - ends["low"]) / MAX_WIDTH) ** 2 / 10) * 10

@@ -79,9 +79,9 @@ def _untested(results: Results) -> str | None:
     missing = [label for index, label in enumerate(labels) if index not in tested]
     if not missing:
         return None
-    has, it = ("has", "it") if len(missing) == 1 else ("have", "them")
+    has, they = ("has", "it is") if len(missing) == 1 else ("have", "they are")
     return (
-        f"{len(missing):,} of {len(labels):,} classes {has} no test row, and none of these numbers is of {it}:"
+        f"{len(missing):,} of {len(labels):,} classes {has} no test row, so nothing tells how well {they} recognised:"
         f" {listed(missing)}"
     )
 

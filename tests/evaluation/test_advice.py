@@ -21,6 +21,9 @@ def test_the_baseline_is_advised_where_it_is_better() -> None:
     worse, equal = (guesses(TRUTH, 4, right, 1) for right in (0.5, 0.82))
     assert said(evaluation(TRUTH, {"head": worse, "baseline": HEAD}), "tfidf, which is 0.300 better")
     assert said(evaluation(TRUTH, {"head": equal, "baseline": HEAD}), "backbone.family") is None
+    words = evaluation(TRUTH, {"head": worse, "baseline": HEAD}, family="tfidf")
+    assert said(words, "backbone.name: word and train_head.kind: logistic, which is 0.300 better")
+    assert said(words, "backbone.family") is None, "it is tfidf"
 
 
 def test_more_labels_are_advised_while_the_curve_rises() -> None:
@@ -28,6 +31,9 @@ def test_more_labels_are_advised_while_the_curve_rises() -> None:
     assert said(evaluation(TRUTH, {"head": HEAD}, curve=rising), "label more rows") == (
         "label more rows: twice the labels give about +0.050"
     )
+    assert said(evaluation(TRUTH, {"head": HEAD, "finetuned": TRUTH}, curve=rising), "label more rows") == (
+        "label more rows: twice the labels give the head about +0.050"
+    ), "the curve is the head's"
     assert said(evaluation(TRUTH, {"head": HEAD}, curve=FLAT), "label more rows") is None
     assert said(evaluation(TRUTH, {"head": HEAD}, curve=RISING[:2]), "label more rows") is None, "too few points"
 
@@ -53,6 +59,10 @@ def test_a_fine_tuned_model_that_is_no_better_is_not_worth_shipping() -> None:
         "fine-tuning changed the accuracy by +0.005, which may be chance: ship data/head"
     )
     assert said(evaluation(TRUTH, {"head": HEAD, "finetuned": TRUTH}, curve=FLAT), "ship data/head") is None
+    worse = evaluation(TRUTH, {"head": TRUTH, "finetuned": HEAD}, curve=((2, 0.5), (4, 0.52), (8, 0.54)))
+    assert advice.sentences(worse)[0] == "fine-tuning changed the accuracy by -0.200: ship data/head"
+    unsure = evaluation(TRUTH, {"head": HEAD, "finetuned": TRUTH}, curve=FLAT, bootstrap=0)
+    assert said(unsure, "ship data/head") is None, "without intervals, nothing tells chance"
 
 
 def test_two_classes_that_are_taken_for_each_other_may_be_one() -> None:
@@ -128,6 +138,7 @@ def test_a_test_set_too_small_to_tell_says_how_many_rows_would() -> None:
     many = np.arange(4000) % 4
     same = {"head": guesses(many, 4, 0.75), "baseline": guesses(many, 4, 0.75, 1)}
     assert said(evaluation(many, same), "test more rows") is None, "no difference, and that is sure"
+    assert said(evaluation(rows, models, family="tfidf"), "test more rows") is None, "the baseline's own kind"
 
 
 def test_classes_of_few_test_rows_are_named() -> None:

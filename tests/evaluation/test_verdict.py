@@ -86,10 +86,10 @@ def test_without_draws_there_are_no_intervals_and_nothing_is_called_clear() -> N
 def test_classes_without_test_rows_are_named() -> None:
     rows = TRUTH[TRUTH != 1]
     assert by_question(evaluation(rows, {"head": rows}))["how sure"].endswith(
-        "1 of 4 classes has no test row, and none of these numbers is of it: b"
+        "1 of 4 classes has no test row, so nothing tells how well it is recognised: b"
     )
     rows = np.full(20, 3)
     assert (
-        "3 of 4 classes have no test row, and none of these numbers is of them: a, b, c"
+        "3 of 4 classes have no test row, so nothing tells how well they are recognised: a, b, c"
         in (by_question(evaluation(rows, {"head": rows}))["how sure"])
     )

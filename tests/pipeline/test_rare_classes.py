@@ -23,7 +23,7 @@ def test_classes_of_one_to_five_rows_go_through_all_stages(project: Path, verb: 
     assert "C was chosen without classes of one training row, which cannot be in two folds: alone, pair\n" in printed
     run_stages(project, "finetune")
     printed = verb("evaluate").stdout
-    assert "; 1 of 6 classes has no test row, and none of these numbers is of it: alone\n" in printed
+    assert "; 1 of 6 classes has no test row, so nothing tells how well it is recognised: alone\n" in printed
     test = pq.read_table(project / "data/prepared/test")["label"].to_pylist()
     assert set(test) == {"pair", "triple", "five", "many", "more"}
     (project / "new.csv").write_text("text\nalone word0 number 0\n", "utf-8")
