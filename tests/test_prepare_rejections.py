@@ -58,7 +58,7 @@ def test_all_rejected_rows_are_listed_and_the_earlier_output_stays(tmp_path: Pat
     before = contents(out)
     sentence = refused(out, csv_of([*ROWS, *BAD], path))
     assert sentence == (
-        f"{path}: 6 of 206 rows cannot be used (5 .csv, such as rows.csv:202: label is empty; 1 .csv, such as"
+        f"{path}: 6 of 206 rows cannot be used (5 such as rows.csv:202: label is empty; 1 such as"
         " rows.csv:207: text is empty), more than prepare.max_rejected = 0.01 allows; correct them or raise it;"
         f" {list_file} lists all rows that are left out"
     )
@@ -87,7 +87,7 @@ def test_skipped_files_are_listed_too(tmp_path: Path) -> None:
     for name, content in {"a/1.png": png(1), "a/2.png": b"", "b/1.png": png(2), "README.md": b"hello"}.items():
         (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "photos" / name).write_bytes(content)
-    assert "(1 .png, such as a/2.png is empty (0 bytes))" in refused(tmp_path / "out", tmp_path / "photos")
+    assert "(1 such as a/2.png is empty (0 bytes))" in refused(tmp_path / "out", tmp_path / "photos")
     names = [source for source, _ in listed(tmp_path / "out.rejected.parquet")]
     assert names == ["a/2.png", "README.md"]
 

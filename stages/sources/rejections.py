@@ -38,9 +38,13 @@ class Rejections:
             self._examples.setdefault(kind, row.problem if is_named else f"{row.origin}: {row.problem}")
 
     def in_words(self) -> str:
-        """Count the rows of every kind of file and reason with an example, the largest first."""
+        """Count the rows of every reason with an example, the largest first; and of every kind of file, if several."""
         largest = sorted(self._kinds, key=lambda kind: -self._kinds[kind])
-        kinds = [f"{self._kinds[kind]:,} {kind[0]}, such as {self._examples[kind]}" for kind in largest[:MAX_KINDS]]
+        are_alike = len({suffix for suffix, _ in largest}) == 1
+        kinds = [
+            f"{self._kinds[kind]:,}{'' if are_alike else f' {kind[0]},'} such as {self._examples[kind]}"
+            for kind in largest[:MAX_KINDS]
+        ]
         if others := sum(self._kinds[kind] for kind in largest[MAX_KINDS:]):
             kinds.append(f"{others:,} for other reasons")
         return "; ".join(kinds)
