@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.common import atomic, cli, json_file, params, run_stats, targets
-from stages.common.errors import HeadstartError, counted
+from stages.common.errors import HeadstartError, counted, printable
 from stages.common.params import BudgetParams, EvaluateParams, RuntimeParams
 from stages.evaluation import (
     cached_results,
@@ -116,7 +116,7 @@ def evaluate(
     with atomic.directory(target, CONTENT) as out:
         _write(out, prepared_folder, results)
     for line in verdict.lines(results):
-        print(f"evaluate: {line}")
+        print(f"evaluate: {printable(line)}")
     print(f"evaluate: {counted(len(scored.truth), 'test row')} -> {target / report.FILE} in {run_stats.spent()}")
 
 

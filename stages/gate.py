@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.common import atomic, cli, params, run_stats, targets
-from stages.common.errors import HeadstartError, counted
+from stages.common.errors import HeadstartError, counted, printable
 from stages.common.params import GateParams
 from stages.common.section import validate
 from stages.comparison import markdown, paired, stored, strictness
@@ -62,7 +62,7 @@ def gate(
         page.unlink(missing_ok=True)  # an earlier verdict must not stand for one that ends with an error
     try:
         after = stored.from_folder(folder, settings_file)
-        details = stored.read_details(folder) if page else {}
+        numbers = _numbers(folder) if page else []
     except stored.MissingError as error:
         raise HeadstartError(f"there is no evaluation to judge, as {error}; run `dvc repro`") from None
     baseline = stored.read_baseline(base, folder, settings_file)
@@ -81,9 +81,9 @@ def gate(
         print(f"gate: {_row_counts(comparison, before, after)}")
     if comparison.other_data:
         print(f"gate: {comparison.other_data}")
-    print(f"{outcome}{f': {reason}' if reason else ''}, in {run_stats.spent()}")
+    print(printable(f"{outcome}{f': {reason}' if reason else ''}, in {run_stats.spent()}"))
     if page:
-        lines = _markdown(comparison, before, after, details, outcome=outcome, reason=reason, gate_changes=changes)
+        lines = _markdown(comparison, before, after, numbers, outcome=outcome, reason=reason, gate_changes=changes)
         with atomic.file(page) as out:
             out.write_text("\n".join(lines) + "\n", "utf-8", newline="\n")
     return code
@@ -112,7 +112,7 @@ def _markdown(
     comparison: Comparison,
     before: Evaluation | None,
     after: Evaluation,
-    details: dict[str, Any],
+    numbers: Sequence[str],
     *,
     outcome: str,
     reason: str,
@@ -138,10 +138,22 @@ def _markdown(
         if len(changes) > MAX_CHANGES:
             rows.append(("…", f"{len(changes) - MAX_CHANGES} more", ""))
         yield from markdown.table(("setting", "before", "after"), rows)
-    yield ""
-    yield from markdown.table(("this change", "accuracy", "macro F1", "calibration error"), _models(details))
-    if saved := labels_saved.sentence(details["labels_saved"]):
-        yield f"\n{saved[0].upper()}{saved[1:]}."
+    yield from numbers
+
+
+def _numbers(folder: Path) -> list[str]:
+    """Return the lines of the page that tell how good the models of the workspace's evaluation are.
+
+    Raises:
+        MissingError, HeadstartError: as `stored.read_details`.
+    """
+    details = stored.read_details(folder)
+    try:
+        lines = ["", *markdown.table(("this change", "accuracy", "macro F1", "calibration error"), _models(details))]
+        saved = labels_saved.sentence(details["labels_saved"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise stored.damaged(str(folder), error) from None
+    return [*lines, *([f"\n{saved[0].upper()}{saved[1:]}."] if saved else [])]
 
 
 def _cells(difference: Difference) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from stages import sources
 from stages.common import atomic, cli, json_file, params, run_stats, targets, threads
-from stages.common.errors import HeadstartError, counted, listed
+from stages.common.errors import HeadstartError, counted, listed, printable
 from stages.common.params import PrepareParams
 from stages.sources import Row, rejections
 from stages.sources.rejections import Record, Rejections
@@ -112,7 +112,7 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
         sources.remarks(data, follow_links=settings.follow_links),
         _remarks(selection, counts, data),
     ):
-        print(f"prepare: {sentence}")
+        print(f"prepare: {printable(sentence)}")
 
 
 def _remarks(selection: Selection, counts: _Counts, data: Path) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """What evaluate writes, on a TF-IDF backbone that takes no time."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tests.projects import ROOT, contents, make_project, run, run_stages, set_params, stage
+from tests.projects import ROOT, STAGES, contents, make_project, run, run_stages, set_params, stage
 
 SETTINGS: dict[str, object] = {
     "prepare__data": "data/rows.csv",
@@ -156,3 +157,20 @@ def test_dvc_draws_every_plot(usual: tuple[dict, Path]) -> None:
     assert done.returncode == 0
     for name in ("backbone.json", "head/reliability.json", "head/per_class.json", "head/roc.json", "actual"):
         assert name in page, name
+
+
+def test_line_breaks_in_labels_break_no_printed_line(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    lines = [line.replace("red", '"re\n\td"') for line in rows(40, 40)]
+    lines += ['"one, alone","al\none",train']
+    (project / "data/rows.csv").write_text("\n".join(["text,label,split", *lines]) + "\n", "utf-8")
+    set_params(project, **SETTINGS, prepare__min_rows=2, evaluate__learning_curve=[])
+    printed = {name: stage(project, name).stdout for name in STAGES}
+    for name, text in printed.items():
+        assert all(line.startswith(f"{name}: ") for line in text.splitlines()), text
+    assert "al\\none" in printed["prepare"]
+    shutil.copytree(project / "data/evaluation", project / "base")
+    (project / "data/rows.csv").write_text("\n".join(["text,label,split", *rows(40, 40)]) + "\n", "utf-8")
+    run_stages(project)
+    done = stage(project, "gate", "base", check=False)
+    assert done.returncode == 2 and "re\\n\\td is gone" in done.stdout

@@ -190,6 +190,28 @@ def test_evaluations_of_an_earlier_version_are_read(mine: Path, tmp_path: Path) 
     )
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"head": 3, "labels_saved": {}}',
+        '{"head": null, "labels_saved": null}',
+        '{"head": {"accuracy": "high", "macro_f1": 1, "calibration_error": 0}, "labels_saved": {}}',
+        '{"head": {"accuracy": 1, "macro_f1": 1, "calibration_error": 0}, "head_ci95": 1, "labels_saved": {}}',
+    ],
+)
+def test_damaged_details_are_one_sentence(mine: Path, content: str) -> None:
+    folder = mine / "data/evaluation"
+    (folder / "details.json").unlink()
+    (folder / "details.json").write_text(content, "utf-8")
+    done = gate(mine, str(folder), "--markdown", "gate.md")
+    assert done.returncode == 1 and not (mine / "gate.md").exists()
+    assert done.stderr.startswith("error: the evaluation of data/evaluation is damaged (") and not done.stdout
+    assert gate(mine, str(folder)).returncode == 0, "only the page needs them"
+
+
 def test_metrics_in_git_without_predictions_are_no_missing_baseline(mine: Path) -> None:
     git(mine, "checkout", "-q", "main")
     git(mine, "rm", "-q", "dvc.lock")

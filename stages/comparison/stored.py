@@ -107,11 +107,13 @@ def read_details(folder: Path) -> dict[str, Any]:
     try:
         details = json.loads((path if path.is_file() else folder / METRICS).read_bytes())
         if not {"head", "labels_saved"} <= dict(details).keys():
+            if path.is_file():
+                raise ValueError(f"{DETAILS} lacks head or labels_saved")
             raise MissingError(f"{path} does not exist")
     except FileNotFoundError:
         raise MissingError(f"{path} does not exist") from None
     except (ValueError, TypeError, RecursionError) as error:
-        raise _damaged(str(folder), error) from None
+        raise damaged(str(folder), error) from None
     return dict(details)
 
 
@@ -212,11 +214,12 @@ def _read(content: Callable[[str], bytes], origin: str) -> Evaluation:
     try:
         predictions = paired.read(pq.read_table(io.BytesIO(content(PREDICTIONS))))
     except (ValueError, KeyError, OSError, pa.ArrowException) as error:
-        raise _damaged(origin, error) from None
+        raise damaged(origin, error) from None
     return Evaluation(predictions, _settings(content, origin) or {})
 
 
-def _damaged(origin: str, error: Exception) -> HeadstartError:
+def damaged(origin: str, error: Exception) -> HeadstartError:
+    """Return the error for an evaluation that cannot be read, because of `error`."""
     return HeadstartError(f"the evaluation of {origin} is damaged ({one_line(error)}); run `dvc repro` there")
 
 
