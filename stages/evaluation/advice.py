@@ -120,7 +120,7 @@ def _join_classes(results: Results) -> Iterator[Advice]:
 
 def _check_labels(results: Results) -> Iterator[Advice]:
     suspects = results.metrics["label_errors"]
-    if (suspects["train"] or suspects["test"]) and not results.is_near_chance:
+    if (suspects["train"] or suspects["test"]) and not results.weakness:
         yield Advice(
             suspects["test"] / len(results.scored.truth) / 2,  # about half of the suspects are wrong indeed
             f"check {suspects['train']:,} training and {counted(suspects['test'], 'test row')} whose label is likely"

@@ -15,6 +15,8 @@ from stages.tables.features import Features
 if TYPE_CHECKING:
     import pandas as pd
 
+MIN_ACCURACY_TO_JUDGE = 0.5  # of a head that finds wrong labels
+
 
 @dataclass(frozen=True)
 class ScoredRows:
@@ -94,3 +96,14 @@ class Results:
         most = counts.max() / counts.sum()
         ends = self.metrics.get("head_ci95", {}).get("accuracy", {"low": self.metrics["head"]["accuracy"]})
         return bool(ends["low"] <= most)
+
+    @property
+    def weakness(self) -> str | None:
+        """Tell why the doubts of the head speak against itself and not against labels; None where they do not."""
+        if self.is_near_chance:
+            return "the head is not clearly better than always guessing the most frequent class"
+        if self.metrics["head"]["accuracy"] < MIN_ACCURACY_TO_JUDGE:
+            return "the head is wrong more often than right"
+        if self.is_clear("head_minus_baseline", better=False):
+            return "the baseline is clearly better than the head"
+        return None

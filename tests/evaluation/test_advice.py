@@ -87,6 +87,10 @@ def test_labels_are_checked_where_the_model_can_judge_them() -> None:
     assert text == "check 12 training and 9 test rows whose label is likely wrong, in report.html"
     assert said(evaluation(TRUTH, {"head": HEAD}), "likely wrong") is None
     assert said(evaluation(TRUTH, {"head": CHANCE}, suspects=(12, 90)), "likely wrong") is None
+    weak = evaluation(TRUTH, {"head": guesses(TRUTH, 4, 0.45)}, suspects=(90, 70))
+    assert not weak.is_near_chance and said(weak, "likely wrong") is None, "it is wrong more often than right"
+    models = {"head": guesses(TRUTH, 4, 0.7), "baseline": guesses(TRUTH, 4, 0.9, 1)}
+    assert said(evaluation(TRUTH, models, suspects=(12, 50)), "likely wrong") is None, "the baseline knows better"
 
 
 def test_copies_are_checked_where_the_features_can_tell_rows_apart() -> None:

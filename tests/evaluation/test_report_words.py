@@ -22,6 +22,17 @@ def test_a_model_near_chance_is_warned_of() -> None:
     assert [*words.warnings(results(0.9))] == []
 
 
+def test_label_errors_by_a_weak_head_are_warned_of() -> None:
+    assert [*words.warnings(results(0.45))] == [
+        "The head is wrong more often than right: likely label errors are unreliable."
+    ]
+    models = {"head": guesses(TRUTH, 4, 0.7), "baseline": guesses(TRUTH, 4, 0.9, 1)}
+    assert [*words.warnings(evaluation(TRUTH, models))] == [
+        "The baseline is clearly better than the head: likely label errors are unreliable."
+    ]
+    assert [*words.warnings(results(0.55))] == []
+
+
 def test_texts_whose_end_was_not_read_are_counted() -> None:
     cut = results()
     cut = replace(cut, metrics={**cut.metrics, "cut_rows": 37})

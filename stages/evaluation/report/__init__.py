@@ -47,6 +47,7 @@ def write(path: Path, prepared_folder: Path, results: Results) -> None:
         verdict=[line.partition(": ") for line in verdict.lines(results)],
         warnings=list(words.warnings(results)),
         is_near_chance=results.is_near_chance,
+        weakness=results.weakness,
         curve=words.curve(results),
         saved=labels_saved.sentence(results.metrics["labels_saved"]),
         settings=results.settings,

@@ -17,6 +17,8 @@ def warnings(results: Results) -> Iterator[str]:
             "The head is not clearly better than always guessing the most frequent class: its likely label errors and"
             " near-duplicates are unreliable."
         )
+    elif reason := results.weakness:
+        yield f"{reason[0].upper()}{reason[1:]}: likely label errors are unreliable."
     if cut := metrics.get("cut_rows"):
         yield f"The end of {cut:,} of {test_rows:,} test texts was not read: they are longer than extract.max_length."
     if copies["test_rows"] >= MIN_COPIES_SHARE * test_rows and not results.is_near_chance:
