@@ -15,7 +15,7 @@ from stages.evaluation.report import content
 from stages.evaluation.results import ScoredRows
 from tests.evaluation import feature_tables
 from tests.evaluation.report_pages import HOSTILE, Opened, evaluated, texts
-from tests.projects import TFIDF
+from tests.projects import TFIDF, run_stages, set_params
 
 
 def test_clicks_filters_and_sorting(evaluation: Path, browser: Browser) -> None:
@@ -193,3 +193,18 @@ def test_rows_beyond_the_page_are_the_least_interesting(tmp_path: Path, monkeypa
     assert content.rows_to_show(scored, "head").tolist() == [2, 4, 1, 0, 3]
     monkeypatch.setattr(content, "MAX_REPORT_ROWS", 2)
     assert content.rows_to_show(scored, "head").tolist() == [2, 4]
+
+
+@pytest.mark.slow
+def test_the_page_starts_with_the_fine_tuned_model_that_the_verdict_is_about(trained: Path, browser: Browser) -> None:
+    set_params(
+        trained, finetune__method="full", finetune__epochs=1, evaluate__learning_curve=[], evaluate__bootstrap=50
+    )
+    path = run_stages(trained, "finetune", "evaluate") / "data/evaluation/report.html"
+    opened = Opened(browser, path)
+    names = ("confusion", "class", "row", "trust")
+    assert [opened.page.input_value(f"#{name}-model") for name in names] == ["finetuned"] * 4
+    assert "was kept. Baseline: a logistic head" in opened.page.inner_text("header")
+    for model in ("head", "baseline"):
+        opened.page.select_option("#row-model", model)
+    assert opened.problems == []

@@ -53,6 +53,13 @@ function choose(id, names, values, changed) {
   return select;
 }
 
+// A choice of models that starts with the one that the verdict is about.
+function chooseModel(id, changed) {
+  const select = choose(id, models, models, changed);
+  select.value = data.explained;
+  return select;
+}
+
 // Shows items a page at a time in `box`, each as the element that `draw` makes; returns the function that takes items.
 function pages(box, button, draw) {
   let items = [];

@@ -94,7 +94,7 @@ window.addEventListener("resize", () => { for (const draw of drawn.values()) dra
 
 const CURVE = { x: "labels_per_class", y: "accuracy", low: "lowest", high: "highest", log: true, label: "labels per class" };
 const QUARTERS = [0, 0.25, 0.5, 0.75, 1];
-const trustModel = choose("trust-model", models, models, () => drawTrust());
+const trustModel = chooseModel("trust-model", () => drawTrust());
 
 // Can the confidence be trusted, and what would a threshold on it decide?
 function drawTrust() {

@@ -1,8 +1,8 @@
 // Confusion: a matrix, or a list of the most frequent confusions where it would be too large. Classes and slices.
 const MAX_MATRIX_LABELS = 100; // more make the matrix unreadable
 const MAX_CONFUSIONS = 200; // cells listed instead of the matrix
-const confusionModel = choose("confusion-model", models, models, () => drawConfusion());
-const classModel = choose("class-model", models, models, () => drawClasses());
+const confusionModel = chooseModel("confusion-model", () => drawConfusion());
+const classModel = chooseModel("class-model", () => drawClasses());
 let classOrder = "f1";
 
 function cellButton(model, actual, predicted, rowCount) {

@@ -1,6 +1,6 @@
 // Rows: filtered, sorted, and shown a page at a time, with the training rows that are nearest to them.
 const filter = {
-  model: choose("row-model", models, models, () => list()),
+  model: chooseModel("row-model", () => list()),
   actual: choose("row-actual", ["any", ...labels], ["", ...labels.keys()], () => list()),
   predicted: choose("row-predicted", ["any", ...labels], ["", ...labels.keys()], () => list()),
 };
@@ -22,7 +22,7 @@ function list() {
     (!$("row-mistakes").checked || model.predicted[row] !== rows.truth[row]) &&
     (!searched || (rows.input[row] || "").toLowerCase().includes(searched)));
   matching.sort(ORDER[$("row-sort").value](model));
-  $("row-count").textContent = `${matching.length} rows`;
+  $("row-count").textContent = `${matching.length} ${matching.length === 1 ? "row" : "rows"}`;
   showRows(matching);
   drawMap();
 }
