@@ -44,9 +44,12 @@ TRAIN_AGAIN = "copy the model's whole folder again, or train it again"
 IN_OWN_WORDS = (
     (r"(?:, or )?set prepare\.sheet to another", ""),
     (r"rename one, or correct prepare\.sheet", "give a sheet the name of the one that the model was trained on"),
-    (r"if that is right, set prepare\.encoding: \S+, or save", "save"),
+    (r"if that is right, set prepare\.encoding: [^,]+, or save", "save"),
     (r"copy it there, or let prepare follow links with prepare\.follow_links: true", "copy it there"),
-    (r"holds no train\{[^}]*\}; (?:add one, or )?", "holds no images and no table named train; "),
+    (
+        r"holds no train\{[^}]*\}; (?:add one, or )?",
+        "holds no table named train, nor images for a model that reads images; ",
+    ),
     (r"set prepare\.data to", "name"),
     (r"more than prepare\.max_pixels = (\S+) allows", r"more than the \1 that the model's data was allowed"),
     (r"run `dvc repro`, or name a folder", "name a folder"),
@@ -131,7 +134,7 @@ class _Kept:
         own = own | {*prediction_columns.columns(np.zeros((0, len(card.labels))), card.labels)}
         names: dict[str, str] = {}
         for name in types:
-            free = name.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair cannot be written
+            free = _writable(name)
             while free in own or (free != name and free in types):
                 free = f"input_{free}"
             names[name] = free
@@ -148,12 +151,17 @@ class _Kept:
 
     def sentences(self) -> Iterator[str]:
         """Say which columns have another name, and which are left out."""
-        renamed = {name: new for name, new in self.names.items() if new != name}
+        renamed = {name: new for name, new in self.names.items() if new != _writable(name)}
         if renamed:
             pairs = listed((f"{name} is {new}" for name, new in renamed.items()), 5)
             yield f"columns of the input that are named like those of predict have another name: {pairs}"
         if self.without:
             yield f"columns of the input that hold bytes are left out: {listed(self.without, 5)}"
+
+
+def _writable(name: str) -> str:
+    """Write half a surrogate pair, which no file can hold, as its escape."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _ready(row: Row, card: ModelCard) -> Row:

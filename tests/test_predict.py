@@ -11,6 +11,7 @@ import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from stages.heads import model_card
 from tests.hostile.verbs import here, refused
@@ -137,14 +138,18 @@ def test_odd_columns(trained: Path) -> None:
     (trained / "half.jsonl").write_text(
         '{"text": "order", "n": "\\ud800", "\\ud801": 1, "big": 123456789012345678901}', "utf-8"
     )
-    (row,), _ = predict(trained, "half.jsonl", "out.jsonl")
+    (row,), printed = predict(trained, "half.jsonl", "out.jsonl")
+    assert "have another name" not in printed, "it is the same name, as it can be written"
     assert (row["n"], row["\\ud801"], row["big"], row["predicted"]) == ("\\ud800", 1, "123456789012345678901", "b")
 
 
 def test_errors_speak_of_predict(trained: Path) -> None:
     """No sentence names a setting or a stage, of which a user with a model's folder alone has none."""
     (trained / "latin.csv").write_bytes("text\ncaf\u00e9 d'\u00e9t\u00e9\n".encode("latin-1") * 3)
+    (trained / "two.csv").write_bytes("text\ncaf\u00e9 cr\u00e8me\n".encode("cp1252"))  # cp1252 or cp1250
     (trained / "empty").mkdir()
+    (trained / "photos").mkdir()
+    Image.new("RGB", (4, 4)).save(trained / "photos/one.png")
     (trained / "link.csv").write_text("text\n", "utf-8")
     (trained / "broken").mkdir()
     (trained / "broken/model.json").write_text("{", "utf-8")
@@ -156,7 +161,9 @@ def test_errors_speak_of_predict(trained: Path) -> None:
         file.write_bytes(b"x")
     arguments = [
         ("data/head", "latin.csv", "out.csv"),
+        ("data/head", "two.csv", "out.csv"),
         ("data/head", "empty", "out.csv"),
+        ("data/head", "photos", "out.csv"),
         ("data/head", "link.csv", "out.csv"),
         ("data/head", "missing.csv", "out.csv"),
         ("data/head", "new.xlsx", "out.csv"),
@@ -171,7 +178,7 @@ def test_errors_speak_of_predict(trained: Path) -> None:
     for given in arguments:
         done = here(trained, "predict", *given)
         refused(done, "")
-        assert not re.search(r"prepare\.|dvc|prepare follow", done.stderr), (given, done.stderr)
+        assert not re.search(r"prepare\.|dvc|prepare follow|holds no images", done.stderr), (given, done.stderr)
 
 
 def test_explain_adds_a_column_whose_shares_sum_to_the_probability(trained: Path) -> None:
