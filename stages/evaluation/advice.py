@@ -48,7 +48,8 @@ def slope(results: Results) -> float | None:
     labels = [math.log2(point["labels_per_class"]) for point in points]
     if len(points) < 3 or labels[0] == labels[-1]:
         return None
-    return float(np.polyfit(labels, [point["accuracy"] for point in points], 1)[0])
+    gain = float(np.polyfit(labels, [point["accuracy"] for point in points], 1)[0])
+    return round(gain, 3) + 0.0  # as it is printed; + 0.0: no -0.000
 
 
 def _use_the_baseline(results: Results) -> Iterator[Advice]:
@@ -102,8 +103,11 @@ def _ship_the_head(results: Results) -> Iterator[Advice]:
 
 
 def _join_classes(results: Results) -> Iterator[Advice]:
+    shipped = results.shipped
+    if results.is_model_near_chance(shipped) or results.is_clear(f"{shipped}_minus_baseline", better=False):
+        return  # a weak model takes all classes for each other
     truth, labels = results.scored.truth, results.scored.labels
-    guess = results.scored.probabilities[results.shipped].argmax(axis=1)
+    guess = results.scored.probabilities[shipped].argmax(axis=1)
     counts = np.zeros((len(labels), len(labels)), dtype=int)
     np.add.at(counts, (truth, guess), 1)
     mixed = np.triu(counts + counts.T, 1)

@@ -91,10 +91,14 @@ class Results:
 
     @property
     def is_near_chance(self) -> bool:
-        """Tell whether the head is not clearly better than always guessing the most frequent class of the test rows."""
+        """Tell whether the head is near chance."""
+        return self.is_model_near_chance("head")
+
+    def is_model_near_chance(self, model: str) -> bool:
+        """Tell whether a model is not clearly better than always guessing the most frequent class of the test rows."""
         counts = np.bincount(self.scored.truth)
         most = counts.max() / counts.sum()
-        ends = self.metrics.get("head_ci95", {}).get("accuracy", {"low": self.metrics["head"]["accuracy"]})
+        ends = self.metrics.get(f"{model}_ci95", {}).get("accuracy", {"low": self.metrics[model]["accuracy"]})
         return bool(ends["low"] <= most)
 
     @property

@@ -72,6 +72,10 @@ def test_two_classes_that_are_taken_for_each_other_may_be_one() -> None:
     assert said(evaluation(TRUTH, {"head": mixed}), "one class?") == (
         "are b and d one class? 35 of their 100 test rows are taken for the other"
     )
+    assert said(evaluation(TRUTH, {"head": mixed, "baseline": TRUTH}), "one class?") is None, "the baseline knows"
+    rows = np.arange(90) % 3
+    chance = evaluation(rows, {"head": guesses(rows, 3, 0.33)}, labels=("a", "b", "c"))
+    assert said(chance, "one class?") is None, "a model near chance takes all for each other"
     one_way = TRUTH.copy()
     one_way[first[:40]] = 3
     for results in (

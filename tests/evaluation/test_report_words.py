@@ -53,8 +53,10 @@ def test_the_curve_in_words() -> None:
     assert words.curve(results(curve=FLAT)).startswith(
         "Flat: twice the labels would change the accuracy by about +0.00"
     )
+    level = ((2, 0.8), (10, 0.8001), (50, 0.7999))
+    assert words.curve(results(curve=level)) == "Flat: twice the labels would change the accuracy by about +0.000."
     falling = ((2, 0.9), (10, 0.8), (50, 0.7))
     assert words.curve(results(curve=falling)).startswith(
-        "Flat: twice the labels would change the accuracy by about -0"
+        "Falling: twice the labels would change the accuracy by about -0"
     )
     assert words.curve(results(curve=RISING[:1])) == ""

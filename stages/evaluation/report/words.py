@@ -33,5 +33,6 @@ def curve(results: Results) -> str:
     if gain is None:
         return ""
     if gain < advice.MIN_GAIN:
-        return f"Flat: twice the labels would change the accuracy by about {gain:+.3f}."
+        shape = "Flat" if gain > -advice.MIN_GAIN else "Falling"
+        return f"{shape}: twice the labels would change the accuracy by about {gain:+.3f}."
     return f"Still rising: twice the labels would add about {gain:.3f} to the accuracy."
