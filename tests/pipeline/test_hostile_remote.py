@@ -154,10 +154,10 @@ def test_a_list_that_an_earlier_pull_believed_is_refused(team: Team) -> None:
 
 def test_a_pulled_project_is_up_to_date(team: Team) -> None:
     done = team.pull(check=True)
-    assert "pull: 9 of 9 outputs are in place" in done.stdout and ", 0 files" not in done.stdout
+    assert "pull: 11 of 11 outputs in place" in done.stdout and ", 0 files" not in done.stdout
     assert ran(run(team.clone, "dvc", "repro")) == [] and team.changed() == []
     again = team.pull(check=True)
-    assert "9 of 9 outputs in place, 0 files from the remote" in again.stdout
+    assert "11 of 11 outputs in place, 0 files from the remote" in again.stdout
 
 
 def test_only_the_outputs_that_are_asked_for_come(team: Team) -> None:
@@ -199,7 +199,7 @@ def test_what_was_never_pushed_is_named(team: Team) -> None:
     team.path(team.key(report)).unlink()
     done = team.pull()
     assert f"{report} (the remote lacks its hash {team.key(report)})" in done.stderr
-    assert "8 of 9 outputs are in place" in done.stdout
+    assert "10 of 11 outputs in place" in done.stdout
 
 
 def poison(folder: Path, stage_name: str, path: str, key: str) -> None:

@@ -115,7 +115,7 @@ def test_predict_takes_a_folder_or_a_table_and_lists_what_it_cannot_read(digits:
         ("list.csv:3", "0.png", "0"),
     ]
     (digits / "empty").mkdir()
-    assert "empty holds no train" in verb("predict", "data/head", "empty", "o.parquet", check=False).stderr
+    assert "empty holds no table named train" in verb("predict", "data/head", "empty", "o.parquet", check=False).stderr
 
 
 def test_predict_reads_pictures_and_skips_files_as_prepare_did(digits: Path, verb: Verb) -> None:
@@ -133,7 +133,7 @@ def test_predict_reads_pictures_and_skips_files_as_prepare_did(digits: Path, ver
     rows = {row["source"]: row for row in pq.read_table(digits / "out.parquet").to_pylist()}
     assert rows.keys() == {"one.jpg", "one", "large.png"}
     assert rows["one"]["predicted"] == rows["one.jpg"]["predicted"] == "1"
-    assert "has 80 x 80 pixels, more than prepare.max_pixels = 5,000 allows" in rows["large.png"]["rejected"]
+    assert "has 80 x 80 pixels, more than the 5,000 that the model's data was allowed" in rows["large.png"]["rejected"]
 
 
 def test_predict_shrinks_as_prepare_did(digits: Path, verb: Verb) -> None:

@@ -225,7 +225,7 @@ def test_every_step_of_the_github_workflow_runs(runner: tuple[Runner, str], tmp_
     verdict = (steps.clone / "gate.md").read_text("utf-8")
     assert "gate: passed against" in (tmp_path / "summary.md").read_text("utf-8")
     assert "| `train_head.C` |" in verdict
-    assert "pull: 9 of 9 outputs are in place" in steps.output
+    assert "pull: 11 of 11 outputs in place" in steps.output
     assert "Stage 'extract' didn't change" in steps.output and "Running stage 'train_head'" in steps.output
     assert steps.comments() == [f"{code_host.MARK}\n{verdict}"]
     assert SECRET not in steps.output and SECRET not in verdict
