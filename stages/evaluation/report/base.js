@@ -7,6 +7,8 @@ for (const part of [rows, train]) {
   part.input = part.at.map((at) => data.inputs[at]);
   part.source = part.at.map((at) => data.sources[at]);
 }
+// Labels for the middle of a sentence: those that are written from right to left keep its other words in order.
+const named = labels.map((label) => (/[\u0590-\u08ff\ufb1d-\ufefc]/.test(label) ? `\u2068${label}\u2069` : label));
 const [FIRST_ROWS, PAGE_ROWS] = [5, 25];
 const $ = (id) => document.getElementById(id);
 const percent = (value) => `${(100 * value).toFixed(1)} %`;

@@ -6,7 +6,7 @@ const classModel = chooseModel("class-model", () => drawClasses());
 let classOrder = "f1";
 
 function cellButton(model, actual, predicted, rowCount) {
-  const title = `${labels[actual]} predicted as ${labels[predicted]}: ${rowCount}`;
+  const title = `${named[actual]} predicted as ${named[predicted]}: ${rowCount}`;
   const button = make("button", { textContent: rowCount, title, "aria-label": title });
   button.addEventListener("click", () => show(model, actual, predicted));
   return button;

@@ -49,9 +49,9 @@ function ring(x, y, radius) {
 }
 
 function rowInWords({ split, labels: layerLabels }, row) {
-  const actual = labels[layerLabels[row]];
+  const actual = named[layerLabels[row]];
   if (split === "train") return `${actual} (training row)`;
-  const predicted = labels[rows.models[filter.model.value].predicted[row]];
+  const predicted = named[rows.models[filter.model.value].predicted[row]];
   return actual === predicted ? actual : `${actual} predicted as ${predicted}`;
 }
 

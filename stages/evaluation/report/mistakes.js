@@ -31,8 +31,8 @@ function drawRow(row) {
   const model = rows.models[filter.model.value];
   const isRight = model.predicted[row] === rows.truth[row];
   const verdict = make("div", { className: "verdict" },
-    make("div", { className: isRight ? "" : "wrong", textContent: `${labels[model.predicted[row]]} ${percent(model.confidence[row])}` }),
-    make("div", { className: "note", textContent: isRight ? "correct" : `actual ${labels[rows.truth[row]]}, ${percent(model.p_true[row])}` }));
+    make("div", { className: isRight ? "" : "wrong", textContent: `${named[model.predicted[row]]} ${percent(model.confidence[row])}` }),
+    make("div", { className: "note", textContent: isRight ? "correct" : `actual ${named[rows.truth[row]]}, ${percent(model.p_true[row])}` }));
   const item = make("div", { className: "row", role: "listitem" }, input(rows.input[row], rows.source[row], "div"), verdict);
   if (rows.why[row] && filter.model.value === data.explained && (data.modality !== "image" || rows.input[row])) item.append(why(row));
   if (rows.nearest[row]?.length) item.append(nearest(rows.nearest[row]));

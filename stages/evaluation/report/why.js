@@ -32,7 +32,7 @@ function shadedRegions(parts, largest, picture) {
 // Made when it is opened, like the table of the nearest rows.
 function why(row) {
   const { output, empty, parts } = rows.why[row];
-  const [predicted, actual] = [labels[rows.models[data.explained].predicted[row]], labels[rows.truth[row]]];
+  const [predicted, actual] = [named[rows.models[data.explained].predicted[row]], named[rows.truth[row]]];
   const details = make("details", { className: "why" }, make("summary", { textContent: `why ${predicted}, not ${actual}` }));
   details.addEventListener("toggle", () => {
     if (details.children.length > 1) return;
