@@ -171,7 +171,7 @@ def test_a_tower_may_have_any_configuration_beside_it(make: Callable[..., Path],
 
 
 LEFT_TO_RIGHT = {"bloom", "gemma", "gemma3-text", "gpt-neox", "gpt2", "llama", "mamba", "mamba2", "mistral", "mixtral"}
-LEFT_TO_RIGHT |= {"opt", "phi3", "qwen2", "qwen3", "rwkv", "clip-text"}
+LEFT_TO_RIGHT |= {"opt", "phi3", "qwen2", "qwen3", "rwkv", "clip-text", "falcon", "recurrent-gemma"}
 NO_TEXTS = {"reformer", "perceiver", "funnel-base", "dpr", "whisper-text", "vit-as-text"}  # refused in any case
 QUICK = ("bert", "gpt2", "llama", "t5", "mamba", "fnet")
 

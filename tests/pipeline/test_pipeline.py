@@ -54,7 +54,12 @@ def test_nothing_to_do_runs_nothing(default_run: Path) -> None:
 
 
 def test_a_head_change_takes_a_fraction_of_a_run_and_nothing_to_do_a_fraction_of_that(restored: Path) -> None:
-    """In seconds of processors, which others that use this machine do not change."""
+    """In seconds of processors, which others that use this machine do not change; without explanations, as in a sweep.
+
+    To explain mistakes, evaluate loads the backbone, as extract does.
+    """
+    set_params(restored, evaluate__explain=0)
+    run(restored, "dvc", "repro")
     start = processor_seconds()
     run(restored, "dvc", "repro")
     nothing = processor_seconds() - start
