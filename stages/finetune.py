@@ -94,9 +94,9 @@ def _train_best(folders: Folders, target: Path, settings: Params) -> None:
             " accelerate, or set the preset to few_labels or many_labels"
         )
 
-    from stages.finetuning import checkpoints, choice, rows  # not at the top: they import torch
+    from stages.finetuning import checkpoints, choice  # not at the top: they import torch
 
-    train, validation = (rows.read(folders.prepared, split, card, settings.budget) for split in ("train", "validation"))
+    train, validation = data = _rows(folders, card, settings.budget)
     key = choice.key(tuning, settings.runtime, _identity(folders, train, validation))
     with checkpoints.folder(key) as folder:  # until the model is written, so that a killed run does not try again
         chosen = choice.choose(card, train, validation, settings, folder)
@@ -104,7 +104,7 @@ def _train_best(folders: Folders, target: Path, settings: Params) -> None:
             _write_none(target, reason=chosen.reason, record=chosen.record)
         else:
             print(f"finetune: {chosen.reason}")
-            _train(folders, target, settings, tuning.with_preset(chosen.preset), record=chosen.record)
+            _train(folders, target, settings, tuning.with_preset(chosen.preset), data=data, record=chosen.record)
 
 
 def _train(
@@ -113,16 +113,24 @@ def _train(
     settings: Params,
     tuning: FinetuneParams,
     *,
+    data: "tuple[Rows, Rows] | None" = None,
     record: Mapping[str, Any] | None = None,
 ) -> None:
-    """Train with the settings `tuning`; `record`: why they were chosen, for model.json."""
+    """Train with the settings `tuning`.
+
+    Args:
+        data: training and validation rows, where they were read already.
+        record: why the settings were chosen, for model.json.
+    """
     card = _head_card(folders.head, tuning.method)
     tuning = _recipe(tuning, card)
 
     from stages.finetuning import checkpoints, loop, rows  # not at the top: they import torch
+    from stages.finetuning import classifier as classifiers
 
-    train, validation = (rows.read(folders.prepared, split, card, settings.budget) for split in ("train", "validation"))
-    classifier = _starting_classifier(folders, card, tuning, settings)
+    train, validation = data or _rows(folders, card, settings.budget)
+    layer = _linear_layer(folders.features, folders.head, settings.budget)
+    classifier = classifiers.starting(card, layer, tuning, settings.runtime)
     classifier.rehearse(train.inputs, tuning.method)
     inputs, y = rows.with_label_names(train.inputs, train.y, card) if tuning.label_names else (train.inputs, train.y)
     task = loop.Task(
@@ -176,14 +184,12 @@ def _recipe(settings: FinetuneParams, card: ModelCard) -> FinetuneParams:
     return settings
 
 
-def _starting_classifier(folders: Folders, card: ModelCard, tuning: FinetuneParams, settings: Params) -> "Classifier":
-    """Load the pretrained backbone with the head as its classifier layer, ready to train."""
-    from stages.finetuning import classifier as classifiers
+def _rows(folders: Folders, card: ModelCard, budget: BudgetParams) -> "tuple[Rows, Rows]":
+    """Read the training and the validation rows within the budget."""
+    from stages.finetuning import rows
 
-    classifier = classifiers.pretrained(card, settings.runtime)
-    classifier.start_from(*_linear_layer(folders.features, folders.head, settings.budget))
-    classifier.adapt(tuning)
-    return classifier
+    train, validation = (rows.read(folders.prepared, split, card, budget) for split in ("train", "validation"))
+    return train, validation
 
 
 def _linear_layer(features_folder: Path, head_folder: Path, budget: BudgetParams) -> "tuple[np.ndarray, np.ndarray]":
@@ -194,10 +200,7 @@ def _linear_layer(features_folder: Path, head_folder: Path, budget: BudgetParams
     if layer := linear_layer.read(head_folder):
         return layer
     train = features.read(features_folder, "train", budget)
-    logistic, _ = choosing.logistic_head(train.X, train.labels)
-    layer = linear_layer.from_head(logistic)
-    assert layer is not None
-    return layer
+    return choosing.logistic_layer(train.X, train.labels)
 
 
 def _identity(folders: Folders, train: "Rows", validation: "Rows") -> str:

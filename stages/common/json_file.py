@@ -10,6 +10,11 @@ def write(path: Path, content: object, *, indent: int = 2) -> None:
     path.write_text(json.dumps(content, indent=indent, ensure_ascii=False) + "\n", "utf-8", newline="\n")
 
 
+def line(value: object) -> str:
+    """Write a value as JSON in one line; what JSON does not know, such as a date, as text."""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
 def mapping(path: Path) -> dict[str, Any]:
     """Read a mapping; empty if the file is missing or holds anything else."""
     try:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from stages.comparison.markdown import escaped
-from stages.scores import proportions
+from stages.scores import intervals, proportions
 
 RULE = (
     "The cheapest of those whose accuracy does not differ from the best one's (McNemar's p at least 0.05): the fewest"
@@ -53,14 +53,13 @@ def rank(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
 
 def cells(entry: Mapping[str, Any]) -> tuple[str, ...]:
     """Write an entry of `rank` as the cells under `HEADER`."""
-    ends, behind = entry["accuracy_ci95"], entry["behind_best_ci95"]
     difference = p_value = ""
     if not entry["is_best"]:
-        difference = f"{entry['behind_best']:.3f} ({behind['low']:.3f} to {behind['high']:.3f})"
+        difference = intervals.written(entry["behind_best"], entry["behind_best_ci95"])
         p_value = f"{entry['p_value']:.2g}"
     return (
         entry["backbone"],
-        f"{entry['accuracy']:.3f} ({ends['low']:.3f} to {ends['high']:.3f})",
+        intervals.written(entry["accuracy"], entry["accuracy_ci95"]),
         difference,
         p_value,
         f"{entry['logme']:.3f}",

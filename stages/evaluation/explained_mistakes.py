@@ -1,13 +1,12 @@
 """Explain the most confident mistakes of the shipped model: which words or regions decided against the truth."""
 
-import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stages.backbones import fingerprint
 from stages.common import package
 from stages.common.errors import HeadstartError
 from stages.evaluation import cached_results, explanations
@@ -74,9 +73,10 @@ def table(
 
 def _key(folder: Path, rows: list[tuple[str, int, int]]) -> str:
     """Hash the model's files, the rows with their predicted and true labels, libraries and the code of the package."""
-    digest = hashlib.sha256(json.dumps([rows, model_card.versions(*PACKAGES), package.digest()]).encode())
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:32]
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return fingerprint.from_parts(
+        rows=rows,
+        versions=model_card.versions(*PACKAGES),
+        code=package.digest(),
+        files={path.relative_to(folder).as_posix(): fingerprint.from_file(path) for path in paths},
+    )[:32]

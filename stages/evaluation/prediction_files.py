@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stages.common import json_file
 from stages.common.errors import CONTROL_CHARACTERS, HeadstartError
 from stages.evaluation import prediction_columns
 
@@ -133,12 +134,8 @@ def _is_no_number(value: Any) -> bool:
 
 
 def _cells(record: dict[str, Any]) -> list[Any]:
-    return [_json(value) if isinstance(value, list | dict) else value for value in record.values()]
+    return [json_file.line(value) if isinstance(value, list | dict) else value for value in record.values()]
 
 
 def _line(record: dict[str, Any]) -> str:
-    return _json(record) + "\n"
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return json_file.line(record) + "\n"

@@ -167,7 +167,7 @@ def _score(candidate: Candidate, head_right: np.ndarray | None) -> dict[str, Any
     minutes = {"estimated_minutes": float(f"{candidate.trial + candidate.final:.3g}")}
     if candidate.right is None or head_right is None:
         return {**minutes, "not_tried": candidate.remark}
-    wins, losses = int((candidate.right & ~head_right).sum()), int((head_right & ~candidate.right).sum())
+    wins, losses = proportions.wins_and_losses(candidate.right, head_right)
     low, high = proportions.difference_interval(wins, losses, len(head_right))
     return {
         **minutes,

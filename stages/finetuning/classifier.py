@@ -136,6 +136,20 @@ def pretrained(card: ModelCard, runtime: RuntimeParams) -> Classifier:
     return Classifier(_backbone(card, runtime), card.labels)
 
 
+def starting(
+    card: ModelCard, layer: tuple[np.ndarray, np.ndarray], settings: FinetuneParams, runtime: RuntimeParams
+) -> Classifier:
+    """Load the backbone of a trained head with `layer`, weight and bias, as its classifier layer, ready to train.
+
+    Raises:
+        HeadstartError: see `pretrained` and `Classifier.adapt`.
+    """
+    classifier = pretrained(card, runtime)
+    classifier.start_from(*layer)
+    classifier.adapt(settings)
+    return classifier
+
+
 def load(folder: Path, card: ModelCard, runtime: RuntimeParams) -> Classifier:
     """Load the fine-tuned model in `folder`, whose model.json is `card`.
 

@@ -135,13 +135,8 @@ class Trials:
         """Load the pretrained backbone with the head of a split as its layer, or a linear one if it is not linear."""
         layer = linear_layer.from_head(head)
         if layer is None:
-            logistic, _ = choosing.logistic_head(self.X[split.training], self._names(split.training))
-            layer = linear_layer.from_head(logistic)
-        assert layer is not None
-        classifier = classifiers.pretrained(card, self.runtime)
-        classifier.start_from(*layer)
-        classifier.adapt(recipe)
-        return classifier
+            layer = choosing.logistic_layer(self.X[split.training], self._names(split.training))
+        return classifiers.starting(card, layer, recipe, self.runtime)
 
 
 def _folds(train: Rows) -> Iterator[Split]:

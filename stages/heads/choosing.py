@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from stages.common import threads
 from stages.common.params import TrainHeadParams
-from stages.heads import estimators
+from stages.heads import estimators, linear_layer
 from stages.heads.head import Head
 from stages.scores import calibration
 from stages.tables.features import Matrix
@@ -69,6 +69,13 @@ def logistic_head(X: Matrix, labels: np.ndarray, C: float | None = None) -> tupl
     """
     head, chosen = fit(X, labels, TrainHeadParams() if C is None else TrainHeadParams(C=(C,)))
     return head, chosen.value
+
+
+def logistic_layer(X: Matrix, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fit a logistic head, and return it as a linear layer: weight (labels, dim) and bias (labels,)."""
+    layer = linear_layer.from_head(logistic_head(X, labels)[0])
+    assert layer is not None
+    return layer
 
 
 def out_of_fold(X: Matrix, labels: np.ndarray, C: float) -> np.ndarray:

@@ -1,6 +1,5 @@
 """The columns of a table as they are handed on beside what is computed from its rows."""
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from stages.common import json_file
 from stages.sources import table_files
 from stages.sources.row import Columns, Reading
 
@@ -63,9 +63,5 @@ def _common(first: pa.DataType, second: pa.DataType) -> pa.DataType:
 
 def _text(value: Any) -> str:
     """Write a value as text; what UTF-8 cannot hold, as escapes."""
-    text = value if isinstance(value, str) else _json(value) if isinstance(value, list | dict) else str(value)
+    text = value if isinstance(value, str) else json_file.line(value) if isinstance(value, list | dict) else str(value)
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)

@@ -12,13 +12,9 @@ def warnings(results: Results) -> Iterator[str]:
     """Name what makes the numbers below say less than they seem to; nothing where nothing does."""
     metrics, test_rows = results.metrics, len(results.scored.truth)
     copies = metrics["near_duplicates"]
-    if results.is_near_chance:
-        yield (
-            "The head is not clearly better than always guessing the most frequent class: its likely label errors and"
-            " near-duplicates are unreliable."
-        )
-    elif reason := results.weakness:
-        yield f"{reason[0].upper()}{reason[1:]}: likely label errors are unreliable."
+    if reason := results.weakness:
+        lists = "its likely label errors and near-duplicates" if results.is_near_chance else "likely label errors"
+        yield f"{reason[0].upper()}{reason[1:]}: {lists} are unreliable."
     if cut := metrics.get("cut_rows"):
         yield f"The end of {cut:,} of {test_rows:,} test texts was not read: they are longer than extract.max_length."
     if copies["test_rows"] >= MIN_COPIES_SHARE * test_rows and not results.is_near_chance:
