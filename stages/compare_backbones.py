@@ -30,7 +30,7 @@ from stages.comparison.leaderboard import Candidate
 from stages.comparison.markdown import escaped
 from stages.evaluation.plots import without_markup
 from stages.extraction import rows, speed
-from stages.heads import choosing
+from stages.heads import choosing, folds
 from stages.scores.logme import logme
 from stages.tables import features, prepared, shards
 from stages.tables.features import Matrix
@@ -64,6 +64,7 @@ class Rows:
     info: prepared.TableInfo
     chosen: np.ndarray  # (rows of the table,) bool
     labels: np.ndarray  # (rows,) of the chosen ones
+    groups: np.ndarray | None  # (rows,) of the chosen ones, as `prepared.group_names` returns them
 
 
 def compare_backbones(*, prepared_folder: Path, target: Path, settings: Params) -> None:
@@ -107,22 +108,28 @@ def compare_backbones(*, prepared_folder: Path, target: Path, settings: Params) 
 
 
 def _training_rows(prepared_folder: Path, budget: BudgetParams) -> Rows:
-    """Choose the training rows: those within the budget, at most about `MAX_COMPARED_ROWS`, of classes of two rows."""
+    """Choose the training rows: those within the budget, at most about `MAX_COMPARED_ROWS`.
+
+    They are of classes of two rows, or of two groups where there are groups.
+    """
     info = prepared.read_info(prepared_folder)
-    columns = shards.read_all(prepared_folder / "train", features.IDENTITY)
+    columns = shards.read_all(prepared_folder / "train", features.IDENTITY.append(features.GROUP))
     ids, labels = (np.array(columns[name].to_pylist(), dtype=object) for name in ("id", "label"))
+    groups = prepared.group_names(ids, columns["group"].to_pylist())
     chosen = prepared.within_budget(ids, labels, budget)
     if chosen.sum() > MAX_COMPARED_ROWS:
         smaller = BudgetParams(per_class=max(MAX_COMPARED_ROWS // len(set(labels)), 2), seed=budget.seed)
         chosen &= prepared.within_budget(ids, labels, smaller)
-    names, counts = np.unique(labels[chosen].astype(str), return_counts=True)
+    names, y = np.unique(labels[chosen].astype(str), return_inverse=True)
+    counts = folds.units(y, None if groups is None else groups[chosen])
     if (counts > 1).sum() < 2:
         raise HeadstartError(
-            f"{prepared_folder / 'train'} has fewer than two classes of two training rows, which a cross-validation"
-            " needs; label more rows, or raise budget.per_class"
+            f"{prepared_folder / 'train'} has fewer than two classes of two training rows"
+            f"{'' if groups is None else ' in two groups'}, which a cross-validation needs; label more rows, or raise"
+            " budget.per_class"
         )
     chosen &= np.isin(labels.astype(str), names[counts > 1])
-    return Rows(info, chosen, labels[chosen].astype(str))
+    return Rows(info, chosen, labels[chosen].astype(str), None if groups is None else groups[chosen])
 
 
 def _usable(settings: Params, modality: params.Modality) -> list[BackboneParams]:
@@ -152,7 +159,7 @@ def _measure(prepared_folder: Path, table: Rows, spec: BackboneParams, settings:
     """
     backbone = rows.load_backbone(prepared_folder, spec, settings.extract, settings.runtime, table.info.modality)
     X, sample = _vectors(prepared_folder, table, backbone, spec, settings)
-    right, chosen = choosing.cross_validated(X, table.labels)
+    right, chosen = choosing.cross_validated(X, table.labels, table.groups)
     return Candidate(
         name=name,
         right=right,

@@ -69,11 +69,12 @@ def extract(
         _row_cache(prepared_folder, backbone, metadata, runtime) as cache,
     ):
         for split in prepared.SPLITS:
-            with features.Writer(out / split, metadata) as writer:
+            has_groups = prepared.has_groups(prepared_folder, split)
+            with features.Writer(out / split, metadata, has_groups=has_groups) as writer:
                 for window in prepared.windows(prepared_folder, split, info.modality, combine=settings.combine):
                     X, counts, known = rows.encode_window(backbone, cache, window.inputs, progress.update)
                     cached += known
-                    writer.write_rows(window.ids, window.labels, X, counts)
+                    writer.write_rows(window.ids, window.labels, X, counts, window.groups)
                     tokens = counts[:, 0]
                     long_texts += tokens[tokens > (backbone.max_length or 0)].tolist()
         backbone.save(out / "train" / features.BACKBONE_FOLDER)

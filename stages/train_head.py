@@ -82,7 +82,9 @@ def _fit(features_folder: Path, budget: BudgetParams, settings: TrainHeadParams)
     ids, labels = ids[rows], labels[rows]
     if from_disk.is_needed(features_folder, len(rows), settings):
         return *from_disk.fit(features_folder, rows, ids, labels, settings), labels
-    return *choosing.fit(features.vectors(features_folder, "train", rows), labels, settings), labels
+    groups = features.groups(features_folder, "train")
+    X = features.vectors(features_folder, "train", rows)
+    return *choosing.fit(X, labels, settings, None if groups is None else groups[rows]), labels
 
 
 def _calibrate(head: Head, validation: Features, budget: BudgetParams) -> tuple[Head, float]:

@@ -27,6 +27,11 @@ class Rows(NamedTuple):
     groups: list[str | None]
     digest: str
 
+    @property
+    def group_names(self) -> np.ndarray | None:
+        """Return (rows,) names of groups, as `prepared.group_names` does."""
+        return prepared.group_names([str(row) for row in range(len(self.y))], self.groups)
+
 
 def read(prepared_folder: Path, split: str, card: ModelCard, budget: BudgetParams) -> Rows:
     """Read the rows of a split that the budget allows and whose labels the head `card` knows."""

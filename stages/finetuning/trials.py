@@ -1,12 +1,9 @@
 """Train on some of the labelled rows and judge on others, to compare ways of training. The test rows stay unseen."""
 
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from stages.common.errors import counted
 from stages.common.params import FinetuneParams, RuntimeParams, TrainHeadParams
@@ -14,20 +11,13 @@ from stages.finetuning import classifier as classifiers
 from stages.finetuning import loop
 from stages.finetuning.classifier import Classifier
 from stages.finetuning.rows import Rows, with_label_names
-from stages.heads import choosing, linear_layer
+from stages.heads import choosing, folds, linear_layer
+from stages.heads.folds import Fold
 from stages.heads.head import Head
 from stages.heads.model_card import ModelCard
 
 MIN_VALIDATION_ROWS = 100  # with fewer, folds of the training rows give a better comparison
 FOLDS = 3
-
-
-@dataclass(frozen=True)
-class Split:
-    """Indices of rows to train on, and of rows to judge on, whose labels are all among the former."""
-
-    training: np.ndarray
-    held_out: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -41,7 +31,7 @@ class Comparison:
     """
 
     rows: Rows
-    splits: tuple[Split, ...]
+    splits: tuple[Fold, ...]
     name: str
 
     @property
@@ -60,9 +50,9 @@ def comparison(train: Rows, validation: Rows) -> Comparison:
             train.groups + validation.groups,
             f"{train.digest} {validation.digest}",
         )
-        split = Split(np.arange(count), np.arange(count, len(rows.y)))
+        split = Fold(np.arange(count), np.arange(count, len(rows.y)))
         return Comparison(rows, (split,), counted(len(validation.y), "validation row"))
-    splits = tuple(_folds(train))
+    splits = tuple(folds.split(train.y, FOLDS, groups=train.group_names))
     judged = sum(len(split.held_out) for split in splits)
     return Comparison(train, splits, f"{counted(judged, 'training row')} in {counted(len(splits), 'fold')}")
 
@@ -90,7 +80,7 @@ class Trials:
             parts.append(np.array(head.labels)[guess] == names)
         return np.concatenate(parts)
 
-    def finetuned_right(self, split: Split, recipe: FinetuneParams) -> np.ndarray:
+    def finetuned_right(self, split: Fold, recipe: FinetuneParams) -> np.ndarray:
         """Fine-tune on the training rows of a split, and return which held-out rows are right: (held out,).
 
         Raises:
@@ -123,7 +113,7 @@ class Trials:
         names: np.ndarray = np.array(self.card.labels)[self.compared.rows.y[rows]]
         return names
 
-    def _head(self, split: Split) -> Head:
+    def _head(self, split: Fold) -> Head:
         """Fit a head of the kind and strength of the one that was trained, on the training rows of a split."""
         kind, value = self.card.chosen["kind"], self.card.chosen["value"]
         single: dict[str, Any] = {"neighbors": (int(value),)} if kind == "knn" else {"C": (value,)}
@@ -131,26 +121,9 @@ class Trials:
             0
         ]
 
-    def _classifier(self, split: Split, head: Head, card: ModelCard, recipe: FinetuneParams) -> Classifier:
+    def _classifier(self, split: Fold, head: Head, card: ModelCard, recipe: FinetuneParams) -> Classifier:
         """Load the pretrained backbone with the head of a split as its layer, or a linear one if it is not linear."""
         layer = linear_layer.from_head(head)
         if layer is None:
             layer = choosing.logistic_layer(self.X[split.training], self._names(split.training))
         return classifiers.starting(card, layer, recipe, self.runtime)
-
-
-def _folds(train: Rows) -> Iterator[Split]:
-    """Yield folds of the training rows; rows of a class that is in one fold only are not judged on."""
-    count = min(FOLDS, int(np.bincount(train.y).max()))
-    if count < 2:
-        return
-    folds = StratifiedKFold if not any(train.groups) else StratifiedGroupKFold
-    groups = [group or f"row {row}" for row, group in enumerate(train.groups)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of classes with fewer rows than folds
-        splits = list(folds(count, shuffle=True, random_state=0).split(np.empty(len(train.y)), train.y, groups))
-    for training, held_out in splits:
-        known = np.unique(train.y[training])
-        judged = held_out[np.isin(train.y[held_out], known)]
-        if len(known) > 1 and len(judged):
-            yield Split(training, judged)

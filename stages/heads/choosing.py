@@ -5,18 +5,19 @@ the log loss of their out-of-fold scores (Guo et al. 2017, On Calibration of Mod
 """
 
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
 from stages.common import threads
+from stages.common.errors import HeadstartError
 from stages.common.params import TrainHeadParams
-from stages.heads import estimators, linear_layer
+from stages.heads import estimators, folds, linear_layer
 from stages.heads.head import Head
 from stages.scores import calibration
 from stages.tables.features import Matrix
@@ -41,22 +42,25 @@ class Chosen:
     accuracies: tuple[float, ...] = ()
 
 
-def fit(X: Matrix, labels: np.ndarray, settings: TrainHeadParams) -> tuple[Head, Chosen]:
+def fit(
+    X: Matrix, labels: np.ndarray, settings: TrainHeadParams, groups: np.ndarray | None = None
+) -> tuple[Head, Chosen]:
     """Fit a head on all rows, with the candidate of the lowest out-of-fold log loss.
 
-    The cross-validation leaves out classes of a single row, which cannot be in two folds. If it leaves fewer than two
-    classes, there is none.
+    The cross-validation leaves out classes of a single row or group, which cannot be in two folds. If it leaves fewer
+    than two classes, there is none.
 
     Args:
         X: (rows, dim) float32.
         labels: (rows,) class names.
+        groups: (rows,) names; the cross-validation keeps the rows of a group in one fold.
     """
     names, y = np.unique(labels.astype(str), return_inverse=True)
     # One BLAS thread per fit: on small matrices, threads that wait for each other cost ten times the arithmetic.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the step limit of mlp is its early stopping
         warnings.filterwarnings("ignore", "The number of unique classes")  # many classes of few rows are usual here
-        chosen, temperature = _choose(X, y, settings)
+        chosen, temperature = _choose(X, y, settings, groups)
         estimator = estimators.fit(X, y, chosen.value, settings)
     return Head(estimator, tuple(names.tolist()), temperature), chosen
 
@@ -85,31 +89,40 @@ def out_of_fold(X: Matrix, labels: np.ndarray, C: float) -> np.ndarray:
     """
     y = np.unique(labels.astype(str), return_inverse=True)[1]
     settings = TrainHeadParams(C=(C,))
+    parts = folds.split(y, min(settings.folds, int(np.bincount(y).min())))
     with threadpool_limits(1):
-        scores = _cross_validate(X, y, min(settings.folds, int(np.bincount(y).min())), settings.C, settings)
+        scores = _cross_validate(X, y, parts, settings.C, settings)
     return np.asarray(softmax(scores[0], axis=1))
 
 
-def cross_validated(X: Matrix, labels: np.ndarray) -> tuple[np.ndarray, Chosen]:
+def cross_validated(X: Matrix, labels: np.ndarray, groups: np.ndarray | None = None) -> tuple[np.ndarray, Chosen]:
     """Choose a logistic head as `fit` does, and compute its out-of-fold predictions, without fitting it on all rows.
 
     Args:
         X: (rows, dim) float32.
-        labels: (rows,) class names, two or more, of two rows or more.
+        labels: (rows,) class names, two or more, of two rows or groups or more.
+        groups: (rows,) names, as for `fit`.
 
     Returns:
-        (rows,) bool, true where the prediction is right; and what was chosen.
+        (judged rows,) bool, true where the prediction is right, of all rows without groups; and what was chosen.
+
+    Raises:
+        HeadstartError: the groups cannot be divided into folds that train on two classes.
     """
     settings = TrainHeadParams()
     y = np.unique(labels.astype(str), return_inverse=True)[1]
-    folds = min(settings.folds, int(np.bincount(y).min()))
+    parts = folds.split(y, min(settings.folds, int(folds.units(y, groups).min())), groups=groups)
+    if not parts:
+        raise HeadstartError("the groups cannot be divided into folds of two classes; label rows of more groups")
     with threadpool_limits(1):
-        by_candidate = _cross_validate(X, y, folds, settings.C, settings)
+        by_candidate = _cross_validate(X, y, parts, settings.C, settings)
+    judged = _judged(parts)
+    by_candidate, y = by_candidate[:, judged], y[judged]
     losses = tuple(calibration.log_loss(scores, y) for scores in by_candidate)
     right = by_candidate.argmax(axis=2) == y  # (candidates, rows)
     best = int(np.argmin(losses))
     accuracies = tuple(float(mean) for mean in right.mean(axis=1))
-    return right[best], Chosen("C", settings.C[best], settings.C, folds, losses, accuracies)
+    return right[best], Chosen("C", settings.C[best], settings.C, len(parts), losses, accuracies)
 
 
 def sample_rows(order: np.ndarray, y: np.ndarray, least: int) -> np.ndarray:
@@ -127,56 +140,68 @@ def sample_rows(order: np.ndarray, y: np.ndarray, least: int) -> np.ndarray:
     return np.sort(order[np.union1d(np.arange(MAX_FIT_ROWS), by_class[rank < least])])
 
 
-def _choose(X: Matrix, y: np.ndarray, settings: TrainHeadParams) -> tuple[Chosen, float]:
+def _choose(X: Matrix, y: np.ndarray, settings: TrainHeadParams, groups: np.ndarray | None) -> tuple[Chosen, float]:
     """Choose among the candidates, and give the temperature of the chosen one."""
-    sizes = np.bincount(y)
+    sizes = folds.units(y, groups)
     rows = np.flatnonzero(sizes[y] > 1)  # of classes that can be divided into folds
-    folds = min(settings.folds, int(sizes[sizes > 1].min())) if len(np.unique(y[rows])) > 1 else 0
+    parts: list[folds.Fold] = []
+    if len(np.unique(y[rows])) > 1:
+        count = min(settings.folds, int(sizes[sizes > 1].min()))
+        parts = folds.split(
+            np.unique(y[rows], return_inverse=True)[1], count, groups=None if groups is None else groups[rows]
+        )
     parameter = "neighbors" if settings.kind == "knn" else "C"
-    candidates = _candidates(len(rows) if folds else len(y), folds, settings)
+    candidates = _candidates(min((len(part.training) for part in parts), default=len(y)), settings)
     calibrate = settings.kind in KINDS_TO_CALIBRATE
-    if not folds or (len(candidates) == 1 and not calibrate):
+    if not parts or (len(candidates) == 1 and not calibrate):
         value = DEFAULT_C if parameter == "C" and DEFAULT_C in candidates else candidates[0]
         return Chosen(parameter, value, candidates, folds=0), 1.0
     if len(rows) < len(y):
         X, y = X[rows], np.unique(y[rows], return_inverse=True)[1]
-    by_candidate = _cross_validate(X, y, folds, candidates, settings)  # (candidates, rows, labels)
+    by_candidate = _cross_validate(X, y, parts, candidates, settings)  # (candidates, rows, labels)
+    if len(judged := _judged(parts)) < len(y):
+        by_candidate, y = by_candidate[:, judged], y[judged]
     temperatures = [calibration.fit_temperature(scores, y) if calibrate else 1.0 for scores in by_candidate]
     losses = [calibration.log_loss(scores / t, y) for scores, t in zip(by_candidate, temperatures, strict=True)]
     accuracies = [float((scores.argmax(axis=1) == y).mean()) for scores in by_candidate]
     best = int(np.argmin(losses))
-    chosen = Chosen(parameter, candidates[best], candidates, folds, tuple(losses), tuple(accuracies))
+    chosen = Chosen(parameter, candidates[best], candidates, len(parts), tuple(losses), tuple(accuracies))
     return chosen, temperatures[best]
 
 
-def _candidates(rows: int, folds: int, settings: TrainHeadParams) -> tuple[float, ...]:
-    """List the values of C, or for knn the numbers of neighbours, cut to the training rows of a fold."""
+def _candidates(rows: int, settings: TrainHeadParams) -> tuple[float, ...]:
+    """List the values of C, or for knn the numbers of neighbours, cut to the `rows` of the smallest training."""
     if settings.kind != "knn":
         return settings.C
-    largest_fold = -(-rows // folds) if folds > 1 else 0
-    return tuple(sorted({min(neighbors, rows - largest_fold) for neighbors in settings.neighbors}))
+    return tuple(sorted({min(neighbors, rows) for neighbors in settings.neighbors}))
+
+
+def _judged(parts: Sequence[folds.Fold]) -> np.ndarray:
+    """List the rows that are judged on in any fold, ascending."""
+    return np.sort(np.concatenate([part.held_out for part in parts]))
 
 
 def _cross_validate(
-    X: Matrix, y: np.ndarray, folds: int, candidates: tuple[float, ...], settings: TrainHeadParams
+    X: Matrix, y: np.ndarray, parts: Sequence[folds.Fold], candidates: tuple[float, ...], settings: TrainHeadParams
 ) -> np.ndarray:
     """Compute the out-of-fold scores by every candidate, fitted on about `MAX_FIT_ROWS` rows at most.
 
     Returns:
-        (candidates, rows, labels) float64
+        (candidates, rows, labels) float64; -inf for a class that the fold of a row does not train on, and for rows that
+        no fold judges.
     """
-    out = np.empty((len(candidates), len(y), int(y.max()) + 1))
+    out = np.full((len(candidates), len(y), int(y.max()) + 1), -np.inf)
 
-    def run(split: tuple[np.ndarray, np.ndarray]) -> None:
-        training, held_out = split
+    def run(part: folds.Fold) -> None:
+        training, held_out = part.training, part.held_out
         order = np.random.default_rng(0).permutation(len(training))
         training = training[sample_rows(order, y[training], least=1)]
-        X_training, y_training, X_held_out = X[training], y[training], X[held_out]
+        known, y_training = np.unique(y[training], return_inverse=True)
+        X_training, X_held_out = X[training], X[held_out]
         for index, value in enumerate(candidates):
             estimator = estimators.fit(X_training, y_training, value, settings)
-            out[index, held_out] = estimators.scores(estimator, X_held_out)
+            out[index, held_out[:, None], known] = estimators.scores(estimator, X_held_out)
 
-    splits = StratifiedKFold(folds, shuffle=True, random_state=0).split(np.empty(len(y)), y)
     with ThreadPoolExecutor(threads.cores()) as pool:
-        list(pool.map(run, splits))
+        list(pool.map(run, parts))
     return out

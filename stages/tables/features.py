@@ -2,7 +2,7 @@
 
 Dense backbones write `feature: fixed_size_list<float16 or float32>[dim]`, sparse ones `indices: list<int32>` and
 `values: list<float32>`. Encoders of texts add `tokens: int32`, the length of every whole text, and
-`unclear: int32`, its tokens that are unknown or single letters. The metadata names the
+`unclear: int32`, its tokens that are unknown or single letters. A split with groups has `group`. The metadata names the
 backbone and the settings that made the vectors.
 """
 
@@ -27,6 +27,7 @@ BACKBONE_FILES = f"{BACKBONE_FOLDER}/vocabulary.parquet"
 
 COUNTS = [pa.field(name, pa.int32(), nullable=False) for name in ("tokens", "unclear")]
 IDENTITY = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("id", "label")])
+GROUP = pa.field("group", pa.string())
 
 Matrix: TypeAlias = "np.ndarray | sparse.csr_matrix"
 
@@ -58,6 +59,7 @@ class Features:
     metadata: Metadata
     is_long: np.ndarray | None = None  # (rows,) bool: texts with more tokens than are read at a time
     unclear_share: float = 0.0  # of the tokens: unknown ones and single letters
+    groups: np.ndarray | None = None  # (rows,) as `groups` returns them
 
     @property
     def cut_rows(self) -> int:
@@ -67,24 +69,32 @@ class Features:
     def select(self, rows: np.ndarray) -> "Features":
         """Return the chosen rows; `rows`: (chosen,) indices or (rows,) bool."""
         is_long = None if self.is_long is None else self.is_long[rows]
-        return Features(self.ids[rows], self.labels[rows], self.X[rows], self.metadata, is_long)
+        groups = None if self.groups is None else self.groups[rows]
+        return Features(self.ids[rows], self.labels[rows], self.X[rows], self.metadata, is_long, groups=groups)
 
 
 class Writer(shards.Writer):
     """Streams one split of the feature table into shards."""
 
-    def __init__(self, folder: Path, metadata: Metadata) -> None:
-        self._metadata = metadata
-        super().__init__(folder, _schema(metadata), metadata.model_dump())
+    def __init__(self, folder: Path, metadata: Metadata, *, has_groups: bool = False) -> None:
+        self._metadata, self._has_groups = metadata, has_groups
+        schema = _schema(metadata)
+        super().__init__(folder, schema.append(GROUP) if has_groups else schema, metadata.model_dump())
 
     def write_rows(
-        self, ids: Sequence[str], labels: Sequence[str], X: Matrix, counts: np.ndarray | None = None
+        self,
+        ids: Sequence[str],
+        labels: Sequence[str],
+        X: Matrix,
+        counts: np.ndarray | None = None,
+        groups: Sequence[str | None] = (),
     ) -> None:
         """Append rows.
 
         Args:
             X: (rows, dim), which is rounded to the stored type.
             counts: (rows, 2) int32 tokens of the whole texts and unclear ones, with a `max_length` in the metadata.
+            groups: (rows,) with `has_groups`; None where a row has none.
 
         Raises:
             HeadstartError: a vector has non-finite values.
@@ -106,6 +116,8 @@ class Writer(shards.Writer):
         if self._metadata.max_length is not None:
             assert counts is not None
             columns |= {field.name: pa.array(counts[:, k], pa.int32()) for k, field in enumerate(COUNTS)}
+        if self._has_groups:
+            columns[GROUP.name] = pa.array(groups, GROUP.type)
         self.write(pa.table(columns))
 
 
@@ -144,7 +156,16 @@ def read(features_folder: Path, split: str, budget: BudgetParams | None = None) 
         tokens, unclear = (counts[field.name].to_numpy()[rows] for field in COUNTS)
         is_long = tokens > metadata.max_length
         unclear_share = float(unclear.sum() / max(tokens.sum(), 1))
-    return Features(ids[rows], labels[rows], vectors(features_folder, split, rows), metadata, is_long, unclear_share)
+    named = groups(features_folder, split)
+    return Features(
+        ids[rows],
+        labels[rows],
+        vectors(features_folder, split, rows),
+        metadata,
+        is_long,
+        unclear_share,
+        None if named is None else named[rows],
+    )
 
 
 def vectors(features_folder: Path, split: str, rows: np.ndarray) -> Matrix:
@@ -165,6 +186,14 @@ def identities(features_folder: Path, split: str) -> tuple[np.ndarray, np.ndarra
     table = shards.read_all(features_folder / split, IDENTITY)
     ids, labels = (np.array(table[name].to_pylist(), dtype=object) for name in table.column_names)
     return ids, labels
+
+
+def groups(features_folder: Path, split: str) -> np.ndarray | None:
+    """Read the groups of one split, as `prepared.group_names` names them: (rows,) str, or None where there are none."""
+    if GROUP.name not in shards.schema(features_folder / split).names:
+        return None
+    table = shards.read_all(features_folder / split, pa.schema([IDENTITY.field("id"), GROUP]))
+    return prepared.group_names(*(table[name].to_pylist() for name in table.column_names))
 
 
 def matrices(features_folder: Path, split: str, rows: np.ndarray) -> Iterator[Matrix]:

@@ -51,6 +51,7 @@ class Window:
     ids: list[str]
     inputs: list[Any]  # str, pairs of str, or encoded bytes
     labels: list[str]
+    groups: list[str | None]
 
 
 def writer(folder: Path, info: TableInfo) -> shards.Writer:
@@ -142,10 +143,24 @@ def inputs_and_sources(
 
 def windows(prepared_folder: Path, split: str, modality: Modality, *, combine: Combine = "join") -> Iterator[Window]:
     """Yield the rows of one split in order, a bounded number at a time; `combine` as in `inputs`."""
-    columns = ("id", "label", *input_columns(modality, combine))
+    columns = ("id", "label", "group", *input_columns(modality, combine))
     for batch in shards.read(prepared_folder / split, _fields(columns), rows=WINDOW_ROWS[modality]):
-        ids, labels = (batch.column(name).to_pylist() for name in ("id", "label"))
-        yield Window(ids, inputs(batch, modality, combine=combine), labels)
+        ids, labels, groups = (batch.column(name).to_pylist() for name in ("id", "label", "group"))
+        yield Window(ids, inputs(batch, modality, combine=combine), labels, groups)
+
+
+def has_groups(prepared_folder: Path, split: str) -> bool:
+    """Tell whether any row of a split is in a group."""
+    batches = shards.read(prepared_folder / split, _fields(("group",)))
+    return any(batch.column("group").null_count < batch.num_rows for batch in batches)
+
+
+def group_names(ids: Iterable[str], groups: Sequence[str | None]) -> np.ndarray | None:
+    """Name the group of every row, (rows,) str; one without a group is its own. None where no row has a group."""
+    if not any(groups):
+        return None
+    named = (f"group {group}" if group else f"row {row_id}" for row_id, group in zip(ids, groups, strict=True))
+    return np.array(list(named), dtype=object)
 
 
 def input_columns(modality: Modality, combine: Combine) -> tuple[str, ...]:

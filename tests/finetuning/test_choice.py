@@ -12,7 +12,7 @@ from stages.finetuning import choice, trials
 from stages.finetuning.choice import Candidate
 from stages.finetuning.cost import Cost
 from stages.finetuning.rows import Rows
-from stages.finetuning.trials import Split
+from stages.heads.folds import Fold
 from tests.finetuning.recipes import SMALL, spec, texts
 
 
@@ -174,7 +174,7 @@ def test_a_training_that_diverges_is_left_out(tmp_path: Path, monkeypatch: pytes
     class Diverging:
         compared = trials.comparison(rows([0, 1] * 6), rows([]))
 
-        def finetuned_right(self, split: Split, recipe: FinetuneParams) -> np.ndarray:
+        def finetuned_right(self, split: Fold, recipe: FinetuneParams) -> np.ndarray:
             raise diverged(3, 0.1)
 
     candidate = Candidate("few_labels", FinetuneParams(method="full"), 1.0, 1.0)

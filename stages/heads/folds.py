@@ -1,0 +1,52 @@
+"""Divide labelled rows into folds of like classes. Rows of a group stay in one fold.
+
+Everywhere, `y` is (rows,) label indices and `groups` is (rows,) names of groups, or None where every row stands alone.
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Indices of rows to train on, and of rows to judge on, whose classes are all among the former.
+
+    A row of a class that no training row of its fold has is in neither.
+    """
+
+    training: np.ndarray
+    held_out: np.ndarray
+
+
+def units(y: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
+    """Count the rows of every class, or the groups that have rows of it: in so many folds it can be. (labels,)"""
+    if groups is None or not len(y):
+        return np.bincount(y)
+    pairs = np.unique(np.column_stack([y, np.unique(groups, return_inverse=True)[1]]), axis=0)
+    return np.bincount(pairs[:, 0])
+
+
+def split(y: np.ndarray, count: int, *, groups: np.ndarray | None = None, seed: int = 0) -> list[Fold]:
+    """Divide the rows into `count` folds, or fewer where no class has rows or groups for as many.
+
+    Returns:
+        The folds that have rows to judge on; none where they would train on fewer than two classes. Every row is judged
+        on once, but for rows of a class that is in one fold only.
+    """
+    count = min(count, int(units(y, groups).max(initial=0)))
+    if count < 2:
+        return []
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of classes with fewer rows than folds
+        parts = list(kind(count, shuffle=True, random_state=seed).split(np.empty(len(y)), y, groups))
+    folds = []
+    for training, held_out in parts:
+        known = np.unique(y[training])
+        judged = held_out[np.isin(y[held_out], known)]
+        if len(known) > 1 and len(judged):
+            folds.append(Fold(training, judged))
+    return folds
