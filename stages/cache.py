@@ -4,8 +4,8 @@
 
 The cache folder is $HEADSTART_CACHE, else $XDG_CACHE_HOME/headstart, else ~/.cache/headstart. It holds the vectors that
 extract computed, checkpoints of killed fine-tuning runs, results of evaluate that no head changes, pretrained weights
-that were converted to safetensors, a few bytes for the measured speed of a backbone, and a log of all runs. Deleting
-them costs only time: results that are needed again are recomputed.
+that were converted to safetensors, a few bytes for the speed and the description of a backbone, and a log of all runs.
+Deleting them costs only time: results that are needed again are recomputed.
 
 --clear deletes everything but the log and the files that another process uses.
 """
@@ -38,9 +38,9 @@ def clear() -> None:
     """Delete the files that no process uses, and print their number and size."""
     backbones, freed = row_cache_files.clear()
     runs, results, models = (cache_cleaning.delete(part) for part in UNITS)
-    speeds = cache_cleaning.delete("speeds")
+    notes = [*cache_cleaning.delete("speeds"), *cache_cleaning.delete("backbones")]
     locks.clear()
-    freed += sum(runs) + sum(results) + sum(models) + sum(speeds)
+    freed += sum(runs) + sum(results) + sum(models) + sum(notes)
     print(
         f"{cache_folder.root()}: {counted(backbones, 'backbone')}, checkpoints of {counted(len(runs), 'run')},"
         f" {counted(len(results), 'result')} of evaluations and weights of {counted(len(models), 'model')} deleted,"

@@ -18,16 +18,18 @@ RUN = f"checkpoints/{'0' * 32}"
 RESULT = f"evaluations/{'0' * 32}.npz"
 WEIGHTS = f"weights/{'0' * 64}.safetensors"
 SPEED = f"speeds/{'5' * 32}.json"
+DESCRIPTION = f"backbones/{'6' * 32}.json"
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache folder with one row of one backbone, the checkpoint of a killed run, one result, weights and a speed."""
+    """A cache folder with a row of a backbone, the checkpoint of a killed run, a result, weights, and two notes."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("HEADSTART_CACHE", str(folder))
     with RowCache("f" * 64, dim=4, dtype="float32", limit_bytes=10**9) as rows:
         rows.put(["0" * 32], np.ones((1, 4)))
-    for file, size in ((f"{RUN}/step-1.safetensors", 3_000_000), (RESULT, 400_000), (WEIGHTS, 200_000), (SPEED, 30)):
+    sizes = {f"{RUN}/step-1.safetensors": 3_000_000, RESULT: 400_000, WEIGHTS: 200_000, SPEED: 30, DESCRIPTION: 30}
+    for file, size in sizes.items():
         (folder / file).parent.mkdir(parents=True)
         (folder / file).write_bytes(bytes(size))
     return folder

@@ -68,15 +68,7 @@ def load(
         HeadstartError: the name is unknown; or the weights are missing, cannot be downloaded, are refused or do not
             fit.
     """
-    if modality not in FAMILIES[spec.family]:
-        usable = " or ".join(family for family, modalities in FAMILIES.items() if modality in modalities)
-        raise HeadstartError(
-            f"backbone.family {spec.family} does not encode {modality}, which the prepared rows hold; use {usable}"
-        )
-    if settings.combine == "pair" and (modality, spec.family) != ("text", "transformers"):
-        family = f"backbone.family {spec.family} reads no pairs of texts"
-        reason = "the prepared rows hold images" if modality == "image" else family
-        raise HeadstartError(f"extract.combine is pair, but {reason}; set combine to join")
+    check(spec, settings, modality)
     match spec.family:
         case "tfidf":
             from stages.backbones import tfidf
@@ -88,6 +80,19 @@ def load(
             return pixels.load(spec, settings)
         case _:
             return load_encoder(spec, settings, runtime, modality)
+
+
+def check(spec: BackboneParams, settings: ExtractParams, modality: Modality) -> None:
+    """Raise a HeadstartError if a family does not read inputs of this modality, or no pairs where these are wanted."""
+    if modality not in FAMILIES[spec.family]:
+        usable = " or ".join(family for family, modalities in FAMILIES.items() if modality in modalities)
+        raise HeadstartError(
+            f"backbone.family {spec.family} does not encode {modality}, which the prepared rows hold; use {usable}"
+        )
+    if settings.combine == "pair" and (modality, spec.family) != ("text", "transformers"):
+        family = f"backbone.family {spec.family} reads no pairs of texts"
+        reason = "the prepared rows hold images" if modality == "image" else family
+        raise HeadstartError(f"extract.combine is pair, but {reason}; set combine to join")
 
 
 def load_encoder(

@@ -1,6 +1,5 @@
 """The base of text and image encoders: a torch module that turns batches into vectors."""
 
-import os
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from stages.backbones import blocks, inference
 from stages.common import threads
 from stages.common.errors import HeadstartError, one_line
-from stages.common.params import ExtractParams, FinetuneParams, RuntimeParams
+from stages.common.params import ExtractParams, FinetuneParams
 
 WEIGHTS_FILE = "model.safetensors"
 FLOATS = ("F16", "BF16", "F32", "F64")  # the types of weights, as safetensors names them
@@ -70,6 +69,10 @@ class Encoder(nn.Module):
         return next(self.parameters()).device
 
     @property
+    def device_type(self) -> str:
+        return self.device.type
+
+    @property
     def size_bytes(self) -> int:
         """Bytes of the weights in memory."""
         return sum(tensor.numel() * tensor.element_size() for tensor in (*self.parameters(), *self.buffers()))
@@ -118,10 +121,6 @@ class Encoder(nn.Module):
         for name in blocks.names(self.body):
             block = self.body.get_submodule(name)
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)
-
-    def cache_name(self, device: str) -> str:
-        """Return the row cache's name: the fingerprint, and the type of an accelerator, which rounds differently."""
-        return self.fingerprint if device == "cpu" else f"{self.fingerprint}-{device}"
 
     def encode(self, inputs: Sequence[Any]) -> np.ndarray:
         """Return the vectors of inputs in order: (inputs, dim) float32."""
@@ -277,23 +276,3 @@ def check_types(path: Path) -> None:
                 f"{path} holds {name} of type {kind}, but weights must be {', '.join(FLOATS[:-1])} or {FLOATS[-1]}; use"
                 " weights that are not quantised"
             )
-
-
-def choose_device(runtime: RuntimeParams) -> torch.device:
-    """Return the device of `runtime.device`; for `auto` an accelerator if there is one, a different one per process.
-
-    Raises:
-        HeadstartError: the machine does not have the device.
-    """
-    if runtime.device == "auto":
-        device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-        rank = os.environ.get("LOCAL_RANK")  # number of a process that `accelerate launch` started on this machine
-        return device if rank is None or device.type == "cpu" else torch.device(device.type, int(rank))
-    device = torch.device(runtime.device)
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError):
-        raise HeadstartError(
-            f"runtime.device is {runtime.device!r}, which this machine does not have; use auto or cpu"
-        ) from None
-    return device

@@ -49,6 +49,11 @@ def resolve(name: str, revision: str | None, patterns: Sequence[str] = PATTERNS)
     return _cached(name, revision, patterns) or _downloaded(name, revision, patterns)
 
 
+def is_read(file: str) -> bool:
+    """Tell whether a file of a model folder, by its name, may decide how the model is loaded, in any case."""
+    return any(fnmatch(file.lower(), pattern) for pattern in PATTERNS)
+
+
 def weight_files(folder: Path) -> list[Path]:
     """List the safetensors files of a model folder; pickled weights are never read.
 

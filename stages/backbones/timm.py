@@ -14,8 +14,8 @@ from PIL import Image
 from timm.data.transforms_factory import create_transform
 from torch import Tensor, nn
 
-from stages.backbones import fingerprint, packaged_weights, state_dicts, timm_models
-from stages.backbones.encoder import WEIGHTS_FILE, choose_device, read_weights
+from stages.backbones import devices, fingerprint, packaged_weights, state_dicts, timm_models
+from stages.backbones.encoder import WEIGHTS_FILE, read_weights
 from stages.backbones.image import ImageEncoder
 from stages.backbones.timm_models import TimmModel
 from stages.common.errors import HeadstartError, one_line
@@ -100,7 +100,7 @@ def _encoder(
         return vectors
 
     encoder = ImageEncoder(body, Transform(model, name), settings, run=run, fingerprint=digest, name=name)
-    return encoder.to(choose_device(runtime)).eval()
+    return encoder.to(devices.choose(runtime)).eval()
 
 
 def _built(model: TimmModel, name: str, num_classes: int = 0) -> nn.Module:

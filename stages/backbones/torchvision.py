@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms._presets import ImageClassification
 
-from stages.backbones import fingerprint, state_dicts
-from stages.backbones.encoder import WEIGHTS_FILE, choose_device, read_weights
+from stages.backbones import devices, fingerprint, state_dicts
+from stages.backbones.encoder import WEIGHTS_FILE, read_weights
 from stages.backbones.image import ImageEncoder
 from stages.common import json_file
 from stages.common.errors import HeadstartError, damaged, did_you_mean, one_line
@@ -109,7 +109,7 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams) 
         normalize=settings.is_normalized,
         dtype=settings.dtype,
     )
-    return ImageEncoder(body, preset, settings, fingerprint=digest, name=spec.name).to(choose_device(runtime)).eval()
+    return ImageEncoder(body, preset, settings, fingerprint=digest, name=spec.name).to(devices.choose(runtime)).eval()
 
 
 def load_finetuned(folder: Path, name: str, settings: ExtractParams, runtime: RuntimeParams) -> ImageEncoder:
@@ -117,7 +117,7 @@ def load_finetuned(folder: Path, name: str, settings: ExtractParams, runtime: Ru
     preset = Preset.load(folder)
     body, final = without_classifier(_architecture(name, preset.size))
     _load_state(body, read_weights(folder / WEIGHTS_FILE), final, file=str(folder / WEIGHTS_FILE))
-    return ImageEncoder(body, preset, settings, name=name).to(choose_device(runtime)).eval()
+    return ImageEncoder(body, preset, settings, name=name).to(devices.choose(runtime)).eval()
 
 
 def without_classifier(model: nn.Module) -> tuple[nn.Module, str]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from stages.backbones import (
     architectures,
+    devices,
     fingerprint,
     hub,
     model_files,
@@ -23,7 +24,7 @@ from stages.backbones import (
     text_traits,
 )
 from stages.backbones.architectures import Part
-from stages.backbones.encoder import WEIGHTS_FILE, Encoder, check_types, choose_device, read_weights
+from stages.backbones.encoder import WEIGHTS_FILE, Encoder, check_types, read_weights
 from stages.backbones.image import ImageEncoder
 from stages.backbones.recipe import Recipe
 from stages.backbones.text import TextEncoder
@@ -129,7 +130,7 @@ def load(spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams, 
             preprocessing=processor.describe(),
         )
         encoder = _image_encoder(body, processor, settings, part=part, fingerprint=digest, name=spec.name)
-    return encoder.to(choose_device(runtime)).eval()
+    return encoder.to(devices.choose(runtime)).eval()
 
 
 def load_finetuned(folder: Path, settings: ExtractParams, runtime: RuntimeParams, modality: Modality) -> Encoder:
@@ -145,7 +146,7 @@ def load_finetuned(folder: Path, settings: ExtractParams, runtime: RuntimeParams
         encoder = TextEncoder(body, tokenizer, settings, part=part, traits=traits, recipe=used, steps=steps, name=name)
     else:
         encoder = _image_encoder(body, _processor(folder, name, settings), settings, part=part, name=name)
-    return encoder.to(choose_device(runtime)).eval()
+    return encoder.to(devices.choose(runtime)).eval()
 
 
 def _text(

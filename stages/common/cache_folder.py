@@ -7,13 +7,14 @@ from typing import Literal, TypeAlias
 
 from stages.common.errors import HeadstartError
 
-Part: TypeAlias = Literal["rows", "checkpoints", "evaluations", "weights", "speeds", "locks"]
+Part: TypeAlias = Literal["rows", "checkpoints", "evaluations", "weights", "speeds", "backbones", "locks"]
 NAMES: dict[Part, str] = {  # of entries, by which ours are told from files that somebody else put there
     "rows": r"[^.]+\.sqlite",
     "checkpoints": "[0-9a-f]{32}",
     "evaluations": r"[0-9a-f]{32}\.npz|\.[0-9a-f]{32}\.npz\.\d+\.tmp",
     "weights": r"[0-9a-f]{64}\.safetensors|\.[0-9a-f]{64}\.safetensors\.\d+\.tmp",
     "speeds": r"[0-9a-f]{32}\.json|\.[0-9a-f]{32}\.json\.\d+\.tmp",
+    "backbones": r"[0-9a-f]{32}\.json|\.[0-9a-f]{32}\.json\.\d+\.tmp",
     "locks": r"[0-9a-f]{32}\.lock",
 }
 

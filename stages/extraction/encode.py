@@ -12,17 +12,21 @@ from stages.extraction.row_cache import RowCache
 from stages.tables import prepared
 
 if TYPE_CHECKING:
+    from stages.backbones.deferred import DeferredEncoder
     from stages.backbones.encoder import Encoder
 
 MAX_UNSAVED_SECONDS = 1.0  # of computing, which are lost if the process is killed
 COUNTS = np.dtype(("<i4", 2))  # how the cache stores the tokens of a text and the unclear ones, behind its vector
 
 
-def open_cache(encoder: "Encoder", settings: ExtractParams, runtime: RuntimeParams, device: str) -> RowCache:
-    """Open the cache of the encoder's vectors; the same row has another vector on another type of device."""
+def open_cache(
+    encoder: "Encoder | DeferredEncoder", settings: ExtractParams, runtime: RuntimeParams, device: str
+) -> RowCache:
+    """Open the cache of the encoder's vectors on a type of device; an accelerator rounds differently."""
     limit = round(runtime.row_cache_gb * 10**9)
+    name = encoder.fingerprint if device == "cpu" else f"{encoder.fingerprint}-{device}"
     values = encoder.dim + COUNTS.itemsize // np.dtype(settings.dtype).itemsize
-    return RowCache(encoder.cache_name(device), dim=values, dtype=settings.dtype, limit_bytes=limit)
+    return RowCache(name, dim=values, dtype=settings.dtype, limit_bytes=limit)
 
 
 def records(X: np.ndarray, counts: np.ndarray, dtype: str) -> np.ndarray:
@@ -31,7 +35,7 @@ def records(X: np.ndarray, counts: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def encode_window(
-    encoder: "Encoder", cache: RowCache, inputs: Sequence[Any], advance: Callable[[int], object]
+    encoder: "Encoder | DeferredEncoder", cache: RowCache, inputs: Sequence[Any], advance: Callable[[int], object]
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Get the vectors of a window of rows.
 
@@ -57,7 +61,7 @@ def encode_window(
 
 
 def _compute(
-    encoder: "Encoder",
+    encoder: "Encoder | DeferredEncoder",
     cache: RowCache,
     *,
     inputs: Sequence[Any],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from stages import backbones
-from stages.backbones import Backbone
+from stages.backbones import Backbone, deferred
 from stages.common.params import BackboneParams, ExtractParams, Modality, RuntimeParams
 from stages.extraction import encode
 from stages.extraction.row_cache import RowCache
@@ -23,7 +23,7 @@ def load_backbone(
     prepared_folder: Path, spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams, modality: Modality
 ) -> Backbone:
     """Load a backbone, or fit one without pretrained weights on all training texts. Raises as `backbones.load` does."""
-    return backbones.load(
+    return deferred.load(
         spec, settings, runtime, modality=modality, training_texts=lambda: _training_texts(prepared_folder)
     )
 
@@ -42,7 +42,7 @@ def open_cache(
         yield None
         return
     encoder = cast("Encoder", backbone)
-    with encode.open_cache(encoder, settings, runtime, encoder.device.type) as cache:
+    with encode.open_cache(encoder, settings, runtime, encoder.device_type) as cache:
         yield cache
 
 

@@ -45,6 +45,6 @@ def rows_per_second(backbone: Backbone, inputs: Sequence[Any]) -> float:
 
 def _key(backbone: Backbone, sample: Sequence[Any]) -> str:
     """Hash what a speed depends on: backbone, device, cores and rows."""
-    device = getattr(backbone, "device", None)
+    device = getattr(backbone, "device_type", None)
     decisive = [backbone.fingerprint, str(device), threads.cores(), [prepared.content_id(row) for row in sample]]
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:32]

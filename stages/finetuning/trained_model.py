@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy.special import softmax
 
-from stages import backbones
+from stages.backbones import deferred
 from stages.common.params import RuntimeParams
 from stages.heads import loading, model_card
 from stages.heads.model_card import ModelCard
@@ -43,7 +43,7 @@ def load(folder: Path, card: ModelCard, runtime: RuntimeParams) -> TrainedModel:
 
         return TrainedModel(classifier.load(folder, card, runtime).calibrated_scores)
     saved = folder / features.BACKBONE_FOLDER
-    backbone = backbones.load(
+    backbone = deferred.load(
         card.backbone,
         card.extract,
         runtime,

@@ -1,5 +1,6 @@
 """Extraction with the row cache: only what is new is computed."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from PIL import Image
 from stages.tables import features
 from stages.tables.prepared import SPLITS
 from tests.extraction.grown_tables import from_cache, table, use_rows
-from tests.projects import MINILM, RANDOM_SQUEEZENET, Verb, set_params
+from tests.projects import MINILM, RANDOM_SQUEEZENET, Verb, run, set_params
 
 
 @pytest.mark.parametrize("backbone", [MINILM, "tiny"])
@@ -52,6 +53,19 @@ def test_labels_and_splits_are_not_cached(
     assert from_cache(verb("extract")) == (60, 60)
     labels = {label for split in SPLITS for label in features.read(project / "data/features", split).labels}
     assert labels == {row[2] for row in reviews[:60]}
+
+
+def test_a_table_from_the_cache_needs_no_network(
+    project: Path, verb: Verb, reviews: list[list[str]], tiny_encoder: Path
+) -> None:
+    use_rows(project, verb, reviews[:60], str(tiny_encoder))
+    verb("extract")
+    first = table(project)
+    code = "import sys; sys.argv[1:] = ['data/prepared', 'data/features']; from stages import extract; extract.main()"
+    code += "; print([name for name in ('torch', 'transformers', 'torchvision', 'timm') if name in sys.modules])"
+    done = run(project, sys.executable, "-c", code)
+    assert from_cache(done) == (60, 60) and done.stdout.endswith("[]\n"), done.stdout
+    assert table(project) == first
 
 
 def test_images_are_kept_by_what_prepare_packed(project: Path, verb: Verb) -> None:
