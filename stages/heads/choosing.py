@@ -23,6 +23,7 @@ from stages.scores import calibration
 from stages.tables.features import Matrix
 
 MAX_FIT_ROWS = 200_000  # rows of one fit in memory
+MAX_SCORED_ROWS = 16_384  # copied at a time
 DEFAULT_C = 10.0  # without a cross-validation
 KINDS_TO_CALIBRATE = ("linear_svm", "ridge")
 
@@ -191,16 +192,21 @@ def _cross_validate(
         no fold judges.
     """
     out = np.full((len(candidates), len(y), int(y.max()) + 1), -np.inf)
+    moments = estimators.second_moments(X, settings)
 
     def run(part: folds.Fold) -> None:
         training, held_out = part.training, part.held_out
         order = np.random.default_rng(0).permutation(len(training))
         training = training[sample_rows(order, y[training], least=1)]
         known, y_training = np.unique(y[training], return_inverse=True)
-        X_training, X_held_out = X[training], X[held_out]
-        for index, value in enumerate(candidates):
-            estimator = estimators.fit(X_training, y_training, value, settings)
-            out[index, held_out[:, None], known] = estimators.scores(estimator, X_held_out)
+        X_training, estimator = X[training], None
+        for index in np.argsort(candidates):  # the solution for one C is near that for the next
+            estimator = estimators.fit(
+                X_training, y_training, candidates[index], settings, start=estimator, moments=moments
+            )
+            for first in range(0, len(held_out), MAX_SCORED_ROWS):
+                rows = held_out[first : first + MAX_SCORED_ROWS]
+                out[index, rows[:, None], known] = estimators.scores(estimator, X[rows])
 
     with ThreadPoolExecutor(threads.cores()) as pool:
         list(pool.map(run, parts))

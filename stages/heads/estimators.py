@@ -17,34 +17,83 @@ from stages.heads.arrays import check_floats
 from stages.scores import calibration
 from stages.tables.features import Matrix
 
+MAX_SKLEARN_ROWS = 5_000  # of dense features, to which scikit-learn's solver fits a logistic head
 
-def fit(X: Matrix, y: np.ndarray, value: float, settings: TrainHeadParams) -> Any:
+
+def fit(
+    X: Matrix,
+    y: np.ndarray,
+    value: float,
+    settings: TrainHeadParams,
+    *,
+    start: Any = None,
+    moments: np.ndarray | None = None,
+) -> Any:
     """Fit a classifier of kind `settings.kind`.
 
     Args:
         X: (rows, dim) float32.
         y: (rows,) label indices.
         value: the number of neighbours for knn, else C.
+        start: a classifier of the same kind, rows and labels with another value, which saves steps of `lbfgs`.
+        moments: the `lbfgs.second_moments` of these rows, or of rows like them, where they are known already.
     """
-    return _build(value, settings).fit(X, y)
+    if not is_for_lbfgs(X, settings):
+        return _build(value, settings).fit(X, y)
+    labels = int(y.max()) + 1
+    zeros = np.zeros((X.shape[1] + 1, labels if labels > 2 else 1))
+    return fit_on_blocks(
+        lbfgs.blocks(X),
+        y,
+        value,
+        settings,
+        start=zeros if start is None else layer(start),
+        moments=second_moments(X, settings) if moments is None else moments,
+    )
+
+
+def second_moments(X: Matrix, settings: TrainHeadParams) -> np.ndarray | None:
+    """Compute the `moments` of `fit`, for fits on several parts of `X`; None where no fit needs them."""
+    return lbfgs.second_moments(lbfgs.blocks(X), rows=X.shape[0], dim=X.shape[1]) if is_for_lbfgs(X, settings) else None
+
+
+def layer(estimator: LogisticRegression) -> np.ndarray:
+    """Give coefficients and, in the last row, intercepts of a logistic classifier: (dim + 1, labels or 1)."""
+    return np.vstack([estimator.coef_.T, estimator.intercept_])
+
+
+def is_for_lbfgs(X: Matrix, settings: TrainHeadParams) -> bool:
+    """Tell whether `lbfgs` takes the place of scikit-learn's solver: for logistic heads on many rows of dense features.
+
+    scikit-learn takes few rows in no time, and heads on them stay what they were.
+    """
+    is_dense = isinstance(X, np.ndarray) and X.shape[1] <= lbfgs.MAX_MOMENT_DIM
+    return settings.kind == "logistic" and is_dense and X.shape[0] > MAX_SKLEARN_ROWS
 
 
 def fit_on_blocks(
-    blocks: lbfgs.Blocks, y: np.ndarray, C: float, settings: TrainHeadParams, start: LogisticRegression
+    parts: lbfgs.Blocks,
+    y: np.ndarray,
+    C: float,
+    settings: TrainHeadParams,
+    *,
+    start: np.ndarray,
+    moments: np.ndarray | None,
 ) -> LogisticRegression:
     """Fit a logistic classifier on rows that come in blocks.
 
     Args:
-        blocks: parts of (rows, dim) float32, the same in every pass.
-        y: (rows,) label indices.
-        start: a logistic classifier of the same labels, fitted on a sample of the rows.
+        parts: of (rows, dim) float32, the same in every pass.
+        y: (rows,) label indices, every one from 0 to the highest.
+        start: (dim + 1, labels or 1), as `layer` gives it, such as zeros or the solution for a sample of the rows.
+        moments: the `lbfgs.second_moments` of these rows, or of rows like them.
     """
     estimator: LogisticRegression = _build(C, settings)
     weights = compute_sample_weight(settings.class_weight, y)
-    W = lbfgs.fit(blocks, y, C=C, weights=weights, start=np.vstack([start.coef_.T, start.intercept_]))
+    W = lbfgs.fit(parts, y, C=C, weights=weights, start=start, moments=moments).astype(np.float32)
     estimator.coef_, estimator.intercept_ = np.ascontiguousarray(W[:-1].T), W[-1]
-    estimator.classes_ = start.classes_
-    estimator.n_features_in_ = start.n_features_in_
+    estimator.classes_ = np.arange(int(y.max()) + 1)
+    estimator.n_features_in_ = len(W) - 1
     return estimator
 
 

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from stages.common import cache_folder
 from stages.common.params import TrainHeadParams
-from stages.heads import choosing, estimators
+from stages.heads import choosing, estimators, lbfgs
 from stages.heads.head import Head
 from stages.tables import features
-
-BLOCK_ROWS = 8_192  # in memory at a time
 
 
 def is_needed(features_folder: Path, rows: int, settings: TrainHeadParams) -> bool:
@@ -50,6 +49,7 @@ def fit(
     X = features.vectors(features_folder, "train", rows[sample])
     start, chosen = choosing.fit(X, labels[sample], settings)
     dim = X.shape[1]
+    moments = lbfgs.second_moments(lbfgs.blocks(X), rows=len(X), dim=dim)
     del X
     y = np.searchsorted(np.array(start.labels), labels.astype(str))
     root = cache_folder.root()
@@ -58,18 +58,21 @@ def fit(
     with tempfile.TemporaryFile(dir=root) as file:
         for part in features.matrices(features_folder, "train", rows):
             file.write(np.ascontiguousarray(part).data)
-        estimator = estimators.fit_on_blocks(_Blocks(file, dim), y, chosen.value, settings, start.estimator)
+        with threadpool_limits(1):  # blocks are too small to divide
+            estimator = estimators.fit_on_blocks(
+                _Blocks(file, dim), y, chosen.value, settings, start=estimators.layer(start.estimator), moments=moments
+            )
     return Head(estimator, start.labels), chosen
 
 
 @dataclass(frozen=True)
 class _Blocks:
-    """The rows of a float32 file, `BLOCK_ROWS` at a time; every iteration starts at the first."""
+    """The rows of a float32 file, `lbfgs.BLOCK_ROWS` at a time; every iteration starts at the first."""
 
     file: IO[bytes]
     dim: int
 
     def __iter__(self) -> Iterator[np.ndarray]:
         self.file.seek(0)
-        while content := self.file.read(BLOCK_ROWS * self.dim * 4):
+        while content := self.file.read(lbfgs.BLOCK_ROWS * self.dim * 4):
             yield np.frombuffer(content, dtype=np.float32).reshape(-1, self.dim)

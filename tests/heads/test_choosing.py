@@ -4,10 +4,11 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
 from stages.common.params import TrainHeadParams
-from stages.heads import choosing, estimators
+from stages.heads import choosing, estimators, lbfgs
 from tests.heads.tables import data, settings
 
 
@@ -75,7 +76,7 @@ def test_cross_validation_fits_on_a_bounded_number_of_rows(monkeypatch: pytest.M
     whole = choosing.out_of_fold(X, labels, 1.0)
     sizes: list[int] = []
     fit = estimators.fit
-    monkeypatch.setattr(estimators, "fit", lambda X, *rest: (sizes.append(len(X)), fit(X, *rest))[1])
+    monkeypatch.setattr(estimators, "fit", lambda X, *rest, **named: (sizes.append(len(X)), fit(X, *rest, **named))[1])
     monkeypatch.setattr(choosing, "MAX_FIT_ROWS", 60)
     sampled = choosing.out_of_fold(X, labels, 1.0)
     assert len(sizes) == 2 and all(60 <= size <= 64 for size in sizes)
@@ -91,3 +92,43 @@ def test_cross_validated_is_what_fit_sees() -> None:
     right, same = choosing.cross_validated(X, labels)
     assert same == chosen
     assert right.mean() == pytest.approx(chosen.accuracies[chosen.candidates.index(chosen.value)])
+
+
+def test_many_rows_are_fitted_by_another_solver_which_chooses_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, labels = data(3, rows=300)
+    X = X * np.geomspace(1, 0.01, 10, dtype=np.float32) + 1
+    wanted = settings("logistic", C=(100.0, 0.01, 1.0))
+    head, chosen = choosing.fit(X, labels, wanted)
+    monkeypatch.setattr(estimators, "MAX_SKLEARN_ROWS", 100)
+    fits: list[bool] = []
+    on_blocks = estimators.fit_on_blocks
+    monkeypatch.setattr(
+        estimators,
+        "fit_on_blocks",
+        lambda *args, **named: (fits.append(bool(named["start"].any())), on_blocks(*args, **named))[1],
+    )
+    other, same = choosing.fit(X, labels, wanted)
+    assert sorted(fits) == [False] * 4 + [True] * 6, "of every fold, only the first fit starts from zeros"
+    assert same.value == chosen.value and same.candidates == chosen.candidates
+    np.testing.assert_allclose(same.log_losses, chosen.log_losses, atol=2e-3)
+    np.testing.assert_allclose(other.probabilities(X), head.probabilities(X), atol=5e-3)
+    again, _ = choosing.fit(X, labels, wanted)
+    np.testing.assert_array_equal(again.estimator.coef_, other.estimator.coef_)
+
+
+def test_few_rows_other_kinds_and_sparse_features_stay_with_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, _ = data(3, rows=300)
+    assert not estimators.is_for_lbfgs(X, settings("logistic"))
+    monkeypatch.setattr(estimators, "MAX_SKLEARN_ROWS", 100)
+    assert estimators.is_for_lbfgs(X, settings("logistic"))
+    assert not estimators.is_for_lbfgs(sparse.csr_matrix(X), settings("logistic"))
+    assert not estimators.is_for_lbfgs(X, settings("ridge"))
+    monkeypatch.setattr(lbfgs, "MAX_MOMENT_DIM", 9)
+    assert not estimators.is_for_lbfgs(X, settings("logistic"))
+
+
+def test_scores_of_held_out_rows_are_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, labels = data(3)
+    whole = choosing.out_of_fold(X, labels, 1.0)
+    monkeypatch.setattr(choosing, "MAX_SCORED_ROWS", 7)
+    np.testing.assert_allclose(choosing.out_of_fold(X, labels, 1.0), whole, atol=1e-6)

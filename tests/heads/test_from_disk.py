@@ -6,7 +6,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
 from stages.common import cache_folder, params
-from stages.heads import choosing, from_disk, persistence
+from stages.heads import choosing, from_disk, lbfgs, persistence
 from stages.tables import features
 from stages.train_head import train_head
 from tests.projects import ROOT
@@ -50,7 +50,7 @@ def test_the_head_is_that_of_all_rows_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classes: int, class_weight: str | None
 ) -> None:
     monkeypatch.setattr(choosing, "MAX_FIT_ROWS", 300)
-    monkeypatch.setattr(from_disk, "BLOCK_ROWS", 128)
+    monkeypatch.setattr(lbfgs, "BLOCK_ROWS", 128)
     X, labels = rows(classes)
     if class_weight:  # a rare class, which 300 rows drawn by chance may lack
         X, labels = np.vstack([X, X[:3] + 1]), np.append(labels, ["rare"] * 3)

@@ -1,18 +1,21 @@
-"""The solver for large tables finds the minimum that scikit-learn finds."""
+"""The solver for large tables finds the minimum that scikit-learn finds, in few passes over the rows."""
 
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
 from stages.heads import lbfgs
 
 
-@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+def moments(X: np.ndarray) -> np.ndarray | None:
+    return lbfgs.second_moments(lbfgs.blocks(X), rows=len(X), dim=X.shape[1])
+
+
+@pytest.mark.parametrize("with_moments", [True, False])
 @pytest.mark.parametrize("C", [0.1, 10, 1000])
-def test_the_minimum_is_that_of_scikit_learn(C: float, form: Any) -> None:
+def test_the_minimum_is_that_of_scikit_learn(C: float, with_moments: bool) -> None:
     rng = np.random.default_rng(0)
     y = rng.integers(0, 4, 500)
     X = (rng.normal(size=(500, 20)) + np.eye(4, 20)[y]).astype(np.float32)
@@ -20,10 +23,11 @@ def test_the_minimum_is_that_of_scikit_learn(C: float, form: Any) -> None:
     solver = LogisticRegression(C=C, max_iter=10_000, tol=1e-9)
     wanted = solver.fit(X.astype(np.float64), y, sample_weight=weights)
     zeros = np.zeros((21, 4))
-    cold = lbfgs.fit([form(X)], y, C=C, weights=weights, start=zeros)
-    other = lbfgs.fit([form(X)], y, C=C / 10, weights=weights, start=zeros)
-    warm = lbfgs.fit([form(X)], y, C=C, weights=weights, start=other)
-    in_blocks = lbfgs.fit([form(X[:7]), form(X[7:300]), form(X[300:])], y, C=C, weights=weights, start=other)
+    fixed = {"weights": weights, "moments": moments(X) if with_moments else None}
+    cold = lbfgs.fit([X], y, C=C, start=zeros, **fixed)
+    other = lbfgs.fit([X], y, C=C / 10, start=zeros, **fixed)
+    warm = lbfgs.fit([X], y, C=C, start=other, **fixed)
+    in_blocks = lbfgs.fit([X[:7], X[7:300], X[300:]], y, C=C, start=other, **fixed)
     for weight in (cold, warm, in_blocks):
         np.testing.assert_allclose(weight[:-1].T, wanted.coef_, atol=2e-3)
         np.testing.assert_allclose(X @ weight[:-1] + weight[-1], wanted.decision_function(X), atol=1e-2)
@@ -35,6 +39,63 @@ def test_two_labels_can_have_one_column(C: float) -> None:
     y = rng.integers(0, 2, 500)
     X = (rng.normal(size=(500, 20)) + np.eye(2, 20)[y]).astype(np.float32)
     wanted = LogisticRegression(C=C, max_iter=10_000, tol=1e-9).fit(X.astype(np.float64), y)
-    weight = lbfgs.fit([X[:100], X[100:]], y, C=C, weights=np.ones(500), start=np.zeros((21, 1)))
+    weight = lbfgs.fit([X[:100], X[100:]], y, C=C, weights=np.ones(500), start=np.zeros((21, 1)), moments=moments(X))
     np.testing.assert_allclose(weight[:-1].T, wanted.coef_, atol=2e-3)
     np.testing.assert_allclose(weight[-1], wanted.intercept_, atol=2e-3)
+
+
+class Counted:
+    """Blocks that count how often they are read."""
+
+    def __init__(self, X: np.ndarray) -> None:
+        self.blocks, self.passes = lbfgs.blocks(X), 0
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        self.passes += 1
+        return iter(self.blocks)
+
+
+def uneven(rows: int, dim: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    """Features as pretrained models have them: a mean far from 0, and directions that vary a thousandfold."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, rows)
+    X = rng.normal(size=(rows, dim)) + np.eye(3, dim)[y]
+    return (X * np.geomspace(1, 1e-3, dim) + 2).astype(np.float32), y
+
+
+def test_moments_save_most_of_the_passes_over_uneven_features() -> None:
+    X, y = uneven(3_000)
+    passes, losses = [], []
+    for known in (moments(X), None):
+        parts = Counted(X)
+        W = lbfgs.fit(parts, y, C=100, weights=np.ones(len(y)), start=np.zeros((61, 3)), moments=known)
+        scores = X.astype(np.float64) @ W[:-1] + W[-1]
+        own = scores[np.arange(len(y)), y]
+        loss = (np.log(np.exp(scores - own[:, None]).sum(axis=1))).mean() + (W[:-1] ** 2).sum() / (200 * len(y))
+        passes.append(parts.passes)
+        losses.append(loss)
+    assert passes[0] <= 25 and passes[0] * 3 < passes[1]
+    assert losses[0] < losses[1] + 1e-6
+
+
+def test_constant_and_repeated_features_are_no_obstacle() -> None:
+    X, y = uneven(500, dim=5)
+    X = np.hstack([X, X, np.zeros((500, 2), np.float32), np.full((500, 1), 1000, np.float32)])
+    W = lbfgs.fit(lbfgs.blocks(X), y, C=1e6, weights=np.ones(500), start=np.zeros((14, 3)), moments=moments(X))
+    wanted = LogisticRegression(C=1e6, max_iter=10_000, tol=1e-8).fit(X[:, :5].astype(np.float64), y)
+    assert np.isfinite(W).all()
+    agree = (X @ W[:-1] + W[-1]).argmax(axis=1) == wanted.predict(X[:, :5])
+    assert agree.mean() > 0.98
+
+
+def test_moments_are_of_a_sample_of_all_rows_and_too_many_dimensions_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    X = np.sort(np.random.default_rng(0).normal(size=(5_000, 2)).astype(np.float32), axis=0)
+    whole = moments(X)
+    monkeypatch.setattr(lbfgs, "MOMENT_ROWS", 1_000)
+    part = moments(X)
+    assert whole is not None and part is not None and whole.shape == (3, 3)
+    assert not np.array_equal(part, whole)
+    np.testing.assert_allclose(part, whole, atol=0.1)
+    np.testing.assert_array_equal(part, moments(X))
+    monkeypatch.setattr(lbfgs, "MAX_MOMENT_DIM", 1)
+    assert moments(X) is None
