@@ -4,15 +4,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.evaluation import nearest_rows
+from stages.evaluation import cells, nearest_rows
 from stages.tables.features import Features, Matrix
 
 if TYPE_CHECKING:
     import pandas as pd
 
+MAX_EXACT_PAIRS = 2 * 10**9  # of a test and a training row; of more, only those of near cells are compared
+
 
 def find(train: Matrix, test: Matrix, threshold: float) -> "pd.DataFrame":
     """Pair every test row with its nearest training row, and keep the pairs at a cosine of `threshold` or more.
+
+    Past `MAX_EXACT_PAIRS`, at least 99 % of them are found.
 
     Args:
         train: (training rows, dim)
@@ -23,11 +27,14 @@ def find(train: Matrix, test: Matrix, threshold: float) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    nearest, cosines = nearest_rows.find(train, test, 1)
-    rows = np.flatnonzero((cosines >= threshold).any(axis=1))  # none where there is no training row
-    pairs = pd.DataFrame(
-        {"test": rows, "train": nearest[rows].ravel(), "cosine": cosines[rows].ravel().astype(np.float64)}
-    )
+    if train.shape[0] * test.shape[0] > MAX_EXACT_PAIRS:
+        nearest, cosines = cells.find(train, test, threshold)
+    else:
+        nearest, cosines = (
+            values.ravel() for values in nearest_rows.find(train, test, 1)
+        )  # none without training rows
+    rows = np.flatnonzero(cosines >= threshold)
+    pairs = pd.DataFrame({"test": rows, "train": nearest[rows], "cosine": cosines[rows].astype(np.float64)})
     return pairs.sort_values(["cosine", "test"], ascending=[False, True], ignore_index=True)
 
 

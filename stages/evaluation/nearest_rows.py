@@ -8,12 +8,13 @@ from scipy import sparse
 from stages.tables.features import Matrix
 
 COSINES_PER_BLOCK = 2**24  # cosines held at a time
+TRAIN_ROWS_PER_PART = 2**17  # scaled copies of training rows held at a time
 
 
 def find(train: Matrix, rows: Matrix, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Find the `count` training rows that are nearest to every row, the nearest first.
 
-    Compares all pairs, a block of rows at a time: time grows with training rows x rows, memory with the training rows.
+    Compares all pairs, a block of rows at a time: time grows with training rows x rows, memory with the rows.
     On 100,000 x 10,000 rows, scikit-learn's pairwise_distances_argmin_min takes 2 to 4 times as long and over 1 GB
     more to find the same rows (tests/benchmarks/near_duplicates.py).
 
@@ -25,18 +26,35 @@ def find(train: Matrix, rows: Matrix, count: int) -> tuple[np.ndarray, np.ndarra
         Indices into `train`, int64, and cosines, float32: both (rows, count), or fewer columns where there are fewer
         training rows.
     """
-    count = min(count, train.shape[0])
-    unit, transposed = _unit(rows), _unit(train).T
+    own = unit(rows)
+    nearest, cosines = np.zeros((rows.shape[0], 0), dtype=np.int64), np.zeros((rows.shape[0], 0), dtype=np.float32)
+    for first in range(0, train.shape[0], TRAIN_ROWS_PER_PART):
+        part, cosines_of_part = _find(unit(train[first : first + TRAIN_ROWS_PER_PART]), own, count)
+        nearest, cosines = np.hstack([nearest, part + first]), np.hstack([cosines, cosines_of_part])
+        if first:  # keep the nearest of all parts up to here
+            order = np.argsort(-cosines, axis=1, kind="stable")[:, :count]
+            nearest = np.take_along_axis(nearest, order, axis=1)
+            cosines = np.take_along_axis(cosines, order, axis=1)
+    return nearest, np.minimum(cosines, 1)
+
+
+def _find(train: Any, rows: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Find the nearest training rows as `find` does, for rows of length 1."""
+    count, transposed = min(count, train.shape[0]), train.T
     nearest = np.zeros((rows.shape[0], count), dtype=np.int64)
     cosines = np.zeros(nearest.shape, dtype=np.float32)
-    step = max(1, COSINES_PER_BLOCK // max(train.shape[0], 1))
+    step = max(1, COSINES_PER_BLOCK // train.shape[0])
     for start in range(0, rows.shape[0] if count else 0, step):
-        product: Any = unit[start : start + step] @ transposed
-        block = product.toarray() if sparse.issparse(product) else product  # (step, training rows)
+        block = dense(rows[start : start + step] @ transposed)  # (step, training rows)
         part = slice(start, start + len(block))
         nearest[part] = _highest(block, count)
         cosines[part] = np.take_along_axis(block, nearest[part], axis=1)
-    return nearest, np.minimum(cosines, 1)
+    return nearest, cosines
+
+
+def dense(product: Any) -> np.ndarray:
+    """Return a product of two matrices as an array."""
+    return np.asarray(product.toarray() if sparse.issparse(product) else product)
 
 
 def _highest(cosines: np.ndarray, count: int) -> np.ndarray:
@@ -51,7 +69,7 @@ def _highest(cosines: np.ndarray, count: int) -> np.ndarray:
     return highest
 
 
-def _unit(X: Any) -> Any:
+def unit(X: Any) -> Any:
     """Scale the rows to length 1; rows of zeros, whose cosines are all 0, stay as they are."""
     if sparse.issparse(X):
         norms = np.sqrt(np.asarray(X.multiply(X).sum(axis=1)).ravel())

@@ -16,14 +16,17 @@ def test_the_nearest_training_rows_are_those_of_scikit_learn(
 ) -> None:
     train, rows = vectors(60, 0), vectors(20, 1)
     distances, expected = NearestNeighbors(n_neighbors=5, metric="cosine").fit(train).kneighbors(rows)
-    for block in (2**24, 60 * 3):
+    for block, part in ((2**24, 2**17), (60 * 3, 2**17), (2**24, 7), (20, 3)):
         monkeypatch.setattr(nearest_rows, "COSINES_PER_BLOCK", block)
+        monkeypatch.setattr(nearest_rows, "TRAIN_ROWS_PER_PART", part)
         nearest, cosines = nearest_rows.find(wrap(train), wrap(rows), 5)
         assert nearest.tolist() == expected.tolist()
         np.testing.assert_allclose(cosines, 1 - distances, atol=1e-6)
 
 
-def test_of_equal_rows_the_first_comes_first() -> None:
+@pytest.mark.parametrize("part", [1, 3, 2**17])
+def test_of_equal_rows_the_first_comes_first(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nearest_rows, "TRAIN_ROWS_PER_PART", part)
     train = np.ones((4, 2), dtype=np.float32)
     nearest, cosines = nearest_rows.find(train, train[:1], 4)
     assert nearest.tolist() == [[0, 1, 2, 3]] and cosines.max() <= 1
