@@ -68,7 +68,7 @@ def test_import_rules() -> None:
 def test_light_verbs_import_no_torch() -> None:
     code = """
 import sys
-for verb in ("prepare", "train_head", "evaluate", "finetune", "gate"):
+for verb in ("prepare", "extract", "train_head", "finetune", "evaluate", "predict", "gate", "compare_backbones"):
     __import__(f"stages.{verb}")
     assert "torch" not in sys.modules, verb
 from stages.heads import persistence, skops_bytes

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from stages.common import cache_folder, run_stats, signals, streams
+from stages.common import cache_folder, run_stats, signals, streams, threads
 from stages.common.errors import HeadstartError
 
 # Operating-system write errors, in plain words, and how to fix them.
@@ -51,6 +51,7 @@ def run(main: Callable[[], int | None]) -> None:
     """Run a verb's `main`, and end this process with the exit code that it may return."""
     streams.guard()
     signals.heed()
+    threads.share()
     if code := outcome(main):
         sys.exit(code)
 

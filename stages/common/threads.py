@@ -8,7 +8,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 from typing import TypeVar
+
+CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -38,5 +41,27 @@ def ordered(
 
 
 def cores() -> int:
-    """Count the CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Count the CPU cores that this process may use; a container may have a share of many."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(allowed, _quota() or allowed)
+
+
+def share() -> None:
+    """Let threads that wait sleep, and start no more than there are cores; call it before torch is imported.
+
+    By default, threads of OpenMP wait busily for each other. Beside other busy processes they wait for one that has no
+    core, and take the core that it needs: two threads on two cores took 12 times as long beside one busy process, and
+    1.7 times as long with this setting. Alone, both are as fast. What the user set stays.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if _quota():  # which OpenMP does not know
+        os.environ.setdefault("OMP_NUM_THREADS", str(cores()))
+
+
+def _quota() -> int | None:
+    """Return the cores that a container on Linux may use, rounded up; None if that is not limited."""
+    try:
+        limit, period = CPU_LIMIT.read_text("ascii").split()  # microseconds of use in a period, or `max`
+        return max(-(-int(limit) // int(period)), 1)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
