@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from stages.common import threads
 from stages.common.errors import HeadstartError
 from stages.common.params import TrainHeadParams
-from stages.heads import estimators, folds, linear_layer
+from stages.heads import estimators, folds, halving, lbfgs, linear_layer
 from stages.heads.head import Head
 from stages.scores import calibration
 from stages.tables.features import Matrix
@@ -31,6 +31,8 @@ KINDS_TO_CALIBRATE = ("linear_svm", "ridge")
 @dataclass(frozen=True)
 class Chosen:
     """The result of a cross-validation: `log_losses` and `accuracies` are in the order of `candidates`.
+
+    Those of candidates that were left out after the first fold are estimates (`halving.completed`).
 
     Without one, as for a single candidate, `folds` is 0 and there are no losses.
     """
@@ -119,11 +121,10 @@ def cross_validated(X: Matrix, labels: np.ndarray, groups: np.ndarray | None = N
         by_candidate = _cross_validate(X, y, parts, settings.C, settings)
     judged = _judged(parts)
     by_candidate, y = by_candidate[:, judged], y[judged]
-    losses = tuple(calibration.log_loss(scores, y) for scores in by_candidate)
-    right = by_candidate.argmax(axis=2) == y  # (candidates, rows)
+    losses, accuracies = _judge(by_candidate, y)
     best = int(np.argmin(losses))
-    accuracies = tuple(float(mean) for mean in right.mean(axis=1))
-    return right[best], Chosen("C", settings.C[best], settings.C, len(parts), losses, accuracies)
+    right = by_candidate[best].argmax(axis=1) == y
+    return right, Chosen("C", settings.C[best], settings.C, len(parts), losses, accuracies)
 
 
 def sample_rows(order: np.ndarray, y: np.ndarray, least: int) -> np.ndarray:
@@ -163,11 +164,21 @@ def _choose(X: Matrix, y: np.ndarray, settings: TrainHeadParams, groups: np.ndar
     if len(judged := _judged(parts)) < len(y):
         by_candidate, y = by_candidate[:, judged], y[judged]
     temperatures = [calibration.fit_temperature(scores, y) if calibrate else 1.0 for scores in by_candidate]
-    losses = [calibration.log_loss(scores / t, y) for scores, t in zip(by_candidate, temperatures, strict=True)]
-    accuracies = [float((scores.argmax(axis=1) == y).mean()) for scores in by_candidate]
+    losses, accuracies = _judge(by_candidate / np.array(temperatures)[:, None, None], y)
     best = int(np.argmin(losses))
-    chosen = Chosen(parameter, candidates[best], candidates, len(parts), tuple(losses), tuple(accuracies))
-    return chosen, temperatures[best]
+    return Chosen(parameter, candidates[best], candidates, len(parts), losses, accuracies), temperatures[best]
+
+
+def _judge(by_candidate: np.ndarray, y: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Compute log loss and accuracy of every candidate; of those that were left out early, estimates.
+
+    Args:
+        by_candidate: (candidates, rows, labels) scores, NaN in rows that a candidate did not judge.
+        y: (rows,) label indices.
+    """
+    losses = np.stack([calibration.losses(scores, y) for scores in by_candidate])  # (candidates, rows)
+    right = np.where(np.isnan(losses), np.nan, by_candidate.argmax(axis=2) == y)
+    return tuple(halving.completed(losses).tolist()), tuple(halving.completed(right).tolist())
 
 
 def _candidates(rows: int, settings: TrainHeadParams) -> tuple[float, ...]:
@@ -188,11 +199,13 @@ def _cross_validate(
     """Compute the out-of-fold scores by every candidate, fitted on about `MAX_FIT_ROWS` rows at most.
 
     Returns:
-        (candidates, rows, labels) float64; -inf for a class that the fold of a row does not train on, and for rows that
-        no fold judges.
+        (candidates, rows, labels) float64; -inf for a class that the fold of a row does not train on; NaN for rows that
+        no fold judges, and for candidates that are left out after the first fold.
     """
-    out = np.full((len(candidates), len(y), int(y.max()) + 1), -np.inf)
-    moments = estimators.second_moments(X, settings)
+    out = np.full((len(candidates), len(y), int(y.max()) + 1), np.nan)
+    is_large = estimators.is_for_lbfgs(len(y), settings)
+    moments = lbfgs.second_moments(X) if is_large else None
+    ascending = np.argsort(candidates)  # the solution for one C is near that for the next
 
     def run(part: folds.Fold) -> None:
         training, held_out = part.training, part.held_out
@@ -200,7 +213,8 @@ def _cross_validate(
         training = training[sample_rows(order, y[training], least=1)]
         known, y_training = np.unique(y[training], return_inverse=True)
         X_training, estimator = X[training], None
-        for index in np.argsort(candidates):  # the solution for one C is near that for the next
+        out[ascending[:, None], held_out] = -np.inf
+        for index in ascending:
             estimator = estimators.fit(
                 X_training, y_training, candidates[index], settings, start=estimator, moments=moments
             )
@@ -208,6 +222,11 @@ def _cross_validate(
                 rows = held_out[first : first + MAX_SCORED_ROWS]
                 out[index, rows[:, None], known] = estimators.scores(estimator, X[rows])
 
+    if is_large and len(candidates) > 1:
+        run(parts[0])
+        judged = parts[0].held_out
+        ascending = ascending[halving.survivors(out[ascending][:, judged], y[judged])]
+        parts = parts[1:]
     with ThreadPoolExecutor(threads.cores()) as pool:
         list(pool.map(run, parts))
     return out

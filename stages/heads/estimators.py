@@ -17,7 +17,7 @@ from stages.heads.arrays import check_floats
 from stages.scores import calibration
 from stages.tables.features import Matrix
 
-MAX_SKLEARN_ROWS = 5_000  # of dense features, to which scikit-learn's solver fits a logistic head
+MAX_SKLEARN_ROWS = 5_000  # to which scikit-learn's solver fits a logistic head
 
 
 def fit(
@@ -38,7 +38,7 @@ def fit(
         start: a classifier of the same kind, rows and labels with another value, which saves steps of `lbfgs`.
         moments: the `lbfgs.second_moments` of these rows, or of rows like them, where they are known already.
     """
-    if not is_for_lbfgs(X, settings):
+    if not is_for_lbfgs(X.shape[0], settings):
         return _build(value, settings).fit(X, y)
     labels = int(y.max()) + 1
     zeros = np.zeros((X.shape[1] + 1, labels if labels > 2 else 1))
@@ -48,13 +48,8 @@ def fit(
         value,
         settings,
         start=zeros if start is None else layer(start),
-        moments=second_moments(X, settings) if moments is None else moments,
+        moments=lbfgs.second_moments(X) if moments is None else moments,
     )
-
-
-def second_moments(X: Matrix, settings: TrainHeadParams) -> np.ndarray | None:
-    """Compute the `moments` of `fit`, for fits on several parts of `X`; None where no fit needs them."""
-    return lbfgs.second_moments(lbfgs.blocks(X), rows=X.shape[0], dim=X.shape[1]) if is_for_lbfgs(X, settings) else None
 
 
 def layer(estimator: LogisticRegression) -> np.ndarray:
@@ -62,13 +57,12 @@ def layer(estimator: LogisticRegression) -> np.ndarray:
     return np.vstack([estimator.coef_.T, estimator.intercept_])
 
 
-def is_for_lbfgs(X: Matrix, settings: TrainHeadParams) -> bool:
-    """Tell whether `lbfgs` takes the place of scikit-learn's solver: for logistic heads on many rows of dense features.
+def is_for_lbfgs(rows: int, settings: TrainHeadParams) -> bool:
+    """Tell whether `lbfgs` takes the place of scikit-learn's solver: for logistic heads on many rows.
 
     scikit-learn takes few rows in no time, and heads on them stay what they were.
     """
-    is_dense = isinstance(X, np.ndarray) and X.shape[1] <= lbfgs.MAX_MOMENT_DIM
-    return settings.kind == "logistic" and is_dense and X.shape[0] > MAX_SKLEARN_ROWS
+    return settings.kind == "logistic" and rows > MAX_SKLEARN_ROWS
 
 
 def fit_on_blocks(
@@ -78,7 +72,7 @@ def fit_on_blocks(
     settings: TrainHeadParams,
     *,
     start: np.ndarray,
-    moments: np.ndarray | None,
+    moments: np.ndarray,
 ) -> LogisticRegression:
     """Fit a logistic classifier on rows that come in blocks.
 

@@ -49,7 +49,7 @@ def fit(
     X = features.vectors(features_folder, "train", rows[sample])
     start, chosen = choosing.fit(X, labels[sample], settings)
     dim = X.shape[1]
-    moments = lbfgs.second_moments(lbfgs.blocks(X), rows=len(X), dim=dim)
+    moments = lbfgs.second_moments(X)
     del X
     y = np.searchsorted(np.array(start.labels), labels.astype(str))
     root = cache_folder.root()

@@ -3,52 +3,61 @@
 scikit-learn's LogisticRegression finds the same minimum, but needs all rows in memory and many more steps. Features of
 pretrained models vary a thousand times more in one direction than in another. So the steps are made in coordinates in
 which they vary alike: with the Hessian's bound of Böhning 1992 (Multinomial logistic regression algorithm) in place of
-the identity, 6 to 20 passes over the rows suffice (`python -m tests.benchmarks.solver`).
+the identity, 6 to 20 passes over the rows suffice (`python -m tests.benchmarks.solver`). Sparse features are only
+scaled.
 """
 
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from scipy import sparse
 from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import minimize
 
+from stages.tables.features import Matrix
+
 BLOCK_ROWS = 1_024  # few enough to stay in the processor's cache from the product to the gradient
 MOMENT_ROWS = 8_192  # rows that tell how the features vary
-MAX_MOMENT_DIM = 4_096  # beyond, the moments of the features cost more than the steps that they save
+MAX_MOMENT_DIM = 4_096  # beyond, products of two features cost more than the steps that they save
 TOLERANCE = 3e-5  # largest gradient of the mean loss, in the coordinates of the steps
 MAX_STEPS = 1_000
 
-Blocks: TypeAlias = Iterable[np.ndarray]  # the rows of a matrix in parts, in order; every step iterates over them once
+Blocks: TypeAlias = Iterable[Matrix]  # the rows of a matrix in parts, in order; every step iterates over them once
 
 
-def blocks(X: np.ndarray) -> list[np.ndarray]:
+def blocks(X: Matrix) -> list[Matrix]:
     """Divide the rows of a matrix that is in memory."""
-    return [X[start : start + BLOCK_ROWS] for start in range(0, len(X), BLOCK_ROWS)]
+    return [X[start : start + BLOCK_ROWS] for start in range(0, X.shape[0], BLOCK_ROWS)]
 
 
-def second_moments(parts: Blocks, *, rows: int, dim: int) -> np.ndarray | None:
+def second_moments(X: Matrix) -> np.ndarray:
     """Compute the mean of x xᵀ over about `MOMENT_ROWS` rows at most, with a 1 behind the features of every row.
 
     Args:
-        parts: of (rows, dim) float32.
-        rows: in all parts.
+        X: (rows, dim) float32.
 
     Returns:
-        (dim + 1, dim + 1) float64; None for more than `MAX_MOMENT_DIM` dimensions.
+        (dim + 1, dim + 1) float64; of sparse features and of more than `MAX_MOMENT_DIM` only the diagonal, (dim + 1,).
     """
-    if dim > MAX_MOMENT_DIM:
-        return None
-    generator, total, count = np.random.default_rng(0), np.zeros(()), 0
-    for X in parts:
-        sample = X[generator.random(len(X)) < MOMENT_ROWS / rows].astype(np.float64)
-        sample = np.hstack([sample, np.ones((len(sample), 1))])
-        total, count = total + sample.T @ sample, count + len(sample)
-    return np.asarray(total / count)
+    rows, dim = X.shape
+    generator, count = np.random.default_rng(0), 0
+    total = np.zeros(dim + 1 if sparse.issparse(X) or dim > MAX_MOMENT_DIM else (dim + 1, dim + 1))
+    for block in blocks(X):
+        sample = block[np.flatnonzero(generator.random(block.shape[0]) < MOMENT_ROWS / rows)].astype(np.float64)
+        count += sample.shape[0]
+        if total.ndim == 1:
+            squares: Any = sample**2 if isinstance(sample, np.ndarray) else sample.multiply(sample)
+            total[:-1] += np.asarray(squares.sum(axis=0)).ravel()
+            total[-1] += sample.shape[0]
+        else:
+            sample = np.hstack([sample, np.ones((len(sample), 1))])
+            total += sample.T @ sample
+    return total / count
 
 
 def fit(
-    parts: Blocks, y: np.ndarray, *, C: float, weights: np.ndarray, start: np.ndarray, moments: np.ndarray | None
+    parts: Blocks, y: np.ndarray, *, C: float, weights: np.ndarray, start: np.ndarray, moments: np.ndarray
 ) -> np.ndarray:
     """Minimise C · sum(weights · log loss) + ||coefficients||² / 2, which scikit-learn's LogisticRegression minimises.
 
@@ -59,14 +68,14 @@ def fit(
         weights: (rows,) row weights.
         start: (dim + 1, labels or 1), such as the solution for another C, or for a sample of the rows. With two labels,
             one column suffices, as in scikit-learn: the scores of the second label, the first one's being 0.
-        moments: `second_moments` of these rows, or of rows like them; without, there are several times as many steps.
+        moments: `second_moments` of these rows, or of rows like them.
 
     Returns:
         (dim + 1, labels or 1) float64, of the shape of `start`: coefficients, and intercepts in the last row.
     """
     share = (weights / weights.sum()).astype(np.float32)  # (rows,)
     decay = 1 / (C * weights.sum())
-    factor = None if moments is None else _factor(moments, decay, np.bincount(y) / len(y))
+    factor = _factor(moments, decay, np.bincount(y) / len(y))
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         W = _solve(factor, flat.reshape(start.shape), trans="T")
@@ -74,36 +83,44 @@ def fit(
         gradient[:-1] = decay * W[:-1]
         value, row = decay / 2 * float((W[:-1] ** 2).sum()), 0
         for X in parts:
-            rows = slice(row, row + len(X))
+            rows = slice(row, row + X.shape[0])
             row = rows.stop
             value += _add_block(X, y[rows], share[rows], W.astype(np.float32), gradient)
         return value, _solve(factor, gradient).ravel()
 
-    first = start if factor is None else factor.T @ start
+    first = factor[:, None] * start if factor.ndim == 1 else factor.T @ start
     options = {"maxiter": MAX_STEPS, "maxls": 50, "gtol": TOLERANCE, "ftol": 1e-10}
     solution = minimize(loss, first.ravel(), jac=True, method="L-BFGS-B", options=options).x
     return _solve(factor, solution.reshape(start.shape), trans="T")
 
 
-def _solve(factor: np.ndarray | None, values: np.ndarray, trans: str = "N") -> np.ndarray:
-    """Solve the triangular equations `factor` · solution = `values`, or with `trans` "T" those of its transpose."""
-    return values if factor is None else np.asarray(solve_triangular(factor, values, lower=True, trans=trans))
+def _solve(factor: np.ndarray, values: np.ndarray, trans: str = "N") -> np.ndarray:
+    """Solve the equations `factor` · solution = `values`, or with `trans` "T" those of its transpose."""
+    if factor.ndim == 1:
+        return np.asarray(values / factor[:, None])
+    return np.asarray(solve_triangular(factor, values, lower=True, trans=trans))
 
 
 def _factor(moments: np.ndarray, decay: float, shares: np.ndarray) -> np.ndarray:
-    """Factor the Hessian that all classes have in common, about: the lower triangle of (dim + 1, dim + 1).
+    """Factor the Hessian that all classes have in common, about.
 
     Args:
+        moments: (dim + 1, dim + 1), or their diagonal.
         decay: weight of the penalty.
         shares: (labels,) of the rows.
+
+    Returns:
+        The lower triangle, (dim + 1, dim + 1), or its diagonal.
     """
     hessian = moments * (shares * (1 - shares)).mean()
-    # The second term keeps the matrix positive definite where features are constant or repeat each other.
+    # The last term keeps the matrix positive definite where features are constant or repeat each other.
+    if hessian.ndim == 1:
+        return np.asarray(np.sqrt(hessian + decay + 1e-10 * hessian.sum()))
     hessian[np.diag_indices_from(hessian)] += decay + 1e-10 * np.trace(hessian)
     return np.asarray(cholesky(hessian, lower=True))
 
 
-def _add_block(X: np.ndarray, y: np.ndarray, share: np.ndarray, W: np.ndarray, gradient: np.ndarray) -> float:
+def _add_block(X: Matrix, y: np.ndarray, share: np.ndarray, W: np.ndarray, gradient: np.ndarray) -> float:
     """Compute the weighted log loss of a block of rows, and add its gradient to `gradient`.
 
     Args:

@@ -23,7 +23,12 @@ def fit_temperature(scores: np.ndarray, y: np.ndarray) -> float:
 
 def log_loss(scores: np.ndarray, y: np.ndarray) -> float:
     """Compute the mean of -log softmax(scores)[true label]. `scores`: (rows, labels), `y`: (rows,) label indices."""
-    return float((-log_softmax(scores, axis=1)[np.arange(len(y)), y]).mean())
+    return float(losses(scores, y).mean())
+
+
+def losses(scores: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Compute -log softmax(scores)[true label] of every row: (rows,). Arguments as of `log_loss`."""
+    return np.asarray(-log_softmax(scores, axis=1)[np.arange(len(y)), y])
 
 
 def logits(P: np.ndarray) -> np.ndarray:

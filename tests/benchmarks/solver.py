@@ -36,7 +36,7 @@ def ours(X: np.ndarray, y: np.ndarray) -> list[Solution]:
     labels = int(y.max()) + 1
     W = np.zeros((X.shape[1] + 1, labels if labels > 2 else 1))
     solutions, parts = [], lbfgs.blocks(X)
-    moments = lbfgs.second_moments(parts, rows=X.shape[0], dim=X.shape[1])
+    moments = lbfgs.second_moments(X)
     for C in C_VALUES:
         W = lbfgs.fit(parts, y, C=C, weights=np.ones(len(y)), start=W, moments=moments)
         solutions.append(W)
