@@ -15,6 +15,8 @@ from stages.scores import class_metrics, metrics, proportions
 Intervals = dict[str, tuple[float, float]]
 
 BLOCK_VALUES = 2**24  # row weights in memory at a time
+MAX_RESAMPLED_ROWS = 10_000  # that are drawn one by one; of more, groups of rows of nearly the same loss
+RESAMPLED_GROUPS = 1_000
 
 
 def for_model(
@@ -125,14 +127,15 @@ def _bootstrap(
     Percentiles are taken further out, since resamples of few rows spread too little (Hesterberg 2015, What Teachers
     Should Know about the Bootstrap, section 5.3).
     """
-    everything, by_class = [np.arange(len(truth))], [np.flatnonzero(truth == label) for label in (0, 1)]
+    by_class = [np.flatnonzero(truth == label) for label in (0, 1)]
     is_ranked = models[0].shape[1] == 2 and all(map(len, by_class))
-    loss = _minus([metrics.losses(truth, P) for P in models])  # (rows,)
-    block = max(BLOCK_VALUES // len(truth), 1)
+    loss, shares = _grouped(_minus([metrics.losses(truth, P) for P in models]))  # both (rows or groups,)
+    block = max(BLOCK_VALUES // (len(truth) if is_ranked else len(loss)), 1)
     parts: dict[str, list[np.ndarray]] = {}
     for done in range(0, resamples, block):
         samples = min(block, resamples - done)
-        parts.setdefault("log_loss", []).append(_resample(everything, samples, generator) @ loss / len(truth))
+        counts = generator.multinomial(len(truth), shares, size=samples)
+        parts.setdefault("log_loss", []).append(counts.astype(np.float64) @ loss / len(truth))
         if is_ranked:  # within the classes, so that both are there
             weights = _resample(by_class, samples, generator)
             ranked = [metrics.ranking(truth, P, weights) for P in models]
@@ -155,6 +158,17 @@ def _levels(rows: int) -> tuple[float, float]:
         return 0.0, 1.0
     low = float(ndtr(math.sqrt(rows / (rows - 1)) * stdtrit(rows - 1, 0.025)))
     return low, 1 - low
+
+
+def _grouped(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Divide many values into groups of nearly equal ones, which are drawn as one: their means, and shares of the rows.
+
+    Nearly all of their variance is between so many groups.
+    """
+    if len(values) <= MAX_RESAMPLED_ROWS:
+        return values, np.full(len(values), 1 / len(values))
+    groups = np.array_split(np.sort(values), RESAMPLED_GROUPS)
+    return np.array([group.mean() for group in groups]), np.array([len(group) / len(values) for group in groups])
 
 
 def _resample(groups: Sequence[np.ndarray], samples: int, generator: np.random.Generator) -> np.ndarray:

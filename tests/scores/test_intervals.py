@@ -138,3 +138,19 @@ def test_similar_classes_lend_more_than_different_ones() -> None:
         (draws,) = class_metrics.draws(truth, [guess], 10, samples=1000, generator=np.random.default_rng(1))
         widths.append(np.std(draws["balanced_accuracy"]))
     assert widths[0] < 0.7 * widths[1]
+
+
+def test_many_rows_are_drawn_in_groups_of_nearly_the_same_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    truth = np.arange(12_000) % 3
+    P = generator.dirichlet(np.ones(3), 12_000) + 0.3 * np.eye(3)[truth]
+    P /= P.sum(axis=1, keepdims=True)
+    losses = -np.log(P[np.arange(12_000), truth])
+    values, shares = intervals._grouped(losses)
+    assert len(values) == intervals.RESAMPLED_GROUPS and values @ shares == pytest.approx(losses.mean())
+    assert 0.99 < (shares @ (values - losses.mean()) ** 2) / losses.var() <= 1
+    grouped = intervals.for_model(truth, P, resamples=2_000, seed=0)["log_loss"]
+    monkeypatch.setattr(intervals, "MAX_RESAMPLED_ROWS", 12_000)
+    one_by_one = intervals.for_model(truth, P, resamples=2_000, seed=0)["log_loss"]
+    half = (one_by_one[1] - one_by_one[0]) / 2
+    np.testing.assert_allclose(grouped, one_by_one, atol=0.1 * half)
