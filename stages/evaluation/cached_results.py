@@ -61,5 +61,5 @@ def _key(train: Features, test: Features, settings: Mapping[str, Any]) -> str:
         digest.update(json.dumps(identities).encode())
         X: Any = features.X
         for part in (X,) if isinstance(X, np.ndarray) else (X.data, X.indices, X.indptr):
-            digest.update(np.ascontiguousarray(part).tobytes())
+            digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()[:32]

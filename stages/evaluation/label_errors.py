@@ -50,7 +50,8 @@ def find(y: np.ndarray, P: np.ndarray) -> "pd.DataFrame":
 def find_in_training(train: Features, C: float) -> "pd.DataFrame":
     """Find the training rows whose label is likely wrong, by out-of-fold probabilities of a logistic head.
 
-    Classes with a single row are left out: no other fold has a row of them.
+    Classes with a single row are left out: no other fold has a row of them. Of large tables, a head learns from a
+    sample of the other folds (`choosing.MAX_OUT_OF_FOLD_ROWS`), but all rows are judged.
 
     Args:
         train: the training rows.
@@ -66,8 +67,9 @@ def find_in_training(train: Features, C: float) -> "pd.DataFrame":
     known = np.unique(y[kept])
     if len(known) < 2:
         return from_array(np.empty((0, len(COLUMNS))))
+    part = train if len(kept) == len(y) else train.select(kept)  # a copy takes as much memory as the table
     P = np.zeros((len(kept), len(names)))
-    P[:, known] = choosing.out_of_fold(train.X[kept], train.labels[kept], C)
+    P[:, known] = choosing.out_of_fold(part.X, part.labels, C)
     suspects = find(y[kept], P)
     return suspects.assign(row=kept[suspects["row"]])
 

@@ -23,6 +23,7 @@ from stages.scores import calibration
 from stages.tables.features import Matrix
 
 MAX_FIT_ROWS = 200_000  # rows of one fit in memory
+MAX_OUT_OF_FOLD_ROWS = 50_000  # of one fit whose probabilities only tell which labels are doubtful
 MAX_SCORED_ROWS = 16_384  # copied at a time
 DEFAULT_C = 10.0  # without a cross-validation
 KINDS_TO_CALIBRATE = ("linear_svm", "ridge")
@@ -88,13 +89,13 @@ def logistic_layer(X: Matrix, labels: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def out_of_fold(X: Matrix, labels: np.ndarray, C: float) -> np.ndarray:
     """Compute the probabilities of every row by a logistic head on the other folds: (rows, labels), labels sorted.
 
-    Every class needs two rows or more. A head is fitted on at most about `MAX_FIT_ROWS` rows.
+    Every class needs two rows or more. A head is fitted on at most about `MAX_OUT_OF_FOLD_ROWS` rows.
     """
     y = np.unique(labels.astype(str), return_inverse=True)[1]
     settings = TrainHeadParams(C=(C,))
     parts = folds.split(y, min(settings.folds, int(np.bincount(y).min())))
     with threadpool_limits(1):
-        scores = _cross_validate(X, y, parts, settings.C, settings)
+        scores = _cross_validate(X, y, parts, settings.C, settings, most=MAX_OUT_OF_FOLD_ROWS)
     return np.asarray(softmax(scores[0], axis=1))
 
 
@@ -118,7 +119,7 @@ def cross_validated(X: Matrix, labels: np.ndarray, groups: np.ndarray | None = N
     if not parts:
         raise HeadstartError("the groups cannot be divided into folds of two classes; label rows of more groups")
     with threadpool_limits(1):
-        by_candidate = _cross_validate(X, y, parts, settings.C, settings)
+        by_candidate = _cross_validate(X, y, parts, settings.C, settings, most=MAX_FIT_ROWS)
     judged = _judged(parts)
     by_candidate, y = by_candidate[:, judged], y[judged]
     losses, accuracies = _judge(by_candidate, y)
@@ -127,19 +128,19 @@ def cross_validated(X: Matrix, labels: np.ndarray, groups: np.ndarray | None = N
     return right, Chosen("C", settings.C[best], settings.C, len(parts), losses, accuracies)
 
 
-def sample_rows(order: np.ndarray, y: np.ndarray, least: int) -> np.ndarray:
-    """Take the first `MAX_FIT_ROWS` rows of `order`, and the first `least` rows of every class: ascending indices.
+def sample_rows(order: np.ndarray, y: np.ndarray, *, most: int, least: int) -> np.ndarray:
+    """Take the first `most` rows of `order`, and the first `least` rows of every class: ascending indices.
 
     Args:
         order: (rows,) a permutation of the row indices.
         y: (rows,) labels.
     """
-    if len(order) <= MAX_FIT_ROWS:
+    if len(order) <= most:
         return np.arange(len(order))
     labels = y[order]
     by_class = np.argsort(labels, kind="stable")
     rank = np.arange(len(labels)) - np.searchsorted(labels[by_class], labels[by_class])  # within the class, from 0
-    return np.sort(order[np.union1d(np.arange(MAX_FIT_ROWS), by_class[rank < least])])
+    return np.sort(order[np.union1d(np.arange(most), by_class[rank < least])])
 
 
 def _choose(X: Matrix, y: np.ndarray, settings: TrainHeadParams, groups: np.ndarray | None) -> tuple[Chosen, float]:
@@ -160,7 +161,7 @@ def _choose(X: Matrix, y: np.ndarray, settings: TrainHeadParams, groups: np.ndar
         return Chosen(parameter, value, candidates, folds=0), 1.0
     if len(rows) < len(y):
         X, y = X[rows], np.unique(y[rows], return_inverse=True)[1]
-    by_candidate = _cross_validate(X, y, parts, candidates, settings)  # (candidates, rows, labels)
+    by_candidate = _cross_validate(X, y, parts, candidates, settings, most=MAX_FIT_ROWS)  # (candidates, rows, labels)
     if len(judged := _judged(parts)) < len(y):
         by_candidate, y = by_candidate[:, judged], y[judged]
     temperatures = [calibration.fit_temperature(scores, y) if calibrate else 1.0 for scores in by_candidate]
@@ -194,9 +195,15 @@ def _judged(parts: Sequence[folds.Fold]) -> np.ndarray:
 
 
 def _cross_validate(
-    X: Matrix, y: np.ndarray, parts: Sequence[folds.Fold], candidates: tuple[float, ...], settings: TrainHeadParams
+    X: Matrix,
+    y: np.ndarray,
+    parts: Sequence[folds.Fold],
+    candidates: tuple[float, ...],
+    settings: TrainHeadParams,
+    *,
+    most: int,
 ) -> np.ndarray:
-    """Compute the out-of-fold scores by every candidate, fitted on about `MAX_FIT_ROWS` rows at most.
+    """Compute the out-of-fold scores by every candidate, fitted on about `most` rows at most.
 
     Returns:
         (candidates, rows, labels) float64; -inf for a class that the fold of a row does not train on; NaN for rows that
@@ -210,7 +217,7 @@ def _cross_validate(
     def run(part: folds.Fold) -> None:
         training, held_out = part.training, part.held_out
         order = np.random.default_rng(0).permutation(len(training))
-        training = training[sample_rows(order, y[training], least=1)]
+        training = training[sample_rows(order, y[training], most=most, least=1)]
         known, y_training = np.unique(y[training], return_inverse=True)
         X_training, estimator = X[training], None
         out[ascending[:, None], held_out] = -np.inf

@@ -45,7 +45,8 @@ def fit(
         HeadstartError: the table is damaged.
     """
     # Ids are hashes of the content, so their order is a random one that every run repeats.
-    sample = choosing.sample_rows(np.argsort(ids, kind="stable"), labels.astype(str), least=settings.folds)
+    order = np.argsort(ids, kind="stable")
+    sample = choosing.sample_rows(order, labels.astype(str), most=choosing.MAX_FIT_ROWS, least=settings.folds)
     X = features.vectors(features_folder, "train", rows[sample])
     start, chosen = choosing.fit(X, labels[sample], settings)
     dim = X.shape[1]

@@ -77,7 +77,7 @@ def test_cross_validation_fits_on_a_bounded_number_of_rows(monkeypatch: pytest.M
     sizes: list[int] = []
     fit = estimators.fit
     monkeypatch.setattr(estimators, "fit", lambda X, *rest, **named: (sizes.append(len(X)), fit(X, *rest, **named))[1])
-    monkeypatch.setattr(choosing, "MAX_FIT_ROWS", 60)
+    monkeypatch.setattr(choosing, "MAX_OUT_OF_FOLD_ROWS", 60)
     sampled = choosing.out_of_fold(X, labels, 1.0)
     assert len(sizes) == 2 and all(60 <= size <= 64 for size in sizes)
     assert sampled.shape == whole.shape == (300, 4) and not np.array_equal(sampled, whole)
