@@ -194,11 +194,11 @@ def _rows(folders: Folders, card: ModelCard, budget: BudgetParams) -> "tuple[Row
 
 def _linear_layer(features_folder: Path, head_folder: Path, budget: BudgetParams) -> "tuple[np.ndarray, np.ndarray]":
     """Return the head as a linear layer. If it is not linear, fit a logistic head on the same features instead."""
-    from stages.heads import choosing
-    from stages.tables import features
-
     if layer := linear_layer.read(head_folder):
         return layer
+    from stages.heads import choosing  # not at the top: scikit-learn takes a second to import
+    from stages.tables import features
+
     train = features.read(features_folder, "train", budget)
     return choosing.logistic_layer(train.X, train.labels)
 

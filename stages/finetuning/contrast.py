@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from stages.finetuning.classifier import Classifier
-from stages.heads import choosing, linear_layer
+from stages.heads import linear_layer
 
 EXCLUDED = -1e9  # a similarity that adds nothing to a sum of exponentials
 # Inverse regularisation of the refitted head. Cross-validation on rows that the features were trained on would choose
@@ -62,6 +62,8 @@ class Memory:
 
 def refit(classifier: Classifier, vectors: np.ndarray, y: np.ndarray) -> None:
     """Set the classifier layer to a logistic head fitted on `vectors`, (rows, dim), and label indices `y`, (rows,)."""
+    from stages.heads import choosing  # not at the top: scikit-learn takes a second to import, and few runs refit
+
     labels = np.array(classifier.labels)
     head, _ = choosing.logistic_head(vectors, labels[y], C)
     layer = linear_layer.from_head(head)

@@ -1,5 +1,6 @@
 """The contrastive loss."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from stages.common.params import Modality
 from stages.finetuning.contrast import Memory
 from tests.finetuning.recipes import fresh, settings, train
+from tests.projects import run, set_params
 
 
 def test_the_contrastive_loss_is_that_of_its_formula() -> None:
@@ -38,3 +40,11 @@ def test_contrastive_training_ends_with_a_head_on_its_features(modality: Modalit
     network = fresh(modality, tiny_encoder, chosen)
     progress = train(network, modality, chosen)
     assert progress.kept and progress.history[progress.kept - 1]["accuracy"] == 1 > progress.start["accuracy"]
+
+
+@pytest.mark.slow
+def test_training_without_it_imports_no_scikit_learn(trained: Path) -> None:
+    set_params(trained, finetune__method="full", finetune__epochs=1)
+    code = "import sys; sys.argv[1:] = [f'data/{name}' for name in ('prepared', 'features', 'head', 'finetuned')]; "
+    code += "from stages import finetune; finetune.main(); print([name for name in sys.modules if name == 'sklearn'])"
+    assert run(trained, sys.executable, "-c", code).stdout.endswith("[]\n")
