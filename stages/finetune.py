@@ -132,7 +132,9 @@ def _train(
     layer = _linear_layer(folders.features, folders.head, settings.budget)
     classifier = classifiers.starting(card, layer, tuning, settings.runtime)
     classifier.rehearse(train.inputs, tuning.method)
-    inputs, y = rows.with_label_names(train.inputs, train.y, card) if tuning.label_names else (train.inputs, train.y)
+    inputs, y = train.inputs, train.y
+    if tuning.label_names:
+        inputs, y = rows.with_label_names(inputs, y, card.labels, combine=card.extract.combine)
     task = loop.Task(
         inputs,
         y,

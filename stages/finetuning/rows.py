@@ -2,12 +2,13 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from stages.common.params import BudgetParams
+from stages.common.params import BudgetParams, Combine
 from stages.heads.model_card import ModelCard
 from stages.tables import prepared
 
@@ -43,8 +44,14 @@ def read(prepared_folder: Path, split: str, card: ModelCard, budget: BudgetParam
     return Rows(inputs, y, table["group"].to_pylist(), digest)
 
 
-def with_label_names(inputs: list[Any], y: np.ndarray, card: ModelCard) -> tuple[list[Any], np.ndarray]:
-    """Return texts and their label indices, and the name of each label as one more text of that label."""
-    names = [re.sub(r"[_\W]+", " ", label).strip() or label for label in card.labels]
-    texts = names if card.extract.combine == "join" else [(name, "") for name in names]
+def with_label_names(
+    inputs: list[Any], y: np.ndarray, labels: Sequence[str], *, combine: Combine
+) -> tuple[list[Any], np.ndarray]:
+    """Return texts and their label indices, and the name of each label as one more text of that label.
+
+    Args:
+        combine: `extract.combine`; with `pair` a name is the first text of a pair.
+    """
+    names = [re.sub(r"[_\W]+", " ", label).strip() or label for label in labels]
+    texts = names if combine == "join" else [(name, "") for name in names]
     return inputs + texts, np.concatenate([y, np.arange(len(names))])

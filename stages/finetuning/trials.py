@@ -94,7 +94,7 @@ class Trials:
         y = np.searchsorted(head.labels, self._names(split.training))
         classifier.rehearse(inputs, recipe.method)
         if recipe.label_names and card.modality == "text":
-            inputs, y = with_label_names(inputs, y, card)
+            inputs, y = with_label_names(inputs, y, card.labels, combine=card.extract.combine)
         task = loop.Task(
             inputs,
             y,
