@@ -179,11 +179,12 @@ def _check_unreadable(selection: Selection, unreadable: Rejections) -> None:
 
 
 def _identify(numbered: tuple[int, Row], *, max_pixels: int) -> tuple[int, Row, str]:
-    """Return (row number, the row without its content and with a problem if it has one, id)."""
+    """Return (row number, the row without its image and with a problem if it has one, id)."""
     number, row = numbered
     row_id = "" if row.problem else prepared.content_id(row.content)
-    row = sources.check(row, max_pixels=max_pixels)
-    return number, replace(row, content=type(row.content)()), row_id
+    if isinstance(row.content, str):
+        return number, row, row_id
+    return number, replace(sources.check(row, max_pixels=max_pixels), content=b""), row_id
 
 
 def _second_pass(

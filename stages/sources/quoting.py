@@ -87,7 +87,7 @@ def divided(path: Path, layout: Layout, reading: Reading) -> Iterator[Record]:
                 fields = next(reader, None)
                 if fields is None:
                     return
-                if fields and not _is_blank(fields, layout):
+                if len(fields) > 1 or (fields and not _is_blank(fields, layout)):
                     yield Record(fields, line, layout.header_line + reader.line_num - 1, taken)
         except csv.Error as error:
             raise not_closed(path, line, taken, layout.delimiter, one_line(error)) from None

@@ -14,7 +14,7 @@ from stages.tables.prepared import SPLITS, Spans
 MAX_SHOWN = 100  # characters of a column's name in an error
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen ones take three times as long to make, and there are millions
 class Row:
     """One raw row. A row that cannot be used has a `problem`, and its `content` is empty."""
 

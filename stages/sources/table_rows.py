@@ -40,12 +40,14 @@ def row(
         (column,) = columns.inputs()
         content, name, problem = _image(record[column], column, origin, image_folder)
     names: dict[str, str | None] = {}
-    for column in columns.names()[len(columns.inputs()) :]:
+    for other in (columns.label, columns.group, columns.slice, columns.split):
+        if other is None:
+            continue
         try:
-            names[column] = as_name(record[column])
+            names[other] = as_name(record[other])
         except ValueProblemError as error:
-            names[column] = None
-            problem = problem or f"{column} {error}"
+            names[other] = None
+            problem = problem or f"{other} {error}"
     label = names[columns.label] if columns.label else None
     if columns.label and label is None:
         problem = problem or f"{columns.label} is empty"

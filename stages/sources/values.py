@@ -42,12 +42,12 @@ def as_text(value: Any) -> str | None:
         ValueProblemError: it is not one value that people can read, such as a list or bytes.
     """
     match value:
+        case str():  # first, since nearly all are
+            text = value
         case None:
             return None
         case bytes():
             text = _decoded(value)
-        case str():
-            text = value
         case bool() | int():
             return str(value)
         case float() | decimal.Decimal():
@@ -87,6 +87,8 @@ def is_missing(value: Any) -> bool:
 
 def encodes(text: str) -> bool:
     """Return whether UTF-8 can encode the text: JSON can escape lone surrogates, which no file can hold."""
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:

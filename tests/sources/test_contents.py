@@ -1,0 +1,53 @@
+"""Every distinct content is noted in a few numbers."""
+
+import tracemalloc
+
+import pytest
+
+from stages.sources.contents import Contents
+from stages.tables.prepared import content_id
+
+A, B, C = (content_id(letter) for letter in "abc")
+
+
+def test_the_first_row_of_the_highest_rank_is_kept() -> None:
+    contents = Contents()
+    contents.add(A, 0, 0, label="x", origin="train.csv:2", group="g")
+    contents.add(B, 1, 0, label="x", origin="train.csv:3", group=None)
+    contents.add(A, 2, 2, label="x", origin="test.csv:2", group="h")
+    contents.add(A, 3, 2, label="y", origin="test.csv:3", group=None)
+    contents.add(A, 4, 0, label="x", origin="train.csv:9", group=None)
+    first = contents.position(A)
+    assert first is not None and contents.position(C) is None
+    assert (contents.kept(first), contents.origin(first), contents.labels(first)) == (2, "test.csv:2", ("x", "y"))
+    assert list(contents.labelled()) == [(B, 0, None, "x")], "a content with two labels has none"
+
+
+def test_groups_and_ranks_are_told() -> None:
+    contents = Contents()
+    contents.add(C, 0, 1, label="x", origin="a:1", group="")
+    contents.add(A, 1, 0, label="y", origin="a:2", group="x")
+    assert list(contents.labelled()) == [(C, 1, "", "x"), (A, 0, "x", "y")]
+
+
+@pytest.mark.parametrize(
+    "origin", ["rows.csv:7", "rows.csv:0", "rows.csv:07", "a:b/c.png", "c.png", "", ":", "x:\u0663", "x:" + "9" * 30]
+)
+def test_origins_come_back_as_they_were(origin: str) -> None:
+    contents = Contents()
+    contents.add(A, 0, 0, label="x", origin=origin, group=None)
+    assert contents.origin(0) == origin
+
+
+def test_a_text_takes_less_than_200_bytes() -> None:
+    count = 20_000
+    ids = [content_id(str(number)) for number in range(count)]
+    tracemalloc.start()
+    try:
+        contents = Contents()
+        for number, row_id in enumerate(ids):
+            contents.add(row_id, number, 0, label=str(number % 10), origin=f"rows.csv:{number}", group=None)
+        size, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size < 200 * count and peak < 250 * count
