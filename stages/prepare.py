@@ -201,7 +201,8 @@ def _second_pass(
 
     counts = _Counts()
     left_out: list[Record] = []
-    batches: dict[str, list[dict[str, Any]]] = {split: [] for split in prepared.SPLITS}
+    columns = ("id", info.modality, "spans", "label", "group", "slice", "source")
+    batches: dict[str, list[tuple[Any, ...]]] = {split: [] for split in prepared.SPLITS}
     with ExitStack() as stack:
         writers = {split: stack.enter_context(prepared.writer(out / split, info)) for split in prepared.SPLITS}
         finished = _parallel(finish, rows)
@@ -215,14 +216,19 @@ def _second_pass(
             split = selection.split(row, row_id)
             counts.classes[split][row.label] += 1
             batch = batches[split]
-            columns = {"label": row.label, "group": row.group, "slice": row.slice, "source": row.origin}
-            batch.append({"id": row_id, info.modality: row.content, "spans": row.spans, **columns})
+            batch.append((row_id, row.content, row.spans, row.label, row.group, row.slice, row.origin))
             if len(batch) == prepared.WINDOW_ROWS[info.modality]:
-                writers[split].write(pa.Table.from_pylist(batch, writers[split].schema))
+                writers[split].write(_table(batch, columns, writers[split].schema))
                 batch.clear()
         for split, batch in batches.items():
-            writers[split].write(pa.Table.from_pylist(batch, writers[split].schema))
+            writers[split].write(_table(batch, columns, writers[split].schema))
     return counts, left_out
+
+
+def _table(rows: list[tuple[Any, ...]], columns: tuple[str, ...], schema: pa.Schema) -> pa.Table:
+    """Make a table of rows, whose values are in the order of `columns`; the schema may have fewer."""
+    values = dict(zip(columns, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(columns, ())
+    return pa.table([pa.array(values[field.name], field.type) for field in schema], schema=schema)
 
 
 def _parallel(function: Callable[[tuple[int, Row]], Result], rows: Iterator[Row]) -> Iterator[Result]:
