@@ -60,6 +60,7 @@ def log(verb: str, code: int) -> None:
         "verb": verb,
         "exit": code,
         "seconds": round(seconds(), 2),
+        "processor_seconds": round(time.process_time(), 2),  # of all threads together
         "peak_memory_gb": round(peak_memory() / 1e9, 3),
         "cores": os.cpu_count(),
     }

@@ -18,6 +18,7 @@ def test_every_run_is_logged_outside_of_its_outputs(project: Path) -> None:
     run(project, sys.executable, "-m", "stages.extract", "data/nowhere", "data/features", check=False)
     first, second = map(json.loads, log.read_text("utf-8").splitlines()[before:])
     assert (first["verb"], first["exit"], first["folder"]) == ("prepare", 0, str(project))
+    assert 0 < first["processor_seconds"] <= first["seconds"] * first["cores"]
     assert first["seconds"] >= seconds - 0.05 > 0 and first["peak_memory_gb"] == pytest.approx(memory, abs=0.05)
     assert (second["verb"], second["exit"]) == ("extract", 1)
     assert not list(project.rglob("runs.jsonl"))
