@@ -23,8 +23,9 @@ from tqdm import tqdm
 
 from stages import backbones
 from stages.common import atomic, backbone_shorthand, cli, json_file, params, run_stats, targets
+from stages.common.backbone_shorthand import members
 from stages.common.errors import HeadstartError, counted
-from stages.common.params import BackboneParams, BudgetParams, Params
+from stages.common.params import Backbones, BudgetParams, Params
 from stages.comparison import leaderboard, markdown
 from stages.comparison.leaderboard import Candidate
 from stages.comparison.markdown import escaped
@@ -94,7 +95,7 @@ def compare_backbones(*, prepared_folder: Path, target: Path, settings: Params) 
         "training_rows": len(table.labels),
         "classes": len(np.unique(table.labels)),
         "rule": leaderboard.RULE,
-        "backbones": [{**entry, "settings": specs[entry["backbone"]].model_dump()} for entry in entries],
+        "backbones": [{**entry, "settings": _sections(specs[entry["backbone"]])} for entry in entries],
         "failed": failures,
     }
     with atomic.directory(target, CONTENT) as out:
@@ -132,26 +133,47 @@ def _training_rows(prepared_folder: Path, budget: BudgetParams) -> Rows:
     return Rows(info, chosen, labels[chosen].astype(str), None if groups is None else groups[chosen])
 
 
-def _usable(settings: Params, modality: params.Modality) -> list[BackboneParams]:
-    """List the backbones that encode this modality; one that is the pipeline's own gets its revision."""
-    own = settings.backbone
-    usable = [spec for spec in settings.compare.backbones if modality in backbones.FAMILIES[spec.family]]
+def _usable(settings: Params, modality: params.Modality) -> list[Backbones]:
+    """List the backbones that encode this modality; one that is the pipeline's own gets its revision.
+
+    Of several that are joined, one suffices: the others make them a line of the table that says why they fail.
+    """
+    usable = [
+        spec
+        for spec in settings.compare.backbones
+        if any(modality in backbones.FAMILIES[member.family] for member in members(spec))
+    ]
     if not usable:
         example = {"text": "tfidf:word", "image": "pixels:rgb"}[modality]
         raise HeadstartError(f"compare.backbones lists no backbone for {modality}s; add one, such as {example}")
-    return [own if spec == own.model_copy(update={"revision": None}) else spec for spec in dict.fromkeys(usable)]
+    own = {member.model_copy(update={"revision": None}): member for member in members(settings.backbone)}
+    listed = [
+        tuple(own.get(member, member) for member in spec) if isinstance(spec, tuple) else own.get(spec, spec)
+        for spec in usable
+    ]
+    return list(dict.fromkeys(listed))
 
 
-def _named(specs: Sequence[BackboneParams]) -> dict[str, BackboneParams]:
-    """Name backbones as tables show them; with the revision where two differ by nothing else."""
-    names = [backbone_shorthand.shortened(spec.family, spec.name, spec.weights) for spec in specs]
+def _named(specs: Sequence[Backbones]) -> dict[str, Backbones]:
+    """Name backbones as tables show them; with the revisions where two differ by nothing else."""
+    names = [backbone_shorthand.shortened(spec) for spec in specs]
     return {
-        f"{name}@{spec.revision or 'newest'}" if names.count(name) > 1 else name: spec
+        f"{name}@{_revisions(spec)}" if names.count(name) > 1 else name: spec
         for name, spec in zip(names, specs, strict=True)
     }
 
 
-def _measure(prepared_folder: Path, table: Rows, spec: BackboneParams, settings: Params, name: str) -> Candidate:
+def _revisions(spec: Backbones) -> str:
+    return ", ".join(member.revision or "newest" for member in members(spec))
+
+
+def _sections(spec: Backbones) -> Any:
+    """Write a backbone as the section `backbone` of params.yaml has it: a mapping, or a list of several."""
+    sections = [member.model_dump() for member in members(spec)]
+    return sections if isinstance(spec, tuple) else sections[0]
+
+
+def _measure(prepared_folder: Path, table: Rows, spec: Backbones, settings: Params, name: str) -> Candidate:
     """Encode the training rows and cross-validate a head on them.
 
     Raises:
@@ -172,15 +194,16 @@ def _measure(prepared_folder: Path, table: Rows, spec: BackboneParams, settings:
 
 
 def _vectors(
-    prepared_folder: Path, table: Rows, backbone: backbones.Backbone, spec: BackboneParams, settings: Params
+    prepared_folder: Path, table: Rows, backbone: backbones.Backbone, spec: Backbones, settings: Params
 ) -> tuple[Matrix, list[Any]]:
     """Get the vectors of the rows as extract stores them, (rows, dim) float32, and inputs to measure the speed on."""
     parts: list[Matrix] = []
     sample: list[Any] = []
     start = 0
+    name = backbone_shorthand.titled(spec)
     with (
-        rows.open_cache(backbone, spec, backbone.settings, settings.runtime) as cache,
-        tqdm(total=len(table.labels), desc=spec.name, unit=" rows", disable=None) as progress,
+        rows.open_caches(backbone, spec, settings.runtime) as caches,
+        tqdm(total=len(table.labels) * len(members(spec)), desc=name, unit=" vectors", disable=None) as progress,
     ):
         combine = settings.extract.combine
         for window in prepared.windows(prepared_folder, "train", table.info.modality, combine=combine):
@@ -190,11 +213,11 @@ def _vectors(
                 continue
             inputs = [window.inputs[row] for row in chosen]
             sample += inputs[: speed.MAX_SAMPLE_ROWS - len(sample)]
-            X, _, _ = rows.encode_window(backbone, cache, inputs, progress.update)
+            X, _, _ = rows.encode_window(backbone, caches, inputs, progress.update)
             if isinstance(X, np.ndarray):
                 with np.errstate(over="ignore"):
                     X = X.astype(settings.extract.dtype, copy=False)
-                features.check_finite([window.ids[row] for row in chosen], X, spec.name)
+            features.check_finite([window.ids[row] for row in chosen], X, name)
             parts.append(X.astype(np.float32))
     return (sparse.vstack(parts, format="csr") if backbone.is_sparse else np.concatenate(parts)), sample
 

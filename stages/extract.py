@@ -10,7 +10,7 @@ was killed resumes where it stopped.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -18,9 +18,9 @@ import numpy as np
 from tqdm import tqdm
 
 from stages.backbones import Backbone
-from stages.common import atomic, cli, params, run_stats, targets
+from stages.common import atomic, backbone_shorthand, cli, params, run_stats, targets
 from stages.common.errors import counted
-from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
+from stages.common.params import Backbones, ExtractParams, RuntimeParams
 from stages.extraction import encode, ray_cluster, rows
 from stages.extraction.row_cache import RowCache
 from stages.tables import features, prepared, shards
@@ -33,13 +33,13 @@ CONTENT = targets.Content(
     "extract",
     {
         **{f"{split}/part-*.parquet": features.is_shard for split in prepared.SPLITS},
-        f"train/{features.BACKBONE_FILES}": None,
+        **{f"train/{files}": None for files in features.BACKBONE_FILES},
     },
 )
 
 
 def extract(
-    *, prepared_folder: Path, target: Path, spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams
+    *, prepared_folder: Path, target: Path, spec: Backbones, settings: ExtractParams, runtime: RuntimeParams
 ) -> None:
     """Write the features of the prepared table in `prepared_folder` to the folder `target`.
 
@@ -60,19 +60,21 @@ def extract(
         max_length=backbone.max_length,
         **info.model_dump(),
     )
-    if backbone.recipe_sentence:
-        print(f"extract: {spec.name} with {backbone.recipe_sentence}")
+    members = list(rows.members(backbone, spec))
+    for member, section in members:
+        if member.recipe_sentence:
+            print(f"extract: {section.name} with {member.recipe_sentence}")
     cached, long_texts = 0, []
     with (
-        tqdm(total=total, desc="extract", unit=" rows", disable=None) as progress,
+        tqdm(total=total * len(members), desc="extract", unit=" vectors", disable=None) as progress,
         atomic.directory(target, CONTENT) as out,
-        _row_cache(prepared_folder, backbone, metadata, runtime) as cache,
+        _row_caches(prepared_folder, backbone, metadata, runtime) as caches,
     ):
         for split in prepared.SPLITS:
             has_groups = prepared.has_groups(prepared_folder, split)
             with features.Writer(out / split, metadata, has_groups=has_groups) as writer:
                 for window in prepared.windows(prepared_folder, split, info.modality, combine=settings.combine):
-                    X, counts, known = rows.encode_window(backbone, cache, window.inputs, progress.update)
+                    X, counts, known = rows.encode_window(backbone, caches, window.inputs, progress.update)
                     cached += known
                     writer.write_rows(window.ids, window.labels, X, counts, window.groups)
                     tokens = counts[:, 0]
@@ -81,29 +83,42 @@ def extract(
     if long_texts and backbone.max_length:
         print(f"extract: {_long_texts(long_texts, total, backbone.max_length, settings)}")
     print(
-        f"extract: {counted(total, 'row')}{f' ({cached:,} from the cache)' if cached else ''} -> {backbone.dim:,}"
-        f" dimensions by {spec.name} in {run_stats.spent()} ({total / run_stats.seconds():,.0f} rows/s)"
+        f"extract: {counted(total, 'row')}{_from_cache(cached, spec)} -> {backbone.dim:,} dimensions by"
+        f" {backbone_shorthand.titled(spec)} in {run_stats.spent()} ({total / run_stats.seconds():,.0f} rows/s)"
     )
 
 
 @contextmanager
-def _row_cache(
+def _row_caches(
     prepared_folder: Path, backbone: Backbone, metadata: features.Metadata, runtime: RuntimeParams
-) -> Iterator[RowCache | None]:
-    """Open the row cache, filled by the workers if the engine is Ray; None where no cache is used."""
-    spec, settings = metadata.backbone, metadata.extract
-    if runtime.engine == "ray" and rows.is_cached(spec):
-        encoder = cast("Encoder", backbone)
-        worker_backbone = ray_cluster.WorkerBackbone(spec, settings, metadata.modality, encoder.fingerprint)
-        with (
-            ray_cluster.cluster(runtime),
-            encode.open_cache(encoder, settings, runtime, ray_cluster.device()) as cache,
-        ):
-            ray_cluster.fill(prepared_folder, worker_backbone, cache)
-            yield cache
+) -> Iterator[rows.Caches]:
+    """Open the row caches of the backbone's members, filled by the workers if the engine is Ray."""
+    spec = metadata.backbone
+    if runtime.engine != "ray" or not any(map(rows.is_cached, backbone_shorthand.members(spec))):
+        with rows.open_caches(backbone, spec, runtime) as caches:
+            yield caches
         return
-    with rows.open_cache(backbone, spec, settings, runtime) as cache_or_none:
-        yield cache_or_none
+    filled: list[RowCache | None] = []
+    with ExitStack() as stack:
+        stack.enter_context(ray_cluster.cluster(runtime))
+        for member, section in rows.members(backbone, spec):
+            cache = None
+            if rows.is_cached(section):
+                encoder = cast("Encoder", member)
+                worker_backbone = ray_cluster.WorkerBackbone(
+                    section, member.settings, metadata.modality, member.fingerprint
+                )
+                opened = encode.open_cache(encoder, member.settings, runtime, ray_cluster.device())
+                cache = stack.enter_context(opened)
+                ray_cluster.fill(prepared_folder, worker_backbone, cache)
+            filled.append(cache)
+        yield tuple(filled)
+
+
+def _from_cache(vectors: int, spec: Backbones) -> str:
+    """Say how many vectors came from the row caches; they are as many as rows where a row has only one."""
+    unit = " vectors" if sum(map(rows.is_cached, backbone_shorthand.members(spec))) > 1 else ""
+    return f" ({vectors:,}{unit} from the cache)" if vectors else ""
 
 
 def _long_texts(tokens: Sequence[int], total: int, max_length: int, settings: ExtractParams) -> str:

@@ -84,8 +84,8 @@ def finetune(
 def _train_best(folders: Folders, target: Path, settings: Params) -> None:
     """Choose between the frozen head and the presets, and train with the preset that is chosen."""
     card, tuning = model_card.read_head(folders.head), settings.finetune
-    if card.backbone.family not in backbones.TRAINABLE:
-        reason = f"auto keeps the head: backbone.family {card.backbone.family} has no weights to train"
+    if why := backbones.untrainable(card.backbone):
+        reason = f"auto keeps the head: {why}"
         _write_none(target, reason=reason, record={"chosen": "none", "reason": reason})
         return
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -140,7 +140,7 @@ def _train(
         y,
         tuning,
         settings.runtime,
-        from_random=card.backbone.weights == "random",
+        from_random=card.trained_backbone().weights == "random",
         identity=_identity(folders, train, validation),
     )
     progress = loop.train(classifier, task, lambda: _validate(classifier, validation))
@@ -166,10 +166,10 @@ def _write_none(
 def _head_card(head_folder: Path, method: str) -> ModelCard:
     """Read the head's model.json, and check that its backbone can be trained."""
     card = model_card.read_head(head_folder)
-    if card.backbone.family not in backbones.TRAINABLE:
+    if why := backbones.untrainable(card.backbone):
         raise HeadstartError(
-            f"finetune.method is {method}, but backbone.family {card.backbone.family} has no weights to train; set"
-            f" finetune.method to none, or backbone.family to {' or '.join(backbones.TRAINABLE)}"
+            f"finetune.method is {method}, but {why}; set finetune.method to none, or backbone to one alone, of family"
+            f" {' or '.join(backbones.TRAINABLE)}"
         )
     return card
 

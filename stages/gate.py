@@ -20,7 +20,7 @@ from typing import Any
 
 from stages.common import atomic, cli, params, run_stats, targets
 from stages.common.errors import HeadstartError, counted, printable
-from stages.common.params import GateParams
+from stages.common.gate_params import GateParams
 from stages.common.section import validate
 from stages.comparison import markdown, paired, stored, strictness
 from stages.comparison.markdown import escaped

@@ -31,7 +31,7 @@ CONTENT = targets.Content(
         model_card.FILE: lambda path: model_card.is_card(path, "head"),
         persistence.FILE: None,
         linear_layer.FILE: None,
-        features.BACKBONE_FILES: None,
+        **dict.fromkeys(features.BACKBONE_FILES),
     },
 )
 

@@ -116,6 +116,21 @@ def test_only_an_earlier_leaderboard_is_replaced(texts: Path, verb: Verb) -> Non
     assert (texts / BOARD / "notes.txt").read_text("utf-8") == "mine"
 
 
+def test_backbones_that_are_joined_are_one_line(texts: Path, verb: Verb, tiny_encoder: Path) -> None:
+    tiny = f"transformers:{tiny_encoder}"
+    listed = [tiny, "tfidf:word", [tiny, "tfidf:word"], ["tfidf:word", "pixels:rgb"], ["pixels:rgb", "timm:x"]]
+    set_params(texts, compare__backbones=listed)
+    verb("compare_backbones")
+    entries = {entry["backbone"]: entry for entry in board(texts)["backbones"]}
+    both, alone = entries[f"{tiny} + tfidf:word"], [entries[tiny], entries["tfidf:word"]]
+    assert len(entries) == 3 and both["accuracy"] == 1
+    for cost in ("dimensions", "megabytes"):
+        assert both[cost] == pytest.approx(sum(entry[cost] for entry in alone), abs=0.002)
+    assert [section["family"] for section in both["settings"]] == ["transformers", "tfidf"]
+    (failure,) = board(texts)["failed"]
+    assert failure["backbone"] == "tfidf:word + pixels:rgb" and "does not encode text" in failure["reason"]
+
+
 def test_many_rows_are_a_sample_and_a_class_of_one_row_is_left_out(
     texts: Path, verb: Verb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +152,10 @@ def test_the_backbone_of_the_pipeline_needs_no_revision_twice(texts: Path, verb:
     verb("compare_backbones")
     revisions = {entry["backbone"]: entry["settings"]["revision"] for entry in board(texts)["backbones"]}
     assert revisions == {"tfidf:word": "abc", "tfidf:char_wb": None}
+    set_params(texts, compare__backbones=[["tfidf:char_wb", "tfidf:word"]])
+    verb("compare_backbones")
+    (both,) = board(texts)["backbones"]
+    assert [section["revision"] for section in both["settings"]] == [None, "abc"]
 
 
 def test_dvc_shows_the_plot_and_reruns_nothing(texts: Path, verb: Verb, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stages.common.errors import HeadstartError
-from stages.common.params import BackboneParams, ExtractParams, Modality, RuntimeParams
+from stages.common.params import BackboneParams, Backbones, ExtractParams, Modality, RuntimeParams
 from stages.tables.features import Matrix
 
 if TYPE_CHECKING:
@@ -23,6 +23,13 @@ FAMILIES: dict[str, tuple[Modality, ...]] = {
     "pixels": ("image",),
 }
 TRAINABLE = ("transformers", "torchvision", "timm")
+
+
+def untrainable(spec: Backbones) -> str:
+    """Say why finetune cannot train a backbone; empty where it can."""
+    if isinstance(spec, tuple):
+        return f"backbone is a list of {len(spec)}, and only one by itself can be trained"
+    return "" if spec.family in TRAINABLE else f"backbone.family {spec.family} has no weights to train"
 
 
 class Backbone(Protocol):

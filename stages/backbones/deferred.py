@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stages import backbones
-from stages.backbones import Backbone, devices, fingerprint, hub
+from stages.backbones import Backbone, combined, devices, fingerprint, hub
 from stages.common import atomic, cache_cleaning, cache_folder, json_file, package
 from stages.common.errors import HeadstartError
-from stages.common.params import BackboneParams, ExtractParams, Modality, RuntimeParams
+from stages.common.params import BackboneParams, Backbones, ExtractParams, Modality, RuntimeParams
 from stages.common.section import Section, validate
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class DeferredEncoder:
 
 
 def load(
-    spec: BackboneParams,
+    spec: Backbones,
     settings: ExtractParams,
     runtime: RuntimeParams,
     *,
@@ -87,7 +87,24 @@ def load(
     training_texts: Callable[[], Iterable[str]] | None = None,
     saved: Path | None = None,
 ) -> Backbone:
-    """Do what `backbones.load` does, but load a network that is described in the cache folder only when it is used."""
+    """Do what `backbones.load` does, but load a network that is described in the cache folder only when it is used.
+
+    Several backbones are joined, see combined.py; every member is loaded only when it is used.
+    """
+    if isinstance(spec, tuple):
+        folders = [saved and combined.member_folder(saved, position) for position in range(len(spec))]
+        members = [
+            load(
+                member,
+                settings,
+                runtime,
+                modality=modality,
+                training_texts=training_texts,
+                saved=folder if folder and folder.exists() else None,
+            )
+            for member, folder in zip(spec, folders, strict=True)
+        ]
+        return combined.Combined(members, settings)
     backbones.check(spec, settings, modality)
     identity = _identity(spec) if spec.family in backbones.TRAINABLE else None
     if identity is None:

@@ -7,10 +7,11 @@ sentence: the file, the key, the value, what is allowed and the closest known ke
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
 from stages.common import backbone_shorthand, presets
 from stages.common.errors import HeadstartError, not_utf8
+from stages.common.gate_params import GateParams
 from stages.common.presets import Preset
 from stages.common.section import Section, validate
 from stages.common.setting_types import ColumnNames, Count, Encoding, Fraction, Length, Name, Number, Positive, Rate
@@ -62,6 +63,21 @@ class BackboneParams(Section):
     name: Name
     revision: Name | None = None
     weights: Name = "pretrained"
+
+
+_SEVERAL = TypeAdapter(tuple[Annotated[BackboneParams, BeforeValidator(backbone_shorthand.expanded)], ...])
+
+
+def _backbones(value: object) -> object:
+    """Check a backbone or a list here, and not in a union of types, whose errors would not name the wrong key."""
+    value = backbone_shorthand.entry(value) if isinstance(value, str | dict) else value
+    if isinstance(value, list | tuple):
+        return backbone_shorthand.checked(_SEVERAL.validate_python(value))
+    return BackboneParams.model_validate(value)
+
+
+# One backbone, or several whose vectors are joined.
+Backbones = Annotated[BackboneParams | tuple[BackboneParams, ...], BeforeValidator(_backbones)]
 
 
 class ExtractParams(Section):
@@ -175,58 +191,13 @@ class EvaluateParams(Section):
     seed: int = 0
 
 
-class GateMetric(Section):
-    """How one metric is judged. The metric tells which direction is better; `higher_is_better` may only agree."""
-
-    higher_is_better: bool = True
-    tolerance: Annotated[Number, Field(ge=0)] = 0.0
-    floor: Number | None = None
-
-
-GateName = Literal[
-    "accuracy",
-    "balanced_accuracy",
-    "macro_f1",
-    "weighted_f1",
-    "matthews_correlation",
-    "cohen_kappa",
-    "log_loss",
-    "roc_auc",
-    "average_precision",
-    "top_3_accuracy",
-    "top_5_accuracy",
-]
-
-
-class GateParams(Section):
-    """How much a change may lower the metrics."""
-
-    metrics: dict[GateName, GateMetric] = Field({"accuracy": GateMetric(), "macro_f1": GateMetric()}, min_length=1)
-    bootstrap: Annotated[int, Field(ge=100)] = 2000
-    seed: int = 0
-
-    @model_validator(mode="after")
-    def _know_what_is_better(self) -> Self:
-        for name, metric in self.metrics.items():
-            is_higher = name != "log_loss"
-            if "higher_is_better" not in metric.model_fields_set:
-                self.metrics[name] = metric.model_copy(update={"higher_is_better": is_higher})
-            elif metric.higher_is_better != is_higher:
-                raise ValueError(
-                    f"metrics.{name}.higher_is_better is {str(metric.higher_is_better).lower()}, but a"
-                    f" {'higher' if is_higher else 'lower'} {name} is better; leave higher_is_better out"
-                )
-        return self
-
-
-ListedBackbone = Annotated[BackboneParams, BeforeValidator(backbone_shorthand.expanded)]
-
-
 class CompareParams(Section):
     """Which backbones `compare_backbones` compares; those for inputs of the other kind are passed over."""
 
     backbones: Annotated[
-        tuple[ListedBackbone, ...], BeforeValidator(backbone_shorthand.listed_ones), Field(min_length=1)
+        tuple[Annotated[Backbones, BeforeValidator(backbone_shorthand.entry)], ...],
+        BeforeValidator(backbone_shorthand.listed_ones),
+        Field(min_length=1),
     ] = (
         BackboneParams(
             family="transformers",
@@ -257,7 +228,7 @@ class Params(Section):
     """The whole of params.yaml."""
 
     prepare: PrepareParams
-    backbone: BackboneParams
+    backbone: Backbones
     extract: ExtractParams = ExtractParams()
     budget: BudgetParams = BudgetParams()
     train_head: TrainHeadParams = TrainHeadParams()

@@ -2,6 +2,7 @@
 
 import reprlib
 from collections.abc import Iterable
+from types import UnionType
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -64,10 +65,17 @@ def _sentence(model: type[BaseModel], raw: Any, error: ValidationError, file: st
         return f"{file}: {key} is missing; add it"
     if problem["type"] == "value_error":
         return f"{file}: {key}: {problem['ctx']['error']}"
-    value: Any = raw
-    for step in problem["loc"]:
-        value = value[step]
-    return f"{file}: {key} is {_show(value)}, but {_allowed(problem)}"
+    return f"{file}: {key} is {_show(_written(raw, problem))}, but {_allowed(problem)}"
+
+
+def _written(raw: Any, problem: ErrorDetails) -> object:
+    """Return the wrong value as the file has it; as it was checked, where the file has a short form of it."""
+    try:
+        for step in problem["loc"]:
+            raw = raw[step]
+    except (LookupError, TypeError):
+        return problem["input"]
+    return raw
 
 
 def _allowed(problem: ErrorDetails) -> str:
@@ -86,14 +94,23 @@ def _known_keys(model: type[BaseModel], path: list[Any]) -> Iterable[str]:
     """Return the keys that are allowed at `path`."""
     known: Any = model
     for step in path:
+        known = _alternative(known, isinstance(step, int))
         if get_origin(known) is tuple:
             known = get_args(known)[0]
             known = known.__origin__ if get_origin(known) is Annotated else known
         else:
             known = get_args(known)[1] if get_origin(known) is dict else known.model_fields[step].annotation
+    known = _alternative(known, False)
     if get_origin(known) is dict:
         return get_args(get_args(known)[0])
     return known.model_fields if isinstance(known, type) and issubclass(known, BaseModel) else ()
+
+
+def _alternative(annotation: Any, is_list: bool) -> Any:
+    """Return the type of a union with a list that is, or is not, the list; other types stay."""
+    if get_origin(annotation) is not UnionType:
+        return annotation
+    return next((part for part in get_args(annotation) if (get_origin(part) is tuple) == is_list), annotation)
 
 
 def _show(value: object) -> str:

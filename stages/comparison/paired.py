@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from stages.common.errors import listed
-from stages.common.params import GateMetric, GateParams
+from stages.common.gate_params import GateMetric, GateParams
 from stages.scores import intervals, metrics
 
 if TYPE_CHECKING:

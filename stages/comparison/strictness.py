@@ -6,7 +6,7 @@ A change cannot pass by its own new tolerances; they count once they are merged.
 from collections.abc import Iterator
 from typing import Any
 
-from stages.common.params import GateMetric, GateParams
+from stages.common.gate_params import GateMetric, GateParams
 
 
 def strictest(base: GateParams, own: GateParams) -> GateParams:

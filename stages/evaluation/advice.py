@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stages.backbones import TRAINABLE
+from stages.backbones import untrainable
+from stages.common.backbone_shorthand import members
 from stages.common.errors import counted, listed
 from stages.evaluation.results import Results
 
@@ -58,14 +59,17 @@ def _use_the_baseline(results: Results) -> Iterator[Advice]:
         gain = -results.metrics[pair]["accuracy"]
         family, name = BASELINE_BACKBONES[results.cards["head"].modality]
         setting = f"backbone.family: {family}"
-        if _has_family_of_baseline(results):
+        if isinstance(results.cards["head"].backbone, tuple):
+            setting = f"backbone: {family}:{name}"
+        elif _has_family_of_baseline(results):
             setting = f"backbone.name: {name} and train_head.kind: logistic"
         yield Advice(gain, f"use {setting}, which is {gain:.3f} better, or try another pretrained model")
 
 
 def _has_family_of_baseline(results: Results) -> bool:
     card = results.cards["head"]
-    return bool(card.backbone.family == BASELINE_BACKBONES[card.modality][0])
+    family = BASELINE_BACKBONES[card.modality][0]
+    return all(member.family == family for member in members(card.backbone))
 
 
 def _label_more(results: Results) -> Iterator[Advice]:
@@ -80,7 +84,7 @@ def _fine_tune(results: Results) -> Iterator[Advice]:
     if "finetuned" in results.cards:
         yield from _ship_the_head(results)
         return
-    is_trainable = results.cards["head"].backbone.family in TRAINABLE
+    is_trainable = not untrainable(results.cards["head"].backbone)
     if is_trainable and gain is not None and gain < MIN_GAIN and accuracy < GOOD_ENOUGH and not results.is_near_chance:
         yield Advice(
             MIN_GAIN,

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from stages.scores import products
 from stages.tables.features import Matrix
 
 COSINES_PER_BLOCK = 2**24  # cosines held at a time
@@ -40,12 +41,12 @@ def find(train: Matrix, rows: Matrix, count: int) -> tuple[np.ndarray, np.ndarra
 
 def _find(train: Any, rows: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Find the nearest training rows as `find` does, for rows of length 1."""
-    count, transposed = min(count, train.shape[0]), train.T
+    count, with_train = min(count, train.shape[0]), products.with_transposed(train)
     nearest = np.zeros((rows.shape[0], count), dtype=np.int64)
     cosines = np.zeros(nearest.shape, dtype=np.float32)
     step = max(1, COSINES_PER_BLOCK // train.shape[0])
     for start in range(0, rows.shape[0] if count else 0, step):
-        block = dense(rows[start : start + step] @ transposed)  # (step, training rows)
+        block = with_train(rows[start : start + step])  # (step, training rows)
         part = slice(start, start + len(block))
         nearest[part] = _highest(block, count)
         cosines[part] = np.take_along_axis(block, nearest[part], axis=1)

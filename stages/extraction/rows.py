@@ -1,15 +1,19 @@
-"""Vectors of rows by any backbone, through the row cache where it pays, for extract and compare_backbones."""
+"""Vectors of rows by any backbone, through the row cache where it pays, for extract and compare_backbones.
+
+Of several backbones that are joined, every one has a row cache of its own.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
 from stages import backbones
-from stages.backbones import Backbone, deferred
-from stages.common.params import BackboneParams, ExtractParams, Modality, RuntimeParams
+from stages.backbones import Backbone, combined, deferred
+from stages.common import backbone_shorthand
+from stages.common.params import BackboneParams, Backbones, ExtractParams, Modality, RuntimeParams
 from stages.extraction import encode
 from stages.extraction.row_cache import RowCache
 from stages.tables import prepared
@@ -18,11 +22,13 @@ from stages.tables.features import Matrix
 if TYPE_CHECKING:
     from stages.backbones.encoder import Encoder
 
+Caches: TypeAlias = "tuple[RowCache | None, ...]"  # of the members of a backbone; None where no cache is used
+
 
 def load_backbone(
-    prepared_folder: Path, spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams, modality: Modality
+    prepared_folder: Path, spec: Backbones, settings: ExtractParams, runtime: RuntimeParams, modality: Modality
 ) -> Backbone:
-    """Load a backbone, or fit one without pretrained weights on all training texts. Raises as `backbones.load` does."""
+    """Load a backbone; what has no pretrained weights is fitted on all training texts. Raises as `backbones.load`."""
     return deferred.load(
         spec, settings, runtime, modality=modality, training_texts=lambda: _training_texts(prepared_folder)
     )
@@ -33,26 +39,47 @@ def is_cached(spec: BackboneParams) -> bool:
     return spec.family in backbones.TRAINABLE
 
 
+def members(backbone: Backbone, spec: Backbones) -> Iterator[tuple[Backbone, BackboneParams]]:
+    """Yield the members of a backbone with their sections; a single backbone is its only member."""
+    yield from zip(combined.members(backbone), backbone_shorthand.members(spec), strict=True)
+
+
 @contextmanager
-def open_cache(
-    backbone: Backbone, spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams
-) -> Iterator[RowCache | None]:
-    """Open the row cache of a backbone on this machine; None where no cache is used. Raises as `RowCache` does."""
-    if not runtime.row_cache or not is_cached(spec):
-        yield None
-        return
-    encoder = cast("Encoder", backbone)
-    with encode.open_cache(encoder, settings, runtime, encoder.device_type) as cache:
-        yield cache
+def open_caches(backbone: Backbone, spec: Backbones, runtime: RuntimeParams) -> Iterator[Caches]:
+    """Open the row caches of a backbone on this machine. Raises as `RowCache` does."""
+    caches: list[RowCache | None] = []
+    with ExitStack() as stack:
+        for member, section in members(backbone, spec):
+            cache = None
+            if runtime.row_cache and is_cached(section):
+                encoder = cast("Encoder", member)
+                opened = encode.open_cache(encoder, member.settings, runtime, encoder.device_type)
+                cache = stack.enter_context(opened)
+            caches.append(cache)
+        yield tuple(caches)
 
 
 def encode_window(
+    backbone: Backbone, caches: Caches, inputs: Sequence[Any], advance: Callable[[int], object]
+) -> tuple[Matrix, np.ndarray, int]:
+    """Get the vectors of `inputs`, (inputs, dim), counts of tokens, (inputs, 2), and how many vectors the caches had.
+
+    Progress is reported to `advance`: a row for every member.
+    """
+    parts = [
+        _encode_window(member, cache, inputs, advance)
+        for member, cache in zip(combined.members(backbone), caches, strict=True)
+    ]
+    if not isinstance(backbone, combined.Combined):
+        return parts[0]
+    vectors, counts, known = zip(*parts, strict=True)
+    return backbone.join(vectors), counts[backbone.counted], sum(known)
+
+
+def _encode_window(
     backbone: Backbone, cache: RowCache | None, inputs: Sequence[Any], advance: Callable[[int], object]
 ) -> tuple[Matrix, np.ndarray, int]:
-    """Get the vectors of `inputs`, (inputs, dim), counts of tokens, (inputs, 2), and how many rows the cache had.
-
-    Progress is reported to `advance`.
-    """
+    """Do the work of `encode_window` for a single backbone."""
     if cache:
         return encode.encode_window(cast("Encoder", backbone), cache, inputs, advance)
     if backbone.max_length is not None:

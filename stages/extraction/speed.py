@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from stages.backbones import Backbone
+from stages.backbones import Backbone, combined
 from stages.common import atomic, cache_cleaning, cache_folder, json_file, threads
 from stages.tables import prepared
 
@@ -45,6 +45,6 @@ def rows_per_second(backbone: Backbone, inputs: Sequence[Any]) -> float:
 
 def _key(backbone: Backbone, sample: Sequence[Any]) -> str:
     """Hash what a speed depends on: backbone, device, cores and rows."""
-    device = getattr(backbone, "device_type", None)
-    decisive = [backbone.fingerprint, str(device), threads.cores(), [prepared.content_id(row) for row in sample]]
+    devices = " ".join(str(getattr(member, "device_type", None)) for member in combined.members(backbone))
+    decisive = [backbone.fingerprint, devices, threads.cores(), [prepared.content_id(row) for row in sample]]
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:32]

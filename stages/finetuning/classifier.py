@@ -160,7 +160,7 @@ def load(folder: Path, card: ModelCard, runtime: RuntimeParams) -> Classifier:
         encoder = _backbone(card, runtime)
         lora.load(encoder.body, folder)
     else:
-        encoder = backbones.load_finetuned(folder, card.backbone, card.extract, runtime, card.modality)
+        encoder = backbones.load_finetuned(folder, card.trained_backbone(), card.extract, runtime, card.modality)
     classifier = Classifier(encoder, card.labels, card.temperature)
     layer = linear_layer.read(folder)
     if layer is None or layer[0].shape != tuple(classifier.classifier.weight.shape):
@@ -173,6 +173,6 @@ def load(folder: Path, card: ModelCard, runtime: RuntimeParams) -> Classifier:
 
 
 def _backbone(card: ModelCard, runtime: RuntimeParams) -> Encoder:
-    encoder = backbones.load_encoder(card.backbone, card.extract, runtime, card.modality)
+    encoder = backbones.load_encoder(card.trained_backbone(), card.extract, runtime, card.modality)
     model_card.check_backbone(card, encoder.fingerprint)
     return encoder

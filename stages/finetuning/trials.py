@@ -100,7 +100,7 @@ class Trials:
             y,
             recipe,
             self.runtime,
-            from_random=card.backbone.weights == "random",
+            from_random=card.trained_backbone().weights == "random",
             identity=f"trial {rows.digest} {split.held_out.tolist()} {card.model_dump_json()}",
         )
         # Without validation the last weights are kept: the best ones would be flattered by the rows that chose them.

@@ -10,8 +10,9 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from stages.common import json_file
+from stages.common.backbone_shorthand import titled
 from stages.common.errors import HeadstartError, damaged
-from stages.common.params import BackboneParams, ExtractParams, Modality
+from stages.common.params import BackboneParams, Backbones, ExtractParams, Modality
 from stages.common.section import Section, validate
 from stages.common.setting_types import ColumnNames
 
@@ -32,7 +33,7 @@ class ModelCard(Section):
     sheet: str | None = None  # of the spreadsheet, likewise
     max_side: int | None
     max_pixels: int | None = None
-    backbone: BackboneParams
+    backbone: Backbones
     extract: ExtractParams
     fingerprint: str
     temperature: float = Field(gt=0, allow_inf_nan=False)  # divides the scores before softmax
@@ -41,6 +42,18 @@ class ModelCard(Section):
     chosen: dict[str, Any]
     training: dict[str, Any]
     versions: dict[str, str]
+
+    def trained_backbone(self) -> BackboneParams:
+        """Return the backbone that finetune trains or has trained.
+
+        Raises:
+            HeadstartError: there are several.
+        """
+        if isinstance(self.backbone, tuple):
+            raise HeadstartError(
+                f"{FILE} names several backbones, {titled(self.backbone)}, but only one can be trained; run `dvc repro`"
+            )
+        return self.backbone
 
 
 def write(folder: Path, model: ModelCard | None, *, auto: Mapping[str, Any] | None = None) -> None:
@@ -94,7 +107,7 @@ def check_backbone(card: ModelCard, fingerprint: str) -> None:
     """Raise a HeadstartError unless the backbone on this machine is the one that the model was trained on."""
     if fingerprint != card.fingerprint:
         raise HeadstartError(
-            f"the model was trained on another version of {card.backbone.name} than the one here; run `dvc repro`"
+            f"the model was trained on another version of {titled(card.backbone)} than the one here; run `dvc repro`"
         )
 
 

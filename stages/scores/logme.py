@@ -10,6 +10,8 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import eigh
 
+from stages.scores import products
+
 MAX_STEPS = 1_000
 TOLERANCE = 1e-10  # of the ratio alpha / beta, relative; an error of it enters the evidence squared
 MIN_SQUARES = 1e-5  # of residuals or weights, as the authors have it: a perfect fit has no finite evidence
@@ -43,8 +45,8 @@ def _spectrum(X: "np.ndarray | sparse.csr_matrix", Y: np.ndarray) -> tuple[np.nd
     if not sparse.issparse(X):
         X = np.asarray(X, np.float64)
     by_rows = X.shape[0] <= X.shape[1]
-    gram = X @ X.T if by_rows else X.T @ X
-    values, vectors = eigh(np.asarray(gram.todense() if sparse.issparse(gram) else gram, np.float64))
+    gram = products.with_transposed(X)(X) if by_rows else X.T @ X
+    values, vectors = eigh(np.asarray(gram if isinstance(gram, np.ndarray) else gram.todense(), np.float64))
     keep = values > MIN_EIGENVALUE * max(float(values[-1]), 0.0)
     values, vectors = values[keep], vectors[:, keep]
     if by_rows:

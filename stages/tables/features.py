@@ -16,14 +16,16 @@ import pyarrow as pa
 from pydantic import Field
 from scipy import sparse
 
+from stages.common.backbone_shorthand import titled
 from stages.common.errors import HeadstartError, damaged
-from stages.common.params import BackboneParams, BudgetParams, ExtractParams, Modality
+from stages.common.params import Backbones, BudgetParams, ExtractParams, Modality
 from stages.common.section import Section, validate
 from stages.common.setting_types import ColumnNames
 from stages.tables import prepared, shards
 
 BACKBONE_FOLDER = "backbone"  # beside the training shards: files to restore a fitted backbone from
-BACKBONE_FILES = f"{BACKBONE_FOLDER}/vocabulary.parquet"
+# The second: where several backbones are joined, whose files are in folders named by their positions.
+BACKBONE_FILES = tuple(f"{BACKBONE_FOLDER}/{path}" for path in ("vocabulary.parquet", "*/vocabulary.parquet"))
 
 COUNTS = [pa.field(name, pa.int32(), nullable=False) for name in ("tokens", "unclear")]
 IDENTITY = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("id", "label")])
@@ -35,7 +37,7 @@ Matrix: TypeAlias = "np.ndarray | sparse.csr_matrix"
 class Metadata(Section):
     """How the vectors of a feature table were made."""
 
-    backbone: BackboneParams
+    backbone: Backbones
     extract: ExtractParams
     fingerprint: str
     dim: int = Field(ge=1, lt=2**31)
@@ -106,9 +108,10 @@ class Writer(shards.Writer):
         if isinstance(X, np.ndarray):
             with np.errstate(over="ignore"):
                 flat = np.ascontiguousarray(X, dtype=self._metadata.extract.dtype).ravel()
-            check_finite(ids, flat, self._metadata.backbone.name)
+            check_finite(ids, flat, titled(self._metadata.backbone))
             columns["feature"] = pa.FixedSizeListArray.from_arrays(pa.array(flat), self._metadata.dim)
         else:
+            check_finite(ids, X, titled(self._metadata.backbone))
             X.sort_indices()
             offsets = pa.array(X.indptr.astype(np.int32))
             columns["indices"] = pa.ListArray.from_arrays(offsets, pa.array(X.indices.astype(np.int32)))
@@ -121,15 +124,20 @@ class Writer(shards.Writer):
         self.write(pa.table(columns))
 
 
-def check_finite(ids: Sequence[str], values: np.ndarray, name: str) -> None:
-    """Check the stored vectors of the rows `ids`, in any shape, that the backbone `name` computed.
+def check_finite(ids: Sequence[str], X: Matrix, name: str) -> None:
+    """Check the stored vectors of the rows `ids`, dense ones in any shape, that the backbone `name` computed.
 
     Raises:
         HeadstartError: a vector has non-finite values.
     """
+    values = X if isinstance(X, np.ndarray) else X.data
     if np.isfinite(values).all():
         return
-    row = int(np.flatnonzero(~np.isfinite(values).reshape(len(ids), -1).all(axis=1))[0])
+    wrong = int(np.flatnonzero(~np.isfinite(values).ravel())[0])
+    if isinstance(X, np.ndarray):
+        row = wrong // (values.size // len(ids))
+    else:
+        row = int(np.searchsorted(X.indptr, wrong, "right")) - 1
     raise HeadstartError(
         f"{name} produced non-finite values for row {ids[row]}; its weights are damaged"
         + (", or float16 cannot hold them: set extract.dtype to float32" if values.dtype == np.float16 else "")

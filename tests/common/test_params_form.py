@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from dvc.utils.hydra import apply_overrides
 
+from stages.common import params
+from stages.common.params import BackboneParams
 from stages.common.yaml_text import parse
 from tests.projects import ROOT
 
@@ -102,3 +104,42 @@ def test_lists_that_grow_and_shrink_touch_no_other_setting(path: Path, name: str
         assert dict(leaves(parse(path.read_text("utf-8")))) == LEAVES | {name: value}
     set_by_dvc(path, name, LEAVES[name])
     assert path.read_text("utf-8") == DEFAULT
+
+
+MINILM = "transformers:sentence-transformers/all-MiniLM-L6-v2@1110a243"
+WORD, CHARACTERS = (BackboneParams(family="tfidf", name=name) for name in ("word", "char_wb"))
+
+
+def backbone_after(path: Path, *overrides: str) -> object:
+    apply_overrides(path, list(overrides))
+    return params.load(path).backbone
+
+
+@pytest.mark.parametrize(
+    ("override", "backbones"),
+    [
+        ("backbone=tfidf:word", WORD),
+        ("backbone=tfidf:word + tfidf:char_wb", (WORD, CHARACTERS)),
+    ],
+)
+def test_one_text_takes_the_place_of_the_section(path: Path, override: str, backbones: object) -> None:
+    assert backbone_after(path, override) == backbones
+
+
+@pytest.mark.parametrize("member", ["{family: tfidf, name: char_wb}", "tfidf:char_wb"])
+def test_a_member_of_a_list_changes_by_its_number(path: Path, member: str) -> None:
+    start, end = DEFAULT.index("backbone:"), DEFAULT.index("extract:")
+    path.write_text(f"{DEFAULT[:start]}backbone:\n- {MINILM}\n- {member}\n\n{DEFAULT[end:]}", "utf-8")
+    minilm, _ = params.load(path).backbone
+    assert backbone_after(path, "backbone.1=tfidf:word") == (minilm, WORD)
+    assert backbone_after(path, f"backbone=[tfidf:word,{MINILM}]") == (WORD, minilm)
+    assert backbone_after(path, "backbone=tfidf:word") == WORD
+
+
+def test_a_setting_of_a_member_is_one_line_of_the_diff(path: Path) -> None:
+    start, end = DEFAULT.index("backbone:"), DEFAULT.index("extract:")
+    members = f"- {MINILM}\n- family: tfidf\n  name: char_wb\n\n"
+    path.write_text(f"{DEFAULT[:start]}backbone:\n{members}{DEFAULT[end:]}", "utf-8")
+    changed = [line for line in set_by_dvc(path, "backbone.1.name", "word") if line != "-"]  # an empty line
+    assert changed == ["-  name: char_wb", "+  name: word"]
+    assert params.load(path).backbone[1] == WORD

@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from stages.common.params import GateMetric, GateName, GateParams
+from stages.common.gate_params import GateMetric, GateName, GateParams
 from stages.comparison import paired
 from stages.comparison.paired import Predictions
 from stages.evaluation import prediction_columns

@@ -1,6 +1,6 @@
 import pytest
 
-from stages.common.params import GateMetric, GateParams
+from stages.common.gate_params import GateMetric, GateParams
 from stages.comparison import strictness
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jinja2
 
+from stages.common.backbone_shorthand import members, titled
 from stages.evaluation import labels_saved, verdict
 from stages.evaluation.learning_curve import BASELINES
 from stages.evaluation.report import content, terms, words
@@ -28,7 +29,7 @@ def write(path: Path, prepared_folder: Path, results: Results) -> None:
     Raises:
         HeadstartError: a row is missing from the prepared table.
     """
-    folder = Path(__file__).parent
+    folder, head = Path(__file__).parent, results.cards["head"]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
@@ -37,13 +38,15 @@ def write(path: Path, prepared_folder: Path, results: Results) -> None:
         style=(folder / "style.css").read_text("utf-8"),
         script="\n".join((folder / f"{name}.js").read_text("utf-8") for name in SCRIPTS),
         data=embedded(rounded(data)),
-        head=results.cards["head"],
+        head=head,
+        title=titled(head.backbone),
+        backbones=members(head.backbone),
         finetuned=results.cards.get("finetuned"),
         models=list(results.scored.probabilities),
         terms=terms.TERMS,
         metrics=results.metrics,
         columns=[name for name in results.metrics["head"] if name != "calibration_error_before"],
-        baseline=BASELINES[results.cards["head"].modality],
+        baseline=BASELINES[head.modality],
         verdict=[line.partition(": ") for line in verdict.lines(results)],
         warnings=list(words.warnings(results)),
         is_near_chance=results.is_near_chance,

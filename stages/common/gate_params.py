@@ -1,0 +1,52 @@
+"""The section `gate` of params.yaml: which metrics the gate judges, and how much worse they may be."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from stages.common.section import Section
+from stages.common.setting_types import Number
+
+
+class GateMetric(Section):
+    """How one metric is judged. The metric tells which direction is better; `higher_is_better` may only agree."""
+
+    higher_is_better: bool = True
+    tolerance: Annotated[Number, Field(ge=0)] = 0.0
+    floor: Number | None = None
+
+
+GateName = Literal[
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "weighted_f1",
+    "matthews_correlation",
+    "cohen_kappa",
+    "log_loss",
+    "roc_auc",
+    "average_precision",
+    "top_3_accuracy",
+    "top_5_accuracy",
+]
+
+
+class GateParams(Section):
+    """How much a change may lower the metrics."""
+
+    metrics: dict[GateName, GateMetric] = Field({"accuracy": GateMetric(), "macro_f1": GateMetric()}, min_length=1)
+    bootstrap: Annotated[int, Field(ge=100)] = 2000
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _know_what_is_better(self) -> Self:
+        for name, metric in self.metrics.items():
+            is_higher = name != "log_loss"
+            if "higher_is_better" not in metric.model_fields_set:
+                self.metrics[name] = metric.model_copy(update={"higher_is_better": is_higher})
+            elif metric.higher_is_better != is_higher:
+                raise ValueError(
+                    f"metrics.{name}.higher_is_better is {str(metric.higher_is_better).lower()}, but a"
+                    f" {'higher' if is_higher else 'lower'} {name} is better; leave higher_is_better out"
+                )
+        return self
