@@ -122,7 +122,7 @@ def cross_validated(X: Matrix, labels: np.ndarray, groups: np.ndarray | None = N
         by_candidate = _cross_validate(X, y, parts, settings.C, settings, most=MAX_FIT_ROWS)
     judged = _judged(parts)
     by_candidate, y = by_candidate[:, judged], y[judged]
-    losses, accuracies = _judge(by_candidate, y)
+    losses, accuracies = _judge(by_candidate, [1.0] * len(by_candidate), y)
     best = int(np.argmin(losses))
     right = by_candidate[best].argmax(axis=1) == y
     return right, Chosen("C", settings.C[best], settings.C, len(parts), losses, accuracies)
@@ -165,19 +165,24 @@ def _choose(X: Matrix, y: np.ndarray, settings: TrainHeadParams, groups: np.ndar
     if len(judged := _judged(parts)) < len(y):
         by_candidate, y = by_candidate[:, judged], y[judged]
     temperatures = [calibration.fit_temperature(scores, y) if calibrate else 1.0 for scores in by_candidate]
-    losses, accuracies = _judge(by_candidate / np.array(temperatures)[:, None, None], y)
+    losses, accuracies = _judge(by_candidate, temperatures, y)
     best = int(np.argmin(losses))
     return Chosen(parameter, candidates[best], candidates, len(parts), losses, accuracies), temperatures[best]
 
 
-def _judge(by_candidate: np.ndarray, y: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _judge(
+    by_candidate: np.ndarray, temperatures: Sequence[float], y: np.ndarray
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Compute log loss and accuracy of every candidate; of those that were left out early, estimates.
 
     Args:
         by_candidate: (candidates, rows, labels) scores, NaN in rows that a candidate did not judge.
+        temperatures: one for every candidate.
         y: (rows,) label indices.
     """
-    losses = np.stack([calibration.losses(scores, y) for scores in by_candidate])  # (candidates, rows)
+    losses = np.stack(  # (candidates, rows)
+        [calibration.losses(scores / t, y) for scores, t in zip(by_candidate, temperatures, strict=True)]
+    )
     right = np.where(np.isnan(losses), np.nan, by_candidate.argmax(axis=2) == y)
     return tuple(halving.completed(losses).tolist()), tuple(halving.completed(right).tolist())
 
@@ -232,7 +237,7 @@ def _cross_validate(
     if is_large and len(candidates) > 1:
         run(parts[0])
         judged = parts[0].held_out
-        ascending = ascending[halving.survivors(out[ascending][:, judged], y[judged])]
+        ascending = ascending[halving.survivors(out[ascending[:, None], judged], y[judged])]
         parts = parts[1:]
     with ThreadPoolExecutor(threads.cores()) as pool:
         list(pool.map(run, parts))
