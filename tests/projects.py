@@ -91,6 +91,13 @@ def set_params(project: Path, **changes: object) -> None:
     path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
 
 
+def use_backbones(project: Path, *backbones: object) -> None:
+    """Let the section `backbone` of the project's params.yaml be this list."""
+    path = project / "params.yaml"
+    content = yaml.safe_load(path.read_text("utf-8")) | {"backbone": list(backbones)}
+    path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """The bytes of every file below a folder, by its path in it."""
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -22,7 +22,7 @@ from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
 from stages.extraction import encode, ray_cluster
 from stages.extraction.row_cache import RowCache
 from stages.tables import prepared
-from tests.projects import contents, make_project, set_params, stage
+from tests.projects import contents, make_project, set_params, stage, use_backbones
 
 pytestmark = pytest.mark.slow
 ray = pytest.importorskip("ray")
@@ -67,7 +67,13 @@ def project(tmp_path: Path, tiny_encoder: Path, cluster: Any) -> Path:
     return folder
 
 
-def test_the_table_is_that_of_the_local_engine(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_list", [False, True])
+def test_the_table_is_that_of_the_local_engine(
+    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_encoder: Path, is_list: bool
+) -> None:
+    if is_list:
+        section = {"family": "transformers", "name": str(tiny_encoder)}
+        use_backbones(project, section, "tfidf:word", {**section, "weights": "random"})
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "on-ray"))
     done = stage(project, "extract")
     assert "600 rows" in done.stdout and "INFO" not in done.stderr and "arning" not in done.stderr, done.stderr

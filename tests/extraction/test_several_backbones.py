@@ -1,7 +1,7 @@
 """A list of backbones through the pipeline: vectors are joined, and every member has its own row cache."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,7 @@ from PIL import Image
 from stages.backbones.encoder import Encoded, Encoder
 from stages.heads import from_disk
 from stages.tables import features
-from tests.projects import RANDOM_SQUEEZENET, Verb, contents, set_params
-
-Encode = Callable[[], list[int]]
+from tests.projects import RANDOM_SQUEEZENET, Verb, contents, set_params, use_backbones
 
 
 @pytest.fixture(autouse=True)
@@ -38,13 +36,6 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return rows
 
 
-def use(project: Path, *backbones: object) -> None:
-    """Let the section `backbone` be this list."""
-    path = project / "params.yaml"
-    content = yaml.safe_load(path.read_text("utf-8")) | {"backbone": list(backbones)}
-    path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
-
-
 def run(verb: Verb, *names: str) -> None:
     for name in names:
         verb(name)
@@ -58,22 +49,22 @@ def test_a_member_is_encoded_once_and_only_the_changed_one_again(
     verb("extract")
     encoded.clear()
     for words in ("tfidf:char_wb", "tfidf:word"):
-        use(trained, tiny, words)
+        use_backbones(trained, tiny, words)
         assert "160 rows (160 from the cache)" in verb("extract").stdout
-    use(trained, "tfidf:word", tiny)
+    use_backbones(trained, "tfidf:word", tiny)
     verb("extract")
     assert not encoded, "only TF-IDF changed, and the order"
-    use(trained, tiny, random, "tfidf:word")
+    use_backbones(trained, tiny, random, "tfidf:word")
     assert "160 rows (160 vectors from the cache)" in verb("extract").stdout
     assert sum(encoded) == 160, "those of the new member alone"
     encoded.clear()
-    use(trained, random)
+    use_backbones(trained, random)
     assert "160 rows (160 from the cache)" in verb("extract").stdout and not encoded
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_the_table_is_the_same_without_the_row_cache(trained: Path, verb: Verb, tiny_encoder: Path, dtype: str) -> None:
-    use(trained, f"transformers:{tiny_encoder}", "tfidf:char_wb")
+    use_backbones(trained, f"transformers:{tiny_encoder}", "tfidf:char_wb")
     set_params(trained, extract__dtype=dtype)
     run(verb, "extract", "extract")
     cached = contents(trained / "data/features")
@@ -86,7 +77,7 @@ def test_a_list_of_one_is_the_section_alone(trained: Path, verb: Verb) -> None:
     section = yaml.safe_load((trained / "params.yaml").read_text("utf-8"))["backbone"]
     run(verb, "extract", "train_head")
     alone = contents(trained / "data/features") | contents(trained / "data/head")
-    use(trained, section)
+    use_backbones(trained, section)
     run(verb, "extract", "train_head")
     assert contents(trained / "data/features") | contents(trained / "data/head") == alone
 
@@ -96,7 +87,7 @@ def test_a_list_of_one_is_the_section_alone(trained: Path, verb: Verb) -> None:
     ["logistic", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("linear_svm", "ridge", "knn", "mlp"))],
 )
 def test_predict_says_what_evaluate_says(trained: Path, verb: Verb, tiny_encoder: Path, kind: str) -> None:
-    use(trained, f"transformers:{tiny_encoder}", "tfidf:word", "tfidf:char_wb")
+    use_backbones(trained, f"transformers:{tiny_encoder}", "tfidf:word", "tfidf:char_wb")
     set_params(
         trained, train_head__kind=kind, evaluate__explain=2, evaluate__learning_curve=[2], evaluate__bootstrap=20
     )
@@ -118,7 +109,7 @@ def test_a_wide_dense_combination_is_fitted_from_disk(
     trained: Path, verb: Verb, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     random = {"family": "transformers", "name": str(tiny_encoder), "weights": "random"}
-    use(trained, f"transformers:{tiny_encoder}", random)
+    use_backbones(trained, f"transformers:{tiny_encoder}", random)
     verb("extract")
     X = features.read(trained / "data/features", "train").X
     assert isinstance(X, np.ndarray) and X.shape[1] == 64
@@ -134,7 +125,7 @@ def test_two_image_backbones(project: Path, verb: Verb) -> None:
         Image.effect_noise((24, 24), 30).point([row % 2 * 90 + value // 3 for value in range(256)]).save(path)
     set_params(project, **RANDOM_SQUEEZENET, prepare__data="data/pictures", runtime__device="cpu")
     set_params(project, evaluate__explain=1, evaluate__learning_curve=[2], evaluate__bootstrap=20)
-    use(project, {"family": "torchvision", "name": "squeezenet1_1", "weights": "random"}, "pixels:rgb")
+    use_backbones(project, {"family": "torchvision", "name": "squeezenet1_1", "weights": "random"}, "pixels:rgb")
     run(verb, "prepare", "extract", "train_head", "finetune", "evaluate")
     assert features.read_metadata(project / "data/features/train").dim == 512 + 3 * 32 * 32
     verb("predict", "data/head", "data/pictures", "out.csv")
@@ -149,13 +140,13 @@ def test_two_image_backbones(project: Path, verb: Verb) -> None:
     ],
 )
 def test_a_wrong_list_is_one_sentence(trained: Path, verb: Verb, backbones: list[object], sentence: str) -> None:
-    use(trained, *backbones)
+    use_backbones(trained, *backbones)
     done = verb("extract", check=False)
     assert done.returncode == 1 and sentence in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
 def test_finetune_trains_no_list(trained: Path, verb: Verb) -> None:
-    use(trained, "tfidf:word", "tfidf:char_wb")
+    use_backbones(trained, "tfidf:word", "tfidf:char_wb")
     run(verb, "extract", "train_head")
     set_params(trained, finetune__preset="auto", finetune__epochs=None, finetune__learning_rate=None)
     assert "finetune: auto keeps the head: backbone is a list of 2" in verb("finetune").stdout
