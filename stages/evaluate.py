@@ -37,6 +37,7 @@ from stages.evaluation.learning_curve import Curve
 from stages.evaluation.plots import Points
 from stages.evaluation.results import Results, ScoredRows
 from stages.evaluation.rounded_json import write_json
+from stages.extraction import rows
 from stages.finetuning import trained_model
 from stages.finetuning.trained_model import TrainedModel
 from stages.heads import loading, model_card
@@ -84,7 +85,7 @@ def evaluate(
     cards = _read_cards(features_folder, head_folder, finetuned_folder)
     train, test = _read_features(features_folder, head_folder, cards["head"], budget)
     folders = {"head": head_folder, "finetuned": finetuned_folder}
-    load = functools.cache(lambda name: trained_model.load(folders[name], cards[name], runtime))
+    load = functools.cache(lambda name: trained_model.load(folders[name], cards[name], runtime, rows.stored_vectors))
     curves, train_suspects = _curves_and_suspects(prepared_folder, train, test, settings)
     probabilities = _probabilities(prepared_folder, head_folder, cards, test, load)
     if "baseline" in curves:

@@ -31,6 +31,7 @@ from stages.common import atomic, cli, run_stats, targets, threads
 from stages.common.errors import HeadstartError, counted, listed
 from stages.common.params import RuntimeParams
 from stages.evaluation import explanations, prediction_columns, prediction_files
+from stages.extraction import rows as vectors
 from stages.finetuning import trained_model
 from stages.finetuning.trained_model import TrainedModel
 from stages.heads import model_card
@@ -80,7 +81,7 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams, ex
     rows = notes.without_skipped(sources.rows(new, columns, card.modality, reading))
     ready = threads.ordered(lambda row: _ready(row, card), rows, workers=threads.cores())
     counts: Counter[bool] = Counter()
-    load = functools.cache(lambda: trained_model.load(folder, card, runtime))
+    load = functools.cache(lambda: trained_model.load(folder, card, runtime, vectors.known_vectors))
     write: prediction_files.Write | None = None
     with ExitStack() as stack:
         out = stack.enter_context(atomic.file(target))

@@ -110,8 +110,11 @@ def load(
     if identity is None:
         return backbones.load(spec, settings, runtime, modality=modality, training_texts=training_texts, saved=saved)
 
-    path = cache_folder.folder("backbones") / f"{_key(spec, settings, modality, identity)}.json"
     load_now = partial(backbones.load_encoder, spec, settings, runtime, modality)
+    try:
+        path = cache_folder.folder("backbones") / f"{_key(spec, settings, modality, identity)}.json"
+    except HeadstartError:  # nothing names a cache folder
+        return load_now()
     if description := _read(path):
         return DeferredEncoder(description, devices.chosen_type(runtime), load_now)
     encoder = load_now()

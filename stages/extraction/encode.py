@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stages.common.params import ExtractParams, RuntimeParams
+from stages.extraction import row_cache_files
 from stages.extraction.row_cache import RowCache
 from stages.tables import prepared
 
@@ -24,9 +25,26 @@ def open_cache(
 ) -> RowCache:
     """Open the cache of the encoder's vectors on a type of device; an accelerator rounds differently."""
     limit = round(runtime.row_cache_gb * 10**9)
-    name = encoder.fingerprint if device == "cpu" else f"{encoder.fingerprint}-{device}"
     values = encoder.dim + COUNTS.itemsize // np.dtype(settings.dtype).itemsize
-    return RowCache(name, dim=values, dtype=settings.dtype, limit_bytes=limit)
+    return RowCache(_cache_name(encoder, device), dim=values, dtype=settings.dtype, limit_bytes=limit)
+
+
+def has_cache(encoder: "Encoder | DeferredEncoder", device: str) -> bool:
+    """Tell whether there is a cache of the encoder's vectors on a type of device."""
+    return (row_cache_files.folder() / f"{_cache_name(encoder, device)}.sqlite").is_file()
+
+
+def _cache_name(encoder: "Encoder | DeferredEncoder", device: str) -> str:
+    return encoder.fingerprint if device == "cpu" else f"{encoder.fingerprint}-{device}"
+
+
+def look_up(encoder: "Encoder | DeferredEncoder", cache: RowCache, inputs: Sequence[Any]) -> np.ndarray:
+    """Get the vectors of inputs, (inputs, dim) in the stored type; those that the cache lacks are not put there."""
+    known, stored = cache.get([prepared.content_id(content) for content in inputs])
+    X = stored[:, : encoder.dim]
+    if not known.all():
+        X[~known] = encoder.encode([inputs[row] for row in np.flatnonzero(~known).tolist()])
+    return X
 
 
 def records(X: np.ndarray, counts: np.ndarray, dtype: str) -> np.ndarray:

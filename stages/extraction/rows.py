@@ -4,7 +4,7 @@ Of several backbones that are joined, every one has a row cache of its own.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -13,6 +13,7 @@ import numpy as np
 from stages import backbones
 from stages.backbones import Backbone, combined, deferred
 from stages.common import backbone_shorthand
+from stages.common.errors import HeadstartError
 from stages.common.params import BackboneParams, Backbones, ExtractParams, Modality, RuntimeParams
 from stages.extraction import encode
 from stages.extraction.row_cache import RowCache
@@ -87,6 +88,45 @@ def _encode_window(
     X = backbone.encode(inputs)
     advance(len(inputs))
     return X, np.zeros((len(inputs), 2), np.int32), 0
+
+
+def stored_vectors(backbone: Backbone, spec: Backbones, runtime: RuntimeParams, inputs: Sequence[Any]) -> Matrix:
+    """Return the vectors of inputs as a feature table holds them, (inputs, dim) float32, through the row caches.
+
+    Where the cache folder cannot be used, all are computed.
+    """
+    with ExitStack() as stack:
+        caches: Caches = (None,) * len(combined.members(backbone))
+        with suppress(HeadstartError):
+            caches = stack.enter_context(open_caches(backbone, spec, runtime))
+        X, _, _ = encode_window(backbone, caches, inputs, lambda _: None)
+    return _as_read(X, backbone)
+
+
+def known_vectors(backbone: Backbone, spec: Backbones, runtime: RuntimeParams, inputs: Sequence[Any]) -> Matrix:
+    """Return what `stored_vectors` does, but only look into the row caches: nothing is put there, nor a cache made."""
+    parts = [_known_vectors(member, section, runtime, inputs) for member, section in members(backbone, spec)]
+    return _as_read(backbone.join(parts) if isinstance(backbone, combined.Combined) else parts[0], backbone)
+
+
+def _known_vectors(backbone: Backbone, spec: BackboneParams, runtime: RuntimeParams, inputs: Sequence[Any]) -> Matrix:
+    """Do the work of `known_vectors` for a single backbone."""
+    encoder = cast("Encoder", backbone)
+    with ExitStack() as stack:
+        cache: RowCache | None = None
+        with suppress(HeadstartError):
+            if runtime.row_cache and is_cached(spec) and encode.has_cache(encoder, encoder.device_type):
+                (cache,) = stack.enter_context(open_caches(backbone, spec, runtime))
+        with np.errstate(over="ignore"):
+            return encode.look_up(encoder, cache, inputs) if cache else backbone.encode(inputs)
+
+
+def _as_read(X: Matrix, backbone: Backbone) -> Matrix:
+    """Round vectors as a feature table does."""
+    if not isinstance(X, np.ndarray):
+        return X
+    with np.errstate(over="ignore"):
+        return X.astype(backbone.settings.dtype, copy=False).astype(np.float32)
 
 
 def _training_texts(prepared_folder: Path) -> Iterator[str]:

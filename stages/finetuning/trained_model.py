@@ -8,13 +8,15 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy.special import softmax
 
-from stages.backbones import deferred
-from stages.common.params import RuntimeParams
+from stages.backbones import Backbone, deferred
+from stages.common.params import Backbones, RuntimeParams
 from stages.heads import loading, model_card
 from stages.heads.model_card import ModelCard
 from stages.tables import features
+from stages.tables.features import Matrix
 
 Scores: TypeAlias = Callable[[Sequence[Any]], np.ndarray]
+Encode: TypeAlias = Callable[[Backbone, Backbones, RuntimeParams, Sequence[Any]], Matrix]
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,11 @@ class TrainedModel:
         return np.asarray(softmax(self.scores(inputs), axis=1))
 
 
-def load(folder: Path, card: ModelCard, runtime: RuntimeParams) -> TrainedModel:
+def load(folder: Path, card: ModelCard, runtime: RuntimeParams, encode: Encode | None = None) -> TrainedModel:
     """Load the model that train_head or finetune wrote into `folder`; `card` is its model.json.
+
+    Args:
+        encode: computes the vectors that a head takes; None: the backbone does.
 
     Raises:
         HeadstartError: a file is missing or damaged, or the backbone is not the version that the head was trained on.
@@ -52,4 +57,6 @@ def load(folder: Path, card: ModelCard, runtime: RuntimeParams) -> TrainedModel:
     )
     model_card.check_backbone(card, backbone.fingerprint)
     head = loading.load_scores(folder, card, backbone.dim)
-    return TrainedModel(lambda inputs: head(backbone.encode(inputs)))
+    if encode is None:
+        return TrainedModel(lambda inputs: head(backbone.encode(inputs)))
+    return TrainedModel(lambda inputs: head(encode(backbone, card.backbone, runtime, inputs)))
