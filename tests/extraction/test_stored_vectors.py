@@ -1,5 +1,6 @@
 """Vectors outside of a feature table, by the row cache of extract."""
 
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,6 +60,7 @@ def test_they_are_those_of_the_feature_table_with_and_without_the_cache(
 def test_looking_them_up_stores_nothing(trained: Path, encoded: list[Any], store: Path) -> None:
     texts = prepared.read(trained / "data/prepared", "test")["text"].to_pylist()
     table = features.read(trained / "data/features", "test").X
+    shutil.rmtree(store, ignore_errors=True)
     assert np.array_equal(vectors(trained, texts, CPU, rows.known_vectors), table) and not store.exists()
     vectors(trained, texts[:3], CPU)
     computed = len(encoded)
@@ -67,9 +69,10 @@ def test_looking_them_up_stores_nothing(trained: Path, encoded: list[Any], store
     assert encoded[computed:] == texts[3:5] * 2
 
 
+@pytest.mark.slow
 def test_predict_of_known_texts_equals_evaluate_and_loads_no_network(trained: Path) -> None:
     set_params(trained, evaluate__learning_curve=[], evaluate__bootstrap=50)
-    run_stages(trained, "finetune", "evaluate")
+    run_stages(trained, "extract", "finetune", "evaluate")
     test = prepared.read(trained / "data/prepared", "test").to_pandas()
     test[["text", "label"]].to_csv(trained / "new.csv", index=False)
     arguments = ("data/head", "new.csv", "out.parquet")
