@@ -90,7 +90,7 @@ class TextEncoder(Encoder):
 
     def prepare_training(self, settings: FinetuneParams, *, from_random: bool) -> None:
         """Set up token dropout."""
-        self._token_dropout = settings.token_dropout
+        self._token_dropout = float(settings.token_dropout)  # a number: the loop replaces auto
 
     def training_batch(self, rows: Sequence[Tokens]) -> Tensors:
         """Drop tokens, and pad to the longest row: tensors of (rows or windows, length).

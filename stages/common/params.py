@@ -14,7 +14,18 @@ from stages.common.errors import HeadstartError, not_utf8
 from stages.common.gate_params import GateParams
 from stages.common.presets import Preset
 from stages.common.section import Section, validate
-from stages.common.setting_types import ColumnNames, Count, Encoding, Fraction, Length, Name, Number, Positive, Rate
+from stages.common.setting_types import (
+    ColumnNames,
+    Count,
+    Encoding,
+    Fraction,
+    Length,
+    Name,
+    Number,
+    Positive,
+    Rate,
+    Share,
+)
 from stages.common.yaml_text import parse
 
 
@@ -141,10 +152,11 @@ class FinetuneParams(Section):
     contrastive: Annotated[Number, Field(ge=0)] = 0.0
     contrastive_temperature: Positive = 0.1
     label_names: bool = False
-    token_dropout: Fraction = 0.0
+    token_dropout: Share = 0.0
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 8
     patience: Count | None = None
     batch_size: Count = 32
+    min_steps: Annotated[int, Field(ge=0, le=10_000)] = 0
     learning_rate: Rate = 1e-4
     head_learning_rate: Rate = 1e-3
     layer_decay: Annotated[Number, Field(gt=0, le=1)] = 1.0

@@ -22,6 +22,14 @@ def _length(value: object) -> object:
     return value
 
 
+def _share(value: object) -> object:
+    """Refuse all but `auto` and a share, in one sentence."""
+    share = _number(value)
+    if share != "auto" and (isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1):
+        raise ValueError(f"it is {value!r}, but must be auto or a number from 0 to below 1")
+    return share
+
+
 def _column_names(value: object) -> object:
     """Check the name of a column, or a list of names, which becomes a tuple; a list of one is that name."""
     names = [value] if isinstance(value, str) else value
@@ -45,6 +53,7 @@ Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Positive = Annotated[Number, Field(gt=0)]
 Rate = Annotated[Number, Field(gt=0, le=0.1)]  # with a larger learning rate, AdamW destroys the pretrained weights
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
+Share = Annotated[float | Literal["auto"], BeforeValidator(_share)]
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(min_length=1)]
 ColumnNames = Annotated[str | tuple[str, ...], BeforeValidator(_column_names)]

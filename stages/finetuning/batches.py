@@ -1,10 +1,15 @@
 """Batches of rows of similar length, in another order every epoch: random, yet with little padding."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from stages.common.params import FinetuneParams
+
+MIN_BATCH = 8  # rows; smaller batches give noisier steps
+FEW_CLASSES = 20  # up to so many, token_dropout auto drops none
 SORTED_BATCHES = 8  # so many batches of random rows are sorted by length together
 
 
@@ -13,6 +18,30 @@ class Batch(NamedTuple):
 
     rows: list[int]
     seed: int
+
+
+def with_token_dropout(settings: FinetuneParams, classes: int) -> FinetuneParams:
+    """Return the settings with a number where token_dropout is auto.
+
+    Few classes may differ in one word of a text, such as a question word, and a text without it teaches a wrong label.
+    Many classes are told apart by several words, and there dropping tokens regularises.
+    """
+    if settings.token_dropout != "auto":
+        return settings
+    return settings.model_copy(update={"token_dropout": 0.2 if classes > FEW_CLASSES else 0.0})
+
+
+def size(settings: FinetuneParams, rows: int) -> int:
+    """Return the rows per step: `batch_size`, or fewer, down to `MIN_BATCH`, so that a run has `min_steps` steps.
+
+    Pretrained weights need some tens of steps to move, however few rows there are (Mosbach et al. 2021, On the
+    Stability of Fine-tuning BERT). Smaller batches give them without more passes over the rows.
+
+    Args:
+        rows: of one process.
+    """
+    steps_per_epoch = max(1, math.ceil(settings.min_steps / settings.epochs))
+    return min(settings.batch_size, max(MIN_BATCH, rows // steps_per_epoch))
 
 
 class Batches:

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from stages.common import package
 from stages.common.params import FinetuneParams, RuntimeParams
-from stages.finetuning import checkpoints, contrast, optimizer
+from stages.finetuning import batches, checkpoints, contrast, optimizer
 from stages.finetuning.batches import Batch, Batches
 from stages.finetuning.checkpoints import Checkpoint
 from stages.finetuning.classifier import Classifier
@@ -74,7 +74,8 @@ class _Training:
 
     def __init__(self, classifier: Classifier, task: Task, validate: Callable[[], Metrics]) -> None:
         self.classifier, self.task, self.encoder = classifier, task, classifier.encoder
-        settings, device = task.settings, self.encoder.device
+        settings = batches.with_token_dropout(task.settings, len(classifier.labels))
+        device = self.encoder.device
         self.encoder.prepare_training(settings, from_random=task.from_random)
         if task.runtime.gradient_checkpointing:
             self.encoder.recompute_blocks()
@@ -89,7 +90,7 @@ class _Training:
         self.accelerator = _accelerator(device)
         self.batches = Batches(
             self.lengths,
-            batch_size=settings.batch_size,
+            batch_size=batches.size(settings, len(self.rows) // self.accelerator.num_processes),
             seed=settings.seed,
             process=self.accelerator.process_index,
             processes=self.accelerator.num_processes,

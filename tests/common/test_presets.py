@@ -18,19 +18,21 @@ EXPLICIT = {name: value for name, value in SHIPPED.items() if name not in ("pres
     "label_names": False,
     "token_dropout": 0.0,
     "epochs": 8,
+    "min_steps": 0,
     "learning_rate": 1e-4,
     "layer_decay": 1.0,
     "label_smoothing": 0.0,
 }
-FEW_LABELS = {  # the recipe of stages/finetuning/README.md of version 0.1.0
+FEW_LABELS = {
     "method": "full",
     "contrastive": 1.0,
     "label_names": True,
-    "token_dropout": 0.2,
+    "token_dropout": "auto",
     "label_smoothing": 0.1,
     "layer_decay": 0.7,
     "learning_rate": 2e-4,
     "epochs": 6,
+    "min_steps": 48,
 }
 
 
@@ -60,6 +62,15 @@ def test_a_preset_changes_nothing_where_values_are_set(preset: str) -> None:
 def test_settings_that_a_preset_does_not_have_may_not_be_empty_because_of_it() -> None:
     with pytest.raises(params.HeadstartError, match=r"finetune\.batch_size is empty"):
         params.validate(params.Params, yaml.safe_load(TEXT) | {"finetune": {"batch_size": None}}, file="params.yaml")
+
+
+@pytest.mark.parametrize("wrong", ["some", 1, -0.1, True, [0.1]])
+def test_other_shares_of_dropped_tokens_are_refused(wrong: object) -> None:
+    raw = yaml.safe_load(TEXT) | {"finetune": {"token_dropout": wrong}}
+    with pytest.raises(
+        params.HeadstartError, match=r"finetune\.token_dropout.* must be auto or a number from 0 to below 1"
+    ):
+        params.validate(params.Params, raw, file="params.yaml")
 
 
 @pytest.mark.parametrize("wrong", ["few", None, ["few_labels"], {"a": 1}, 3])

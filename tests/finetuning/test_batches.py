@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from stages.finetuning.batches import Batch, Batches
-from tests.finetuning.recipes import fresh, settings
+from stages.finetuning.batches import Batch, Batches, with_token_dropout
+from stages.finetuning.batches import size as batch_size
+from tests.finetuning.recipes import fresh, settings, train
 
 LENGTHS = np.random.default_rng(0).integers(3, 60, 101).tolist()
 
@@ -58,3 +59,39 @@ def test_dropped_tokens_are_the_asked_share_and_never_special(tiny_encoder: Path
     assert float(kept) == pytest.approx(0.7, abs=0.02)
     encoder.prepare_training(settings(), from_random=False)
     assert encoder.training_batch(rows)["input_ids"].shape == (200, len(rows[0]["input_ids"]))
+
+
+@pytest.mark.parametrize(
+    ("rows", "epochs", "min_steps", "size"),
+    [
+        (66, 6, 48, 8),  # 9 batches an epoch, 54 steps
+        (150, 6, 48, 18),
+        (847, 6, 48, 32),  # of many rows, batches stay as they are
+        (18, 6, 48, 8),  # never smaller than 8: 18 steps
+        (66, 40, 48, 32),
+        (66, 6, 0, 32),
+    ],
+)
+def test_few_rows_are_cut_into_smaller_batches(rows: int, epochs: int, min_steps: int, size: int) -> None:
+    chosen = settings(batch_size=32, epochs=epochs, min_steps=min_steps)
+    assert batch_size(chosen, rows) == size
+    assert batch_size(chosen.model_copy(update={"batch_size": 4}), rows) == 4
+
+
+def test_a_run_takes_the_steps_that_are_asked(tiny_encoder: Path) -> None:
+    chosen = settings(batch_size=32, epochs=2, min_steps=10)
+    assert train(fresh("text", tiny_encoder, chosen), "text", chosen).step == 10
+
+
+def test_few_classes_keep_all_tokens_and_many_drop_a_fifth() -> None:
+    few = settings(token_dropout="auto")
+    assert [with_token_dropout(few, count).token_dropout for count in (2, 20, 21, 77)] == [0.0, 0.0, 0.2, 0.2]
+    assert with_token_dropout(settings(token_dropout=0.1), 6).token_dropout == 0.1, "a value that is set stays"
+
+
+def test_training_with_the_preset_of_few_labels_drops_no_tokens_of_two_classes(tiny_encoder: Path) -> None:
+    runs = [
+        train(fresh("text", tiny_encoder, chosen), "text", chosen, validated=False).history
+        for chosen in (settings(token_dropout=value) for value in ("auto", 0.0, 0.2))
+    ]
+    assert runs[0] == runs[1] != runs[2]
