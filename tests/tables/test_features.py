@@ -4,7 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
+from scipy import sparse
 
+from stages.common.errors import HeadstartError
 from stages.tables import features
 
 
@@ -16,3 +19,10 @@ def test_the_feature_table_keeps_its_contract(trained: Path) -> None:
     assert read.X.shape == (len(read.ids), 32) and read.X.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(read.X, axis=1), 1, atol=1e-3)
     assert read.metadata.dim == 32 and read.metadata.input == "text" and len(read.metadata.fingerprint) == 64
+
+
+def test_a_wrong_value_in_a_sparse_vector_names_its_row() -> None:
+    X = sparse.csr_matrix(np.array([[0, 1, 0], [0, 0, 0], [2, 0, np.inf]], np.float32))
+    features.check_finite(["a", "b"], X[:2], "both")
+    with pytest.raises(HeadstartError, match="both produced non-finite values for row c; its weights are damaged"):
+        features.check_finite(["a", "b", "c"], X, "both")
