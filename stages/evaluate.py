@@ -1,15 +1,16 @@
 """Evaluate: how good head and fine-tuned model are on the test rows, how sure that is, and was transfer worth it.
 
+Without test rows, which is `prepare.test: 0`, all labelled rows judge the head by cross-validation.
+
     python -m stages.evaluate data/prepared data/features data/head data/finetuned data/evaluation
 
-Reads `budget`, `evaluate` and `runtime` from params.yaml. Writes metrics.json (the few numbers that `dvc metrics show`
-prints), details.json (all numbers, with intervals), predictions.parquet (every probability of every test row),
+Reads `budget`, `evaluate`, `train_head` and `runtime` from params.yaml. Writes metrics.json (the few numbers that `dvc
+metrics show` prints), details.json (all numbers, with intervals), predictions.parquet (every probability of every row),
 near_duplicates.parquet, label_errors.parquet, explanations.parquet (which words or regions decided mistakes), plots/
 (data for `dvc plots show`) and report.html, a single file that works offline.
 """
 
 import functools
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,11 @@ import pyarrow.parquet as pq
 
 from stages.common import atomic, cli, json_file, params, run_stats, targets
 from stages.common.errors import HeadstartError, counted, printable
-from stages.common.params import BudgetParams, EvaluateParams, RuntimeParams
+from stages.common.params import BudgetParams, EvaluateParams, RuntimeParams, TrainHeadParams
 from stages.evaluation import (
-    cached_results,
     explained_mistakes,
+    judging,
     label_errors,
-    learning_curve,
     metrics_json,
     near_duplicates,
     plots,
@@ -33,16 +33,14 @@ from stages.evaluation import (
     slices,
     verdict,
 )
-from stages.evaluation.learning_curve import Curve
 from stages.evaluation.plots import Points
 from stages.evaluation.results import Results, ScoredRows
 from stages.evaluation.rounded_json import write_json
 from stages.extraction import rows
 from stages.finetuning import trained_model
-from stages.finetuning.trained_model import TrainedModel
 from stages.heads import loading, model_card
 from stages.heads.model_card import ModelCard
-from stages.tables import features, prepared
+from stages.tables import features
 from stages.tables.features import Features
 
 if TYPE_CHECKING:
@@ -73,37 +71,43 @@ def evaluate(
     target: Path,
     budget: BudgetParams,
     settings: EvaluateParams,
+    head_settings: TrainHeadParams,
     runtime: RuntimeParams,
 ) -> None:
     """Score the test rows with the head, the fine-tuned model if there is one, and the baseline.
 
+    Where there are no test rows, cross-validate head and baseline on the labelled rows.
+
     Raises:
-        HeadstartError: an input is missing or damaged, the head was trained on features of another backbone, or
-            `target` holds anything but an earlier evaluation.
+        HeadstartError: an input is missing or damaged, the head was trained on features of another backbone, the rows
+            are too few to be judged, or `target` holds anything but an earlier evaluation.
     """
     targets.check_folder(target, CONTENT, [prepared_folder, features_folder, head_folder, finetuned_folder])
     cards = _read_cards(features_folder, head_folder, finetuned_folder)
     train, test = _read_features(features_folder, head_folder, cards["head"], budget)
     folders = {"head": head_folder, "finetuned": finetuned_folder}
     load = functools.cache(lambda name: trained_model.load(folders[name], cards[name], runtime, rows.stored_vectors))
-    curves, train_suspects = _curves_and_suspects(prepared_folder, train, test, settings)
-    probabilities = _probabilities(prepared_folder, head_folder, cards, test, load)
-    if "baseline" in curves:
-        probabilities["baseline"] = curves["baseline"].P
-    scored = ScoredRows.from_features(test, cards["head"].labels, probabilities)
-    pairs = near_duplicates.find(train.X, test.X, settings.near_duplicates)
-    suspects = {"train": train_suspects, "test": label_errors.find(scored.truth, probabilities["head"])}
+    head = loading.load(head_folder, cards["head"], train.X.shape[1])  # also without test rows: it may be damaged
+    if len(test.ids):
+        models = judging.Models(cards, head, lambda name: load(name).probabilities)
+        judged = judging.by_test_rows(prepared_folder, models, train, test, settings)
+        shown = settings.model_dump(exclude={"cross_validation"})  # it has no say
+    else:
+        labelled = _labelled(features_folder, train, budget)
+        judged = judging.by_folds(prepared_folder, cards["head"], labelled, settings, head_settings)
+        shown = settings.model_dump()
+    scored, curves = judged.scored, judged.curves
     results = Results(
         cards=cards,
-        train=train,
+        train=judged.train,
         scored=scored,
         metrics=metrics_json.details(
-            scored=scored, cards=cards, curves=curves, pairs=pairs, suspects=suspects, settings=settings
+            scored=scored, cards=cards, curves=curves, pairs=judged.pairs, suspects=judged.suspects, settings=settings
         ),
         plots=_plots(prepared_folder, scored, settings),
         curves={name: plots.from_curve(curve) for name, curve in curves.items()},
-        pairs=near_duplicates.table(pairs, train, test),
-        suspects=label_errors.table(suspects, {"train": train, "test": test}, scored.labels),
+        pairs=near_duplicates.table(judged.pairs, judged.train, scored.rows),
+        suspects=label_errors.table(judged.suspects, judged.rows_of_suspects, scored.labels),
         explained=explained_mistakes.table(
             prepared_folder,
             scored,
@@ -112,13 +116,13 @@ def evaluate(
             card=cards["head"],
             load=lambda: load(scored.shipped).scores,
         ),
-        settings={"budget": budget.model_dump(), "evaluate": settings.model_dump()},
+        settings={"budget": budget.model_dump(), "evaluate": shown},
     )
     with atomic.directory(target, CONTENT) as out:
         _write(out, prepared_folder, results)
     for line in verdict.lines(results):
         print(f"evaluate: {printable(line)}")
-    print(f"evaluate: {counted(len(scored.truth), 'test row')} -> {target / report.FILE} in {run_stats.spent()}")
+    print(f"evaluate: {counted(len(scored.truth), scored.noun)} -> {target / report.FILE} in {run_stats.spent()}")
 
 
 def _read_cards(features_folder: Path, head_folder: Path, finetuned_folder: Path) -> dict[str, ModelCard]:
@@ -152,55 +156,22 @@ def _read_features(
     return train, test
 
 
-def _curves_and_suspects(
-    prepared_folder: Path, train: Features, test: Features, settings: EvaluateParams
-) -> "tuple[dict[str, Curve], pd.DataFrame]":
-    """Compute learning curves and likely label errors in training rows; cached, since no head changes them."""
-
-    def compute() -> cached_results.Arrays:
-        curves = learning_curve.both_curves(prepared_folder, train, test, settings)
-        arrays = {"suspects": label_errors.find_in_training(train, curves["backbone"].C).to_numpy()}
-        for name, curve in curves.items():
-            arrays |= curve.to_arrays(name)
-        return arrays
-
-    arrays = cached_results.result(train, test, settings.model_dump(exclude={"explain"}), compute)
-    names = [name for name in ("backbone", "baseline") if f"{name}.C" in arrays]
-    curves = {name: Curve.from_arrays(name, arrays) for name in names}
-    return curves, label_errors.from_array(arrays["suspects"])
-
-
-def _probabilities(
-    prepared_folder: Path,
-    head_folder: Path,
-    cards: Mapping[str, ModelCard],
-    test: Features,
-    load: Callable[[str], TrainedModel],
-) -> dict[str, np.ndarray]:
-    """Compute the trained models' probabilities of the test rows, (rows, labels), joined by id."""
-    card = cards["head"]
-    probabilities = {"head": loading.load(head_folder, card, test.X.shape[1])(test.X)}
-    if "finetuned" in cards:
-        rows = prepared.map_by_id(
-            prepared_folder,
-            "test",
-            card.modality,
-            test.ids.tolist(),
-            load("finetuned").probabilities,
-            combine=card.extract.combine,
-        )
-        probabilities["finetuned"] = np.stack(rows)
-    return probabilities
+def _labelled(features_folder: Path, train: Features, budget: BudgetParams) -> Features:
+    """Read the validation rows within the budget, of known classes, and put them after the training rows."""
+    validation = features.read(features_folder, "validation", budget)
+    known = np.isin(validation.labels.astype(str), np.unique(train.labels.astype(str)))
+    return features.joined({"train": train, "validation": validation.select(np.flatnonzero(known))})
 
 
 def _plots(prepared_folder: Path, scored: ScoredRows, settings: EvaluateParams) -> dict[str, dict[str, Points]]:
     """Compute the plots of every model."""
-    names = slices.names(prepared_folder, scored.rows.ids)
+    names = slices.names(prepared_folder, scored.rows.ids, [*scored.rows.by_split("test")])
+    spread = scored.spread
     return {
-        model: plots.from_model(scored.truth, P, scored.labels)
+        model: plots.from_model(scored.truth, P, scored.labels, spread)
         | {
-            "slices": slices.metrics_by_slice(names, scored.truth, P, settings)
-            + slices.metrics_of_long_texts(scored.rows, scored.truth, P, settings)
+            "slices": slices.metrics_by_slice(names, scored.truth, P, settings, spread)
+            + slices.metrics_of_long_texts(scored.rows, scored.truth, P, settings, spread)
         }
         for model, P in scored.probabilities.items()
     }
@@ -248,6 +219,7 @@ def main() -> None:
         target=args.evaluation,
         budget=settings.budget,
         settings=settings.evaluate,
+        head_settings=settings.train_head,
         runtime=settings.runtime,
     )
 

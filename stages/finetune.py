@@ -195,8 +195,9 @@ def _rows(folders: Folders, card: ModelCard, budget: BudgetParams) -> "tuple[Row
 
 
 def _linear_layer(features_folder: Path, head_folder: Path, budget: BudgetParams) -> "tuple[np.ndarray, np.ndarray]":
-    """Return the head as a linear layer. If it is not linear, fit a logistic head on the same features instead."""
-    if layer := linear_layer.read(head_folder):
+    """Return the head as a layer, or fit one on the training rows: it is not linear, or has seen validation rows."""
+    card, layer = model_card.read_head(head_folder), linear_layer.read(head_folder)
+    if layer and not model_card.saw_validation(card):
         return layer
     from stages.heads import choosing  # not at the top: scikit-learn takes a second to import
     from stages.tables import features

@@ -3,12 +3,12 @@
     python -m stages.gate BASE [--markdown FILE] [--allow-missing-baseline]
 
 BASE is a Git revision or an experiment, whose evaluation DVC reads from its cache or remote, or a folder that
-evaluate wrote. The gate judges the fine-tuned model, or the head where there is none, on the test rows that both
-evaluations have. Reads `gate` from params.yaml, here and in the revision: the stricter of both counts. Writes nothing
-but FILE.
+evaluate wrote. The gate judges the fine-tuned model, or the head where none was judged, on the rows that both
+evaluations have: test rows, or cross-validated ones, whose intervals are longer as folds share rows. Reads `gate` from
+params.yaml, here and in the revision: the stricter of both counts. Writes nothing but FILE.
 
 Exit codes: 0 passed; 1 a metric is worse beyond its tolerance, worse than its floor or no longer defined, or the
-workspace has no evaluation; 2 something could not be compared: no baseline, other classes, no test row in common, or a
+workspace has no evaluation; 2 something could not be compared: no baseline, other classes, no row in common, or a
 metric that is not defined for these rows. --allow-missing-baseline passes only where BASE never had an evaluation, not
 where its evaluation cannot be read.
 """
@@ -170,12 +170,12 @@ def _cells(difference: Difference) -> tuple[str, ...]:
 
 
 def _row_counts(comparison: Comparison, before: Evaluation, after: Evaluation) -> str:
-    """Name the models that were compared and count the test rows."""
+    """Name the models that were compared and count the rows."""
     models = after.predictions.model
     if before.predictions.model != models:
         models = f"{before.predictions.model} before, {models} now"
     counts = f"{comparison.new:,} new, {comparison.lost:,} lost, {comparison.relabelled:,} with another label"
-    return f"{models}; {counted(comparison.common, 'test row')} in common, {counts}"
+    return f"{models}; {counted(comparison.common, comparison.noun)} in common, {counts}"
 
 
 def _changed_settings(before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[str, str, str]]:

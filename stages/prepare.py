@@ -8,8 +8,6 @@ and class). Where rows are left out and no table can be written, data/prepared.r
 """
 
 import os
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,10 +24,10 @@ from stages import sources
 from stages.common import atomic, cli, json_file, params, run_stats, targets, threads
 from stages.common.errors import HeadstartError, counted, listed, printable
 from stages.common.params import PrepareParams
-from stages.sources import Row, rejections
+from stages.sources import Row, rejections, similar_labels
 from stages.sources.rejections import Record, Rejections
 from stages.sources.selection import KINDS, Selection
-from stages.tables import prepared
+from stages.tables import prepared, splitting
 
 Result = TypeVar("Result")
 
@@ -53,6 +51,10 @@ class _Counts:
     def rows(self, split: str) -> int:
         return self.classes[split].total()
 
+    def labelled(self, label: str) -> int:
+        """Count the rows of a class in all splits."""
+        return sum(self.classes[split][label] for split in prepared.SPLITS)
+
     def labels(self) -> list[str]:
         return sorted(set().union(*self.classes.values()))
 
@@ -65,7 +67,8 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
 
     Raises:
         HeadstartError: the source cannot be read, too many rows are unreadable, there is only one class, a class has
-            no training row, no test row is left, or `prepared_folder` holds anything but an earlier prepared table.
+            no training row, `prepare.test` leaves no test row, a cross-validation has too few rows, or
+            `prepared_folder` holds anything but an earlier prepared table.
     """
     targets.check_folder(prepared_folder, CONTENT, [Path(settings.data)])
     columns = sources.Columns(settings.input, settings.label, settings.group, settings.slice, settings.split)
@@ -93,7 +96,7 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
         counts, left_out = _second_pass(out, sources.Notes().without_skipped(rows()), selection, info)
         rejections.write(out / "rejected.parquet", left_out + skipped)
         with _listed_on_error(list_file, left_out + skipped, prepared_folder):
-            _check_classes(counts, settings)
+            _check_classes(counts, settings, is_tested=selection.is_tested)
         summary = _summary(selection.rows, counts)
         json_file.write(out / "summary.json", summary)
     list_file.unlink(missing_ok=True)
@@ -116,15 +119,21 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
 
 
 def _remarks(selection: Selection, counts: _Counts, data: Path) -> Iterator[str]:
-    """Yield sentences on labels that may be none, on what was left out, and on what DVC does not see."""
+    """Yield sentences on labels that may be none, what was left out, few test rows, and what DVC does not see."""
     if unclear := [label for label in counts.labels() if sources.looks_missing(label)]:
-        number = sum(counts.classes[split][label] for split in prepared.SPLITS for label in unclear)
+        number = sum(map(counts.labelled, unclear))
         rows = f"{counted(number, 'row')} of class {' and '.join(map(repr, unclear))} {'is' if number == 1 else 'are'}"
         yield f"{rows} kept; if that stands for no label, leave it empty"
     if selection.rare_classes:
         yield (
             f"classes with fewer than prepare.min_rows = {selection.settings.min_rows:,} rows are left out:"
             f" {listed(selection.rare_classes)}"
+        )
+    if selection.cuts_test and counts.rows("test") < splitting.MIN_TEST_ROWS:
+        yield (
+            f"{counted(counts.rows('test'), 'test row')} will tell the accuracy to about"
+            f" ±{splitting.widest_half(counts.rows('test')):.2f}; with prepare.test: 0, evaluate judges all"
+            f" {sum(map(counts.rows, prepared.SPLITS)):,} rows by cross-validation instead"
         )
     if selection.names_files and data.is_file():
         yield (
@@ -243,8 +252,8 @@ def _parallel(function: Callable[[tuple[int, Row]], Result], rows: Iterator[Row]
     return threads.ordered(function, items, workers=threads.cores())
 
 
-def _check_classes(counts: _Counts, settings: PrepareParams) -> None:
-    """Raise a HeadstartError unless a classifier can be trained and tested on these rows."""
+def _check_classes(counts: _Counts, settings: PrepareParams, *, is_tested: bool) -> None:
+    """Raise a HeadstartError unless a classifier can be trained and judged on these rows."""
     labels = counts.labels()
     if len(labels) < 2:
         raise HeadstartError(
@@ -252,14 +261,19 @@ def _check_classes(counts: _Counts, settings: PrepareParams) -> None:
             f" a classifier needs two classes in column {settings.label}"
         )
     if missing := [label for label in labels if not counts.classes["train"][label]]:
-        similar = "".join(f"; {' and '.join(names)} look like one class" for names in _similar_labels(labels)[:3])
+        similar = "".join(f"; {' and '.join(names)} look like one class" for names in similar_labels.groups(labels)[:3])
         raise HeadstartError(
             f"{settings.data}: no training row for {listed(missing, limit=10)}, since the data gives all of its rows to"
             f" other splits; add training rows of it, or leave it out{similar}"
         )
-    if not counts.rows("test"):
+    if is_tested and not counts.rows("test"):
         raise HeadstartError(
             f"{settings.data} leaves no test rows; raise prepare.test, or add rows: a class needs two for one to test"
+        )
+    if not is_tested and sum(counts.labelled(label) > 1 for label in labels) < 2:
+        raise HeadstartError(
+            f"{settings.data} leaves no test rows, since prepare.test is 0, and a cross-validation needs two classes of"
+            " two rows; add rows"
         )
 
 
@@ -272,18 +286,9 @@ def _summary(rows: int, counts: _Counts) -> dict[str, Any]:
         "left_out": {kind: counts.left_out[kind] for kind in KINDS},
         "classes": {label: {split: counts.classes[split][label] for split in prepared.SPLITS} for label in labels},
     }
-    if similar := _similar_labels(labels):
+    if similar := similar_labels.groups(labels):
         summary["similar_classes"] = similar
     return summary
-
-
-def _similar_labels(labels: list[str]) -> list[list[str]]:
-    """Group labels that differ only in case, spaces, zeros behind the point, or the way that Unicode writes them."""
-    groups: dict[str, list[str]] = {}
-    for label in labels:
-        plain = " ".join(unicodedata.normalize("NFKC", label).casefold().split())
-        groups.setdefault(re.sub(r"(?<=^\d)(\d*)\.0+$", r"\1", plain), []).append(label)
-    return [group for group in groups.values() if len(group) > 1]
 
 
 def main() -> None:

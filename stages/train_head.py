@@ -4,26 +4,26 @@
 
 Reads `budget` and `train_head` from params.yaml. Writes head.skops, linear.safetensors for a linear head, and
 model.json with all else that predict needs: labels, backbone and fingerprint, chosen hyper-parameters, versions.
-The validation rows only calibrate the head, by one temperature; predicted labels do not depend on them. A logistic head
-on more than 200,000 rows reads them from disk in blocks as it trains.
+The validation rows only calibrate the head, by one temperature; predicted labels do not depend on them. With
+`train_head.final: all` the head is fitted on them too, and calibrated on out-of-fold scores. A logistic head on more
+than 200,000 rows reads them from disk in blocks as it trains.
 """
 
 import shutil
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from stages.common import atomic, cli, params, run_stats, targets
-from stages.common.errors import counted, listed
+from stages.common.errors import HeadstartError, counted, listed
 from stages.common.params import BudgetParams, TrainHeadParams
-from stages.heads import choosing, from_disk, linear_layer, model_card, persistence
+from stages.heads import choosing, folds, from_disk, linear_layer, model_card, persistence, training
 from stages.heads.choosing import Chosen
 from stages.heads.head import Head
-from stages.scores import calibration
 from stages.tables import features, prepared
-from stages.tables.features import Features
 
 CONTENT = targets.Content(
     "train_head",
@@ -43,9 +43,9 @@ def train_head(*, features_folder: Path, target: Path, budget: BudgetParams, set
         HeadstartError: the table is missing or damaged, or `target` holds anything but an earlier head.
     """
     targets.check_folder(target, CONTENT, [features_folder])
-    head, chosen, labels = _fit(features_folder, budget, settings)
+    fitted = _fit(features_folder, budget, settings)
+    head, chosen, labels = fitted.head, fitted.chosen, fitted.labels
     metadata = features.read_metadata(features_folder / "train")
-    head, factor = _calibrate(head, features.read(features_folder, "validation"), budget)
     with atomic.directory(target, CONTENT) as out:
         persistence.save(head, out / persistence.FILE)
         if layer := linear_layer.from_head(head):
@@ -59,9 +59,10 @@ def train_head(*, features_folder: Path, target: Path, budget: BudgetParams, set
                 method="head",
                 labels=head.labels,
                 temperature=head.temperature,
-                validation_temperature=factor,
+                validation_temperature=fitted.factor,
                 chosen={"kind": settings.kind, **asdict(chosen)},
-                training={"rows": len(labels), "per_class": dict(sorted(Counter(labels).items()))},
+                training={"rows": len(labels), "per_class": dict(sorted(Counter(labels).items()))}
+                | ({model_card.SPLITS: ["train", "validation"]} if settings.final == "all" else {}),
                 versions=model_card.versions("numpy", "scikit-learn", "scipy", "skops"),
                 **metadata.model_dump(
                     include={"input", "modality", "encoding", "sheet", "max_side", "max_pixels", "fingerprint"}
@@ -71,30 +72,44 @@ def train_head(*, features_folder: Path, target: Path, budget: BudgetParams, set
             ),
         )
     print(f"train_head: {_summary(settings.kind, chosen)} on {counted(len(labels), 'row')} in {run_stats.spent()}")
-    if remark := _remark(chosen, labels):
+    if remark := _remark(fitted):
         print(f"train_head: {remark}")
 
 
-def _fit(features_folder: Path, budget: BudgetParams, settings: TrainHeadParams) -> tuple[Head, Chosen, np.ndarray]:
-    """Fit a head on the training rows within the budget; give their labels, (rows,), beside it."""
+class _Fitted(NamedTuple):
+    """A head, and the training rows that it was fitted on."""
+
+    head: Head
+    chosen: Chosen
+    factor: float  # of the temperature, from validation rows
+    labels: np.ndarray  # (rows,)
+    groups: np.ndarray | None  # (rows,), where all rows fit into memory
+
+
+def _fit(features_folder: Path, budget: BudgetParams, settings: TrainHeadParams) -> _Fitted:
+    """Fit a head on the rows within the budget, and calibrate it.
+
+    Raises:
+        HeadstartError: the head is to be fitted on more rows than memory holds, of two splits.
+    """
     ids, labels = features.identities(features_folder, "train")
     rows = np.flatnonzero(prepared.within_budget(ids, labels, budget))
     ids, labels = ids[rows], labels[rows]
-    if from_disk.is_needed(features_folder, len(rows), settings):
-        return *from_disk.fit(features_folder, rows, ids, labels, settings), labels
-    groups = features.groups(features_folder, "train")
-    X = features.vectors(features_folder, "train", rows)
-    return *choosing.fit(X, labels, settings, None if groups is None else groups[rows]), labels
-
-
-def _calibrate(head: Head, validation: Features, budget: BudgetParams) -> tuple[Head, float]:
-    """Fit the temperature to the validation rows; give the new head and the factor of its temperature."""
-    mask, y = prepared.usable_rows(validation.ids, validation.labels, budget, head.labels)
-    if len(y) < calibration.MIN_CALIBRATION_ROWS:
-        return head, 1.0
-    P = head.probabilities(validation.select(mask).X)
-    factor = calibration.fit_temperature(calibration.logits(P), y)
-    return replace(head, temperature=head.temperature * factor), factor
+    validation = features.read(features_folder, "validation", budget)
+    if settings.final == "train" and from_disk.is_needed(features_folder, len(rows), settings):
+        start, chosen = from_disk.fit(features_folder, rows, ids, labels, settings)
+        head, factor = training.calibrated(start, validation)
+        return _Fitted(head, chosen, factor, labels, None)
+    if from_disk.is_needed(features_folder, len(rows) + len(validation.ids), settings):
+        raise HeadstartError(
+            f"train_head.final is all, but {features_folder} has more than {choosing.MAX_FIT_ROWS:,} labelled rows,"
+            " which are fitted from disk; set it to train: with so many rows, those of validation add nothing"
+        )
+    train = features.read(features_folder, "train", budget)
+    fitted = training.fit(train, validation, settings)
+    if settings.final == "all":
+        train = features.joined({"train": train, "validation": validation})
+    return _Fitted(*fitted, train.labels, train.groups)
 
 
 def _summary(kind: str, chosen: Chosen) -> str:
@@ -109,18 +124,20 @@ def _summary(kind: str, chosen: Chosen) -> str:
     )
 
 
-def _remark(chosen: Chosen, labels: np.ndarray) -> str | None:
+def _remark(fitted: _Fitted) -> str | None:
     """Say which classes were too small for the cross-validation, if that was to choose among candidates."""
-    single = [label for label, rows in sorted(Counter(labels).items()) if rows == 1]
+    chosen, one = fitted.chosen, "row" if fitted.groups is None else "group"
+    names, y = np.unique(fitted.labels.astype(str), return_inverse=True)
+    single = names[folds.units(y, fitted.groups) == 1].tolist()
     if len(chosen.candidates) < 2 or not single:
         return None
     if not chosen.folds:
         return (
             f"{chosen.parameter} is {chosen.value:g} without a cross-validation, which needs two classes of two"
-            " training rows"
+            f" training {one}s"
         )
     return (
-        f"{chosen.parameter} was chosen without classes of one training row, which cannot be in two folds:"
+        f"{chosen.parameter} was chosen without classes of one training {one}, which cannot be in two folds:"
         f" {listed(single)}"
     )
 

@@ -188,3 +188,39 @@ def test_other_labels_are_no_matter(tmp_path: Path, capsys: pytest.CaptureFixtur
     rows = [{"text": f"text {n}", "label": label if n % 3 == 0 else "yes"} for n in range(60)]
     prepare(tmp_path / "out", settings(csv_of(rows, tmp_path / "rows.csv")))
     assert "stands for no label" not in capsys.readouterr().out
+
+
+def test_prepare_test_0_keeps_every_row_for_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = csv_of(ROWS, tmp_path / "rows.csv")
+    prepare(tmp_path / "out", settings(table, test=0))
+    counts = {split: len(ids) for split, ids in split_ids(tmp_path / "out").items()}
+    assert counts["test"] == 0 and counts["train"] + counts["validation"] == 200 and counts["validation"] > 0
+    assert "cross-validation" not in capsys.readouterr().out
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    csv_of(ROWS[:150], folder / "train.csv")
+    prepare(tmp_path / "only-train", settings(folder, test=0))
+    assert split_ids(tmp_path / "only-train")["test"] == []
+    csv_of(ROWS[150:], folder / "test.csv")
+    prepare(tmp_path / "given", settings(folder, test=0))
+    assert len(split_ids(tmp_path / "given")["test"]) == 50, "test rows that the data gives stay"
+
+
+def test_without_test_rows_two_classes_need_two_rows(tmp_path: Path) -> None:
+    table = csv_of(rare({"a": 5, "b": 1}), tmp_path / "rows.csv")
+    with pytest.raises(HeadstartError, match=r"prepare.test is 0, and a cross-validation needs two"):
+        prepare(tmp_path / "out", settings(table, test=0, validation=0))
+    table = csv_of(rare({"a": 2, "b": 2, "c": 1}), tmp_path / "enough.csv")
+    prepare(tmp_path / "enough", settings(table, test=0))
+
+
+def test_few_test_rows_are_said_unless_the_data_gives_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare(tmp_path / "out", settings(csv_of(ROWS, tmp_path / "rows.csv")))
+    rows = len(split_ids(tmp_path / "out")["test"])
+    assert f"{rows} test rows will tell the accuracy to about ±0.1" in (out := capsys.readouterr().out)
+    assert "with prepare.test: 0, evaluate judges all 200 rows by cross-validation instead" in out
+    many = [{"text": f"text {n}", "label": "ab"[n % 2], "part": ""} for n in range(700)]
+    prepare(tmp_path / "many", settings(csv_of(many, tmp_path / "many.csv")))
+    given = [{**row, "part": "test" if n < 20 else "train"} for n, row in enumerate(many[:100])]
+    prepare(tmp_path / "given", settings(csv_of(given, tmp_path / "given.csv"), split="part"))
+    assert "cross-validation" not in capsys.readouterr().out

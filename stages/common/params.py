@@ -129,6 +129,7 @@ class TrainHeadParams(Section):
     """The scikit-learn classifier on frozen features."""
 
     kind: Literal["logistic", "linear_svm", "ridge", "knn", "mlp"] = "logistic"
+    final: Literal["train", "all"] = "train"
     C: Annotated[tuple[Positive, ...], BeforeValidator(_tuple), Field(min_length=1)] = (0.1, 1, 10, 100)
     neighbors: Annotated[tuple[Count, ...], BeforeValidator(_tuple), Field(min_length=1)] = (1, 5, 10, 20)
     folds: Annotated[int, Field(ge=2)] = 5
@@ -195,6 +196,7 @@ class FinetuneParams(Section):
 class EvaluateParams(Section):
     """How certain the metrics are, and what they are compared with."""
 
+    cross_validation: Annotated[int, Field(ge=2)] = 5
     bootstrap: Annotated[int, Field(ge=0)] = 1000
     learning_curve: Annotated[tuple[Count, ...], BeforeValidator(_tuple)] = (2, 5, 10, 20, 50)
     repeats: Count = 5

@@ -1,7 +1,7 @@
 """Compare two evaluations row by row: which metrics got better or worse, beyond chance.
 
-A test row has the same id in every evaluation, so differences are of pairs of rows (`intervals.for_difference`): rows
-that are hard for both models cancel out.
+A row has the same id in every evaluation, so differences are of pairs of rows (`intervals.for_difference`): rows that
+are hard for both models cancel out. Rows may be test rows or cross-validated: neither model has seen the row.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from stages.common.errors import listed
 from stages.common.gate_params import GateMetric, GateParams
-from stages.scores import intervals, metrics
+from stages.scores import intervals, metrics, proportions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,13 +25,24 @@ SHIPPED = ("finetuned", "head")  # a team ships the first of these models that a
 
 @dataclass(frozen=True)
 class Predictions:
-    """The shipped model's predictions of the test rows of an evaluation."""
+    """The shipped model's predictions of the judged rows of an evaluation; `folds`: of a cross-validation, else 0."""
 
     model: str
     ids: np.ndarray  # (rows,)
     truth: np.ndarray  # (rows,) names of labels
     labels: tuple[str, ...]
     P: np.ndarray  # (rows, labels)
+    folds: int = 0
+
+    @property
+    def noun(self) -> str:
+        """Name a judged row in sentences."""
+        return "cross-validated row" if self.folds else "test row"
+
+    @property
+    def spread(self) -> float:
+        """How many times the variance of a share of the rows is that of test rows."""
+        return proportions.cross_validation_spread(self.folds, repeats=1) if self.folds else 1
 
 
 @dataclass(frozen=True)
@@ -49,9 +60,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All differences and counts of test rows.
+    """All differences and counts of judged rows.
 
-    `reason` tells why nothing could be compared; `undefined` which metrics are not defined for the test rows.
+    `reason` tells why nothing could be compared; `undefined` which metrics are not defined for the rows. `noun` names a
+    row.
     """
 
     differences: tuple[Difference, ...]
@@ -61,6 +73,7 @@ class Comparison:
     relabelled: int
     reason: str | None
     undefined: str | None
+    noun: str = "test row"
 
     @property
     def passed(self) -> bool:
@@ -77,7 +90,7 @@ class Comparison:
             return None
         changes = listed(f"{number:,} {change}" for number, change in counts if number)
         compared = "nothing is compared" if self.reason else f"only the {self.common:,} in common are compared"
-        return f"the two evaluations are of different test rows ({changes}): {compared}"
+        return f"the two evaluations are of different {self.noun}s ({changes}): {compared}"
 
 
 def read(table: pa.Table) -> Predictions:
@@ -98,22 +111,25 @@ def read(table: pa.Table) -> Predictions:
     if unknown := set(truth) - set(labels):
         raise ValueError(f"there are no probabilities of label {min(unknown, key=str)}")
     P = np.stack([rows[f"p_{label}"].to_numpy().astype(np.float64) for label in labels], axis=1)
-    return Predictions(shipped, ids, truth, labels, P)
+    folds = len(set(rows["fold"].to_pylist())) if "fold" in rows.column_names else 0
+    if folds == 1:
+        raise ValueError("a cross-validation has two folds at least")
+    return Predictions(shipped, ids, truth, labels, P, folds)
 
 
 def compare(before: Predictions | None, after: Predictions, settings: GateParams) -> Comparison:
     """Compare `after` with the baseline `before`; without a baseline only floors are checked."""
     if before is None:
         differences = _check_floors(after, settings)
-        undefined = _undefined(differences, is_compared=False)
-        return Comparison(differences, 0, 0, 0, 0, reason="there is no baseline", undefined=undefined)
+        undefined = _undefined(differences, after.noun, is_compared=False)
+        return Comparison(differences, 0, 0, 0, 0, "there is no baseline", undefined, after.noun)
     joined = _join(before, after)
     pairs = joined[joined["label_before"] == joined["label_after"]]
     reason = None
     if set(before.labels) != set(after.labels):
         reason = f"the classes differ: {_label_difference(before.labels, after.labels)}"
     elif pairs.empty:
-        reason = "the two have no test row in common"
+        reason = f"the two have no {after.noun} in common"
     differences = _check_floors(after, settings) if reason else _differences(before, after, pairs, settings)
     return Comparison(
         differences=differences,
@@ -122,12 +138,13 @@ def compare(before: Predictions | None, after: Predictions, settings: GateParams
         lost=len(before.ids) - len(joined),
         relabelled=len(joined) - len(pairs),
         reason=reason,
-        undefined=_undefined(differences, is_compared=not reason),
+        undefined=_undefined(differences, after.noun, is_compared=not reason),
+        noun=after.noun,
     )
 
 
-def _undefined(differences: Sequence[Difference], *, is_compared: bool) -> str | None:
-    """Tell which metrics these test rows do not have, such as roc_auc of many classes; None if they have all.
+def _undefined(differences: Sequence[Difference], noun: str, *, is_compared: bool) -> str | None:
+    """Tell which metrics these rows do not have, such as roc_auc of many classes; None if they have all.
 
     Args:
         is_compared: whether there was a baseline to compare with; if not, only the values of the workspace count.
@@ -137,7 +154,7 @@ def _undefined(differences: Sequence[Difference], *, is_compared: bool) -> str |
         for difference in differences
         if difference.verdict == "incomparable" and (is_compared or difference.after is None)
     ]
-    return f"{listed(names)} {'is' if len(names) == 1 else 'are'} not defined for the test rows" if names else None
+    return f"{listed(names)} {'is' if len(names) == 1 else 'are'} not defined for the {noun}s" if names else None
 
 
 def _join(before: Predictions, after: Predictions) -> "pd.DataFrame":
@@ -167,6 +184,7 @@ def _differences(
             resamples=settings.bootstrap,
             seed=settings.seed,
             points=(values["after"], values["before"]),
+            spread=max(before.spread, after.spread),
         )
     return tuple(
         _difference(name, values["before"].get(name), values["after"].get(name), ends.get(name), metric)

@@ -14,10 +14,11 @@ from stages.backbones import untrainable
 from stages.common.backbone_shorthand import members
 from stages.common.errors import counted, listed
 from stages.evaluation.results import Results
+from stages.tables import splitting
 
 MAX_SENTENCES = 3
 MIN_GAIN = 0.01  # less is not worth a sentence
-MIN_CLASS_ROWS = 5  # test rows of a class from which its F1 says something
+MIN_CLASS_ROWS = 5  # judged rows of a class from which its F1 says something
 MAX_WIDTH = 0.1  # of an interval of a difference that can tell models apart
 MIN_MIXED = 5  # rows of two classes that are taken for each other, from which the two may be one
 MIN_MIXED_SHARE = 0.25
@@ -85,6 +86,8 @@ def _fine_tune(results: Results) -> Iterator[Advice]:
         yield from _ship_the_head(results)
         return
     is_trainable = not untrainable(results.cards["head"].backbone)
+    if results.scored.division:  # no folds judge a fine-tuned model
+        return
     if is_trainable and gain is not None and gain < MIN_GAIN and accuracy < GOOD_ENOUGH and not results.is_near_chance:
         yield Advice(
             MIN_GAIN,
@@ -121,14 +124,19 @@ def _join_classes(results: Results) -> Iterator[Advice]:
     if len(labels) > 2 and both_ways and mixed.max() >= MIN_MIXED and mixed.max() >= MIN_MIXED_SHARE * rows:
         yield Advice(
             mixed.max() / len(truth),
-            f"are {labels[first]} and {labels[second]} one class? {mixed.max():,} of their {rows:,} test rows are taken"
-            " for the other",
+            f"are {labels[first]} and {labels[second]} one class? {mixed.max():,} of their {rows:,}"
+            f" {results.scored.noun}s are taken for the other",
         )
 
 
 def _check_labels(results: Results) -> Iterator[Advice]:
     suspects = results.metrics["label_errors"]
-    if (suspects["train"] or suspects["test"]) and not results.weakness:
+    if results.scored.division:
+        rows = sum(suspects.values())
+        if rows and not results.weakness:
+            text = f"check {counted(rows, 'labelled row')} whose label is likely wrong, in report.html"
+            yield Advice(rows / len(results.scored.truth) / 2, text)
+    elif (suspects["train"] or suspects["test"]) and not results.weakness:
         yield Advice(
             suspects["test"] / len(results.scored.truth) / 2,  # about half of the suspects are wrong indeed
             f"check {suspects['train']:,} training and {counted(suspects['test'], 'test row')} whose label is likely"
@@ -143,12 +151,13 @@ def _remove_copies(results: Results) -> Iterator[Advice]:
         text = f"; without them the accuracy is {without:.3f}" if without is not None else ""
         yield Advice(
             NO_GAIN,
-            f"check {counted(copies['test_rows'], 'test row')} nearly equal to a training row, in report.html{text}",
+            f"check {counted(copies['test_rows'], results.scored.noun)} nearly equal to"
+            f" {'one of another fold' if results.scored.division else 'a training row'}, in report.html{text}",
         )
 
 
 def _read_whole_texts(results: Results) -> Iterator[Advice]:
-    """Compare the cut test texts with the others: as many of them could be right. Where all are cut, nothing tells."""
+    """Compare the cut texts with the others: as many of them could be right. Where all are cut, nothing tells."""
     cut, rows = results.metrics["cut_rows"], results.scored.rows
     if not cut or rows.is_long is None:
         return
@@ -160,7 +169,8 @@ def _read_whole_texts(results: Results) -> Iterator[Advice]:
         fix = "raise extract.max_length" if rows.metadata.extract.combine == "pair" else "set extract.long: chunks"
         yield Advice(
             float(gain),
-            f"read whole texts: {cut:,} of {len(right):,} test texts are cut at {rows.metadata.max_length:,} tokens,"
+            f"read whole texts: {cut:,} of {len(right):,} {results.scored.noun.removesuffix('row')}texts are cut at"
+            f" {rows.metadata.max_length:,} tokens,"
             f" {against}; {fix}",
         )
 
@@ -185,8 +195,8 @@ def _test_more_rows(results: Results) -> Iterator[Advice]:
         needed = math.ceil(rows * ((ends["high"] - ends["low"]) / MAX_WIDTH) ** 2 / 10) * 10
         yield Advice(
             MIN_GAIN,
-            f"test more rows: {rows:,} cannot tell {results.shipped} from the baseline, about {needed:,} would show a"
-            f" difference of {MAX_WIDTH / 2:g}",
+            f"{'label' if results.scored.division else 'test'} more rows: {rows:,} cannot tell {results.shipped} from"
+            f" the baseline, about {needed:,} would show a difference of {MAX_WIDTH / 2:g}",
         )
 
 
@@ -197,8 +207,23 @@ def _test_small_classes(results: Results) -> Iterator[Advice]:
         plural = "classes have" if len(small) > 1 else "class has"
         yield Advice(
             NO_GAIN,
-            f"{len(small):,} {plural} fewer than {MIN_CLASS_ROWS} test rows, too few to judge: {listed(small, 3)}",
+            f"{len(small):,} {plural} fewer than {MIN_CLASS_ROWS} {results.scored.noun}s, too few to judge:"
+            f" {listed(small, 3)}",
         )
+
+
+def _cross_validate(results: Results) -> Iterator[Advice]:
+    """Advise against a small test set: folds judge every labelled row, and leave all of them to the head."""
+    rows = len(results.scored.truth)
+    if results.scored.division or "finetuned" in results.cards or rows >= splitting.MIN_TEST_ROWS:
+        return
+    ends = results.metrics.get("head_ci95", {}).get("accuracy")
+    between = f", an accuracy between {ends['low']:.2f} and {ends['high']:.2f}" if ends else ""
+    yield Advice(
+        NO_GAIN,
+        f"{counted(rows, 'test row')} {'tells' if rows == 1 else 'tell'} little{between}: prepare.test: 0 judges all"
+        " labelled rows by cross-validation, and train_head.final: all trains on them",
+    )
 
 
 RULES: tuple[Callable[[Results], Iterator[Advice]], ...] = (
@@ -212,4 +237,5 @@ RULES: tuple[Callable[[Results], Iterator[Advice]], ...] = (
     _test_more_rows,
     _test_small_classes,
     _remove_copies,
+    _cross_validate,
 )

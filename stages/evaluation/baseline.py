@@ -4,8 +4,9 @@ Texts: TF-IDF of single words, with vocabulary and document frequencies from the
 Images: their pixels at 32 x 32.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy import sparse
@@ -16,6 +17,9 @@ from stages.common.params import BackboneParams, ExtractParams, Modality, Runtim
 from stages.evaluation.learning_curve import Vectors
 from stages.tables import prepared
 from stages.tables.features import Matrix
+
+# Maps indices of rows to train on, and of rows to judge on, to the vectors of both.
+FoldVectors: TypeAlias = Callable[[np.ndarray, np.ndarray], tuple[Matrix, Matrix]]
 
 
 def load(prepared_folder: Path, modality: Modality, train: Sequence[str], test: Sequence[str]) -> Vectors | None:
@@ -31,24 +35,51 @@ def load(prepared_folder: Path, modality: Modality, train: Sequence[str], test: 
     Raises:
         HeadstartError: a row is missing from the prepared table.
     """
-    splits = {"train": train, "test": test}
+    vectors = load_splits(prepared_folder, modality, {"train": train, "test": test}, words_of=len(train))
+    if vectors is None:
+        return None
+    held_out = np.arange(len(train), len(train) + len(test))
+    return lambda rows: vectors(rows, held_out)
+
+
+def load_splits(
+    prepared_folder: Path, modality: Modality, ids: Mapping[str, Sequence[str]], *, words_of: int | None = None
+) -> FoldVectors | None:
+    """Load rows of several splits and return a function from rows to train on and to judge on to the features of both.
+
+    Args:
+        ids: of every split; the function takes indices into the rows of all splits, one after another.
+        words_of: only words of so many rows, the first ones, count; None for all.
+
+    Returns:
+        The function, or None where no text holds a word.
+
+    Raises:
+        HeadstartError: a row is missing from the prepared table.
+    """
+    encode: Callable[[list[Any]], Iterable[Any]] = list
     if modality == "image":
         pixels = backbones.load(
             BackboneParams(family="pixels", name="rgb"), ExtractParams(), RuntimeParams(), modality="image"
         )
-        X, X_test = (
-            np.stack(prepared.map_by_id(prepared_folder, split, modality, splits[split], pixels.encode))
-            for split in splits
-        )
-        return lambda rows: (X[rows], X_test)
-    texts = {split: prepared.map_by_id(prepared_folder, split, modality, splits[split], list) for split in splits}
-    vectorizer = CountVectorizer(dtype=np.float32)
+        encode = pixels.encode
+    rows = [
+        row
+        for split, part in ids.items()
+        if len(part)
+        for row in prepared.map_by_id(prepared_folder, split, modality, part, encode)
+    ]
+    if modality == "image":
+        X = np.stack(rows)
+        return lambda training, held_out: (X[training], X[held_out])
+    vectorizer, first = CountVectorizer(dtype=np.float32), len(rows) if words_of is None else words_of
     try:
-        counts = vectorizer.fit_transform(texts["train"])
+        counts = vectorizer.fit_transform(rows[:first])
     except ValueError:
         return None
-    test_counts = vectorizer.transform(texts["test"])
-    return lambda rows: _tfidf(counts[rows], test_counts)
+    if first < len(rows):
+        counts = sparse.vstack([counts, vectorizer.transform(rows[first:])], format="csr")
+    return lambda training, held_out: _tfidf(counts[training], counts[held_out])
 
 
 def _tfidf(train: sparse.csr_matrix, test: sparse.csr_matrix) -> tuple[Matrix, Matrix]:

@@ -1,8 +1,11 @@
-"""Explain the most confident mistakes of the shipped model: which words or regions decided against the truth."""
+"""Explain the most confident mistakes of the shipped model: which words or regions decided against the truth.
+
+Mistakes of a cross-validation are explained by the head that is shipped, which has seen their rows and may be right.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +18,7 @@ from stages.evaluation.results import ScoredRows
 from stages.heads import model_card
 from stages.heads.model_card import ModelCard
 from stages.tables import prepared
+from stages.tables.features import Features
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +58,7 @@ def table(
 
     def compute() -> cached_results.Arrays:
         scores = load()
-        inputs = prepared.map_by_id(prepared_folder, "test", card.modality, ids, list, combine=card.extract.combine)
+        inputs = _inputs(prepared_folder, scored.rows.select(rows), card)
         texts = explanations.explain(inputs, scores, card.modality, predicted.tolist(), truth.tolist())
         return {"explanations": np.array(texts, dtype=np.str_)}
 
@@ -69,6 +73,16 @@ def table(
     names = np.array(scored.labels, dtype=object)
     columns = {"id": ids, "label": names[truth], "predicted": names[predicted], "explanation": explained}
     return pd.DataFrame({"model": [model] * len(ids), **columns}, dtype=object)
+
+
+def _inputs(prepared_folder: Path, rows: Features, card: ModelCard) -> list[Any]:
+    """Read the inputs of rows in their order."""
+    inputs: dict[str, Any] = {}
+    for split, part in rows.by_split("test").items():
+        ids = part.ids.tolist()
+        contents = prepared.map_by_id(prepared_folder, split, card.modality, ids, list, combine=card.extract.combine)
+        inputs |= zip(ids, contents, strict=True)
+    return [inputs[row_id] for row_id in rows.ids]
 
 
 def _key(folder: Path, rows: list[tuple[str, int, int]]) -> str:

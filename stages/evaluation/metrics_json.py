@@ -1,6 +1,7 @@
 """The numbers of an evaluation: all of them for details.json, and the few of metrics.json that fit on a screen."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,10 @@ from stages.scores import calibration, intervals, metrics, proportions
 if TYPE_CHECKING:
     import pandas as pd
 
+NOT_JUDGED = (
+    "there are no test rows, folds judge the head alone, and the validation rows chose among its epochs; raise"
+    " prepare.test to judge it"
+)
 PAIRS = (("head", "baseline"), ("finetuned", "baseline"), ("finetuned", "head"))  # models whose difference is reported
 
 
@@ -24,10 +29,10 @@ def headline(details: Mapping[str, Any], shipped: str) -> dict[str, float]:
 
     Accuracy and macro F1 are those of the model `shipped`, so that heads and fine-tuned models are compared in one
     column; `head` and `baseline` are the accuracies of the others. `test_rows` and `classes` show in `dvc metrics diff`
-    that two evaluations are of different data.
+    that two evaluations are of different data; `cross_validated_rows` that there were no test rows.
     """
     others = {name: details[name]["accuracy"] for name in ("head", "baseline") if name in details and name != shipped}
-    counts = {name: details[name] for name in ("test_rows", "classes")}
+    counts = {name: details[name] for name in ("test_rows", "cross_validated_rows", "classes") if name in details}
     return {name: details[shipped][name] for name in ("accuracy", "macro_f1")} | others | counts
 
 
@@ -43,7 +48,7 @@ def details(
     """Compute details.json.
 
     Args:
-        scored: the test rows.
+        scored: the judged rows.
         cards: the trained models; the baseline has none.
         curves: learning curves of `backbone` and `baseline`.
         pairs: near-duplicates, as `near_duplicates.find` returns them.
@@ -51,8 +56,10 @@ def details(
         settings: number of resamples for the intervals, and their seed.
     """
     out = _models(scored, cards, settings)
-    out["cut_rows"] = scored.rows.cut_rows  # test texts of which the backbone did not read the end
-    out["unclear_tokens"] = scored.rows.unclear_share  # of those of the test texts: unknown ones and single letters
+    out["cut_rows"] = scored.rows.cut_rows  # judged texts of which the backbone did not read the end
+    out["unclear_tokens"] = scored.rows.unclear_share  # of those of the judged texts: unknown ones and single letters
+    if scored.division and "finetuned" in cards:
+        out["not_judged"] = {"finetuned": NOT_JUDGED}
     if "finetuned" in cards:
         out["finetuned_kept_epoch"] = cards["finetuned"].training["kept_epoch"]  # 0: no epoch was better than the head
     out["labels_saved"] = labels_saved.from_curves(curves)
@@ -65,52 +72,76 @@ def _models(scored: ScoredRows, cards: Mapping[str, ModelCard], settings: Evalua
     """Compute the metrics of every model and of the differences in `PAIRS`, with their 95 % intervals.
 
     Returns:
-        `test_rows`, `classes`, for every model its metrics as NAME and their 95 % intervals as NAME_ci95, and the same
+        What `_counts` returns, for every model its metrics as NAME and their 95 % intervals as NAME_ci95, and the same
         for every pair as NAME_minus_OTHER. There are no intervals without resamples.
     """
     truth, models = scored.truth, scored.probabilities
     drawn = {"resamples": settings.bootstrap, "seed": settings.seed}
-    points = {name: metrics.headline(truth, P) for name, P in models.items()}
-    out: dict[str, Any] = {"test_rows": len(truth), "classes": len(scored.labels)}
+    points = {name: _mean([metrics.headline(truth, P) for P in scored.runs(name)]) for name in models}
+    out: dict[str, Any] = _counts(scored)
     for name, P in models.items():
-        out[name] = points[name] | _calibration(truth, P, cards.get(name))
-        out |= _named(name, intervals.for_model(truth, P, point=points[name], **drawn))
+        card = None if scored.division else cards.get(name)  # the heads of folds have temperatures of their own
+        out[name] = points[name] | _mean([_calibration(truth, P, card) for P in scored.runs(name)])
+        out |= _named(name, intervals.for_model(truth, P, point=points[name], spread=scored.spread, **drawn))
     for name, other in PAIRS:
         if name in models and other in models:
-            pair = (models[name], models[other]), (points[name], points[other])
-            out |= _difference(f"{name}_minus_{other}", truth, *pair, settings)
+            out |= _difference(name, other, scored, (points[name], points[other]), settings)
     return out
 
 
+def _counts(scored: ScoredRows) -> dict[str, Any]:
+    """Count the judged rows and the classes; of a cross-validation, also the folds and repeats."""
+    if not scored.division:
+        return {"test_rows": len(scored.truth), "classes": len(scored.labels)}
+    return {
+        "test_rows": 0,
+        "cross_validated_rows": len(scored.truth),
+        "classes": len(scored.labels),
+        "folds": scored.division.count,
+        "repeats": len(scored.division.repeats),
+    }
+
+
+def _mean(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of every metric that is defined in all repeats."""
+    return {name: fmean(part[name] for part in values) for name in values[0] if all(name in part for part in values)}
+
+
 def _difference(
-    pair: str,
-    truth: np.ndarray,
-    models: tuple[np.ndarray, np.ndarray],
+    name: str,
+    other: str,
+    scored: ScoredRows,
     points: tuple[Mapping[str, float], Mapping[str, float]],
     settings: EvaluateParams,
 ) -> dict[str, Any]:
     """Compute the differences between the metrics of two models, `points`, with p-value and 95 % intervals."""
-    wins_losses = intervals.wins_and_losses(truth, *models)
-    values = {name: points[0][name] - points[1][name] for name in points[0] if name in points[1]}
+    truth, pair = scored.truth, f"{name}_minus_{other}"
+    counts = [
+        intervals.wins_and_losses(truth, *runs) for runs in zip(scored.runs(name), scored.runs(other), strict=True)
+    ]
+    wins, losses = (fmean(count) / scored.spread for count in zip(*counts, strict=True))
+    values = {metric: points[0][metric] - points[1][metric] for metric in points[0] if metric in points[1]}
     ends = intervals.for_difference(
         truth,
-        *models,
+        scored.probabilities[name],
+        scored.probabilities[other],
         resamples=settings.bootstrap,
         seed=settings.seed,
         points=points,
-        wins_losses=wins_losses,
+        wins_losses=(wins, losses),
+        spread=scored.spread,
     )
-    return {pair: values | {"p_value": proportions.mcnemar(*wins_losses)}} | _named(pair, ends)
+    return {pair: values | {"p_value": proportions.mcnemar(wins, losses)}} | _named(pair, ends)
 
 
 def _without_near_duplicates(scored: ScoredRows, pairs: "pd.DataFrame") -> dict[str, Any]:
-    """Count the test rows in `pairs` and compute every model's metrics on the other test rows, if there are any."""
+    """Count the judged rows in `pairs` and compute every model's metrics on the others, if there are any."""
     out: dict[str, Any] = {"test_rows": len(pairs)}
     kept = np.ones(len(scored.truth), dtype=bool)
     kept[pairs["test"]] = False
     if len(pairs) and kept.any():
-        for name, P in scored.probabilities.items():
-            out[f"{name}_without"] = metrics.headline(scored.truth[kept], P[kept])
+        for name in scored.probabilities:
+            out[f"{name}_without"] = _mean([metrics.headline(scored.truth[kept], P[kept]) for P in scored.runs(name)])
     return out
 
 

@@ -20,13 +20,14 @@ Points = list[dict[str, Any]]
 LESS_THAN = str.maketrans("<", "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}")
 
 
-def from_model(truth: np.ndarray, P: np.ndarray, labels: Sequence[str]) -> dict[str, Points]:
+def from_model(truth: np.ndarray, P: np.ndarray, labels: Sequence[str], spread: float = 1) -> dict[str, Points]:
     """Compute confusion, ROC, precision-recall, per-class metrics and reliability of one model.
 
     Args:
         truth: (rows,) label indices.
         P: (rows, labels) probabilities.
         labels: names of the labels.
+        spread: of accuracies, as in scores/intervals.py.
     """
     roc, pr = metrics.curves(truth, P)
     return {
@@ -37,7 +38,7 @@ def from_model(truth: np.ndarray, P: np.ndarray, labels: Sequence[str]) -> dict[
         "roc": roc,
         "pr": pr,
         "per_class": metrics.per_class(truth, P, labels),
-        "reliability": metrics.reliability(truth, P),
+        "reliability": metrics.reliability(truth, P, spread),
     }
 
 

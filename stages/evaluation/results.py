@@ -1,13 +1,14 @@
-"""What `evaluate` computes, before any of it is written: scored test rows, metrics, tables and plots."""
+"""What `evaluate` computes, before any of it is written: scored rows, metrics, tables and plots."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from stages.evaluation import prediction_columns
+from stages.evaluation.cross_validation import Division
 from stages.evaluation.plots import Points
 from stages.heads.model_card import ModelCard
 from stages.tables.features import Features
@@ -20,12 +21,21 @@ MIN_ACCURACY_TO_JUDGE = 0.5  # of a head that finds wrong labels
 
 @dataclass(frozen=True)
 class ScoredRows:
-    """The test rows and the probabilities that every model gives them."""
+    """The judged rows, which are test rows or where there are none labelled rows, and what every model makes of them.
+
+    Attributes:
+        truth: (rows,) label indices.
+        probabilities: name of a model to (rows, labels); of a cross-validation, those of its first repeat.
+        division: how labelled rows were cross-validated; None for test rows.
+        repeated: name of a model to (repeats, rows, labels) of a cross-validation.
+    """
 
     rows: Features
-    truth: np.ndarray  # (rows,) label indices
+    truth: np.ndarray
     labels: tuple[str, ...]
-    probabilities: Mapping[str, np.ndarray]  # name of a model to (rows, labels)
+    probabilities: Mapping[str, np.ndarray]
+    division: Division | None = None
+    repeated: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def from_features(
@@ -35,8 +45,22 @@ class ScoredRows:
         return cls(rows, np.array([labels.index(label) for label in rows.labels]), labels, probabilities)
 
     @property
+    def noun(self) -> str:
+        """Name a judged row in sentences."""
+        return "labelled row" if self.division else "test row"
+
+    @property
+    def spread(self) -> float:
+        """How many times the variance of a share of the rows is that of independent rows."""
+        return self.division.spread if self.division else 1
+
+    def runs(self, model: str) -> Sequence[np.ndarray]:
+        """Return the probabilities of every repeat: one (rows, labels) for test rows."""
+        return list(self.repeated[model]) if self.division else [self.probabilities[model]]
+
+    @property
     def shipped(self) -> str:
-        """Name the model that a team ships: the fine-tuned one where there is one, else the head."""
+        """Name the model that is judged first: the fine-tuned one where it is judged, else the head."""
         return next(model for model in ("finetuned", "head") if model in self.probabilities)
 
     def mistakes(self, model: str) -> np.ndarray:
@@ -46,13 +70,15 @@ class ScoredRows:
         return wrong[np.argsort(-P[wrong].max(axis=1), kind="stable")]
 
     def table(self) -> pa.Table:
-        """Make predictions.parquet: one row for every model and test row."""
+        """Make predictions.parquet: one row for every model and judged row, with its fold in a cross-validation."""
+        fold = {"fold": pa.array(self.division.fold_numbers(), pa.int32())} if self.division else {}
         return pa.concat_tables(
             pa.table(
                 {
                     "model": pa.array([model] * len(P), pa.string()),
                     "id": pa.array(self.rows.ids, pa.string()),
                     "label": pa.array(self.rows.labels, pa.string()),
+                    **fold,
                     **prediction_columns.columns(P, self.labels),
                 }
             )
@@ -65,7 +91,7 @@ class Results:
     """Everything that an evaluation's files are made of."""
 
     cards: Mapping[str, ModelCard]  # of `head` and, where there is one, of `finetuned`
-    train: Features
+    train: Features  # training rows; of a cross-validation, all labelled rows
     scored: ScoredRows
     metrics: Mapping[str, Any]  # all numbers: details.json
     plots: Mapping[str, Mapping[str, Points]]  # name of a model to its plots
@@ -77,7 +103,7 @@ class Results:
 
     @property
     def shipped(self) -> str:
-        """Name the model that a team ships."""
+        """Name the model that is judged first."""
         return self.scored.shipped
 
     def is_clear(self, pair: str, *, better: bool) -> bool:
@@ -95,7 +121,7 @@ class Results:
         return self.is_model_near_chance("head")
 
     def is_model_near_chance(self, model: str) -> bool:
-        """Tell whether a model is not clearly better than always guessing the most frequent class of the test rows."""
+        """Tell whether a model is not clearly better than always guessing the most frequent class of the rows."""
         counts = np.bincount(self.scored.truth)
         most = counts.max() / counts.sum()
         ends = self.metrics.get(f"{model}_ci95", {}).get("accuracy", {"low": self.metrics[model]["accuracy"]})

@@ -27,7 +27,7 @@ def _quality(results: Results) -> str:
     """Compare the shipped model with the others, the baseline first if it is clearly better."""
     metrics, shipped = results.metrics, results.shipped
     baseline = f"baseline ({BASELINES[results.cards['head'].modality]})"
-    rows = f"on {counted(metrics['test_rows'], 'test row')}"
+    rows = f"{_judged_by(results)} {counted(len(results.scored.truth), results.scored.noun)}"
     model = f"{shipped} accuracy {_with_interval(metrics, shipped)}, macro F1 {metrics[shipped]['macro_f1']:.3f} {rows}"
     others = []
     if shipped == "finetuned":
@@ -38,6 +38,14 @@ def _quality(results: Results) -> str:
             return "; ".join([loses, model, *others])
         others.append(f"{baseline} {metrics['baseline']['accuracy']:.3f}")
     return "; ".join([model, *others])
+
+
+def _judged_by(results: Results) -> str:
+    division = results.scored.division
+    if division is None:
+        return "on"
+    times = f", {len(division.repeats)} times," if len(division.repeats) > 1 else ""
+    return f"by {division.count}-fold cross-validation{times} on"
 
 
 def _certainty(results: Results) -> str:
@@ -52,6 +60,7 @@ def _certainty(results: Results) -> str:
         parts.append("set evaluate.bootstrap above 0 for 95 % intervals")
     if untested := _untested(results):
         parts.append(untested)
+    parts += [f"{model} is not judged: {reason}" for model, reason in metrics.get("not_judged", {}).items()]
     return "; ".join(parts) if parts else "there is no other model to compare with"
 
 
@@ -73,21 +82,23 @@ def _difference(pair: str, results: Results) -> str:
 
 
 def _untested(results: Results) -> str | None:
-    """Name the classes that have no test row, or none."""
+    """Name the classes that have no judged row, or none."""
     labels = results.scored.labels
     tested = set(results.scored.truth.tolist())
     missing = [label for index, label in enumerate(labels) if index not in tested]
     if not missing:
         return None
     has, they = ("has", "it is") if len(missing) == 1 else ("have", "they are")
+    lack = "is in one fold only" if has == "has" else "are in one fold only"
+    lack = lack if results.scored.division else f"{has} no test row"
     return (
-        f"{len(missing):,} of {len(labels):,} classes {has} no test row, so nothing tells how well {they} recognised:"
+        f"{len(missing):,} of {len(labels):,} classes {lack}, so nothing tells how well {they} recognised:"
         f" {listed(missing)}"
     )
 
 
 def _weakest_class(results: Results) -> str | None:
-    """Name the class with the lowest F1 among those with enough test rows, and its most frequent mistake."""
+    """Name the class with the lowest F1 among those with enough rows, and its most frequent mistake."""
     classes = [row for row in results.plots[results.shipped]["per_class"] if row["support"] >= MIN_CLASS_ROWS]
     weakest = min(classes, key=lambda row: float(row["f1"]), default=None)
     if weakest is None or weakest["f1"] == 1:
@@ -99,7 +110,9 @@ def _weakest_class(results: Results) -> str | None:
         for rows in (guess[scored.truth == label], scored.truth[guess == label])
     )
     right = weakest["support"] - taken_for.sum()
-    text = f"{weakest['label']}, F1 {weakest['f1']:.2f}, {right:,} of {weakest['support']:,} test rows right"
+    text = (
+        f"{weakest['label']}, F1 {weakest['f1']:.2f}, {right:,} of {weakest['support']:,} {results.scored.noun}s right"
+    )
     if taken_for.max() >= mistaken.max():
         return f"{text}, most often taken for {scored.labels[taken_for.argmax()]} ({taken_for.max():,})"
     return f"{text}, but rows of {scored.labels[mistaken.argmax()]} are taken for it ({mistaken.max():,})"

@@ -11,7 +11,7 @@ from stages.finetuning import classifier as classifiers
 from stages.finetuning import loop
 from stages.finetuning.classifier import Classifier
 from stages.finetuning.rows import Rows, with_label_names
-from stages.heads import choosing, folds, linear_layer
+from stages.heads import choosing, folds, linear_layer, model_card
 from stages.heads.folds import Fold
 from stages.heads.head import Head
 from stages.heads.model_card import ModelCard
@@ -114,9 +114,13 @@ class Trials:
         return names
 
     def _head(self, split: Fold) -> Head:
-        """Fit a head of the kind and strength of the one that was trained, on the training rows of a split."""
+        """Fit a head of the kind and strength of the one that was trained, on the training rows of a split.
+
+        Where the validation rows decided its strength too, it is chosen anew.
+        """
         kind, value = self.card.chosen["kind"], self.card.chosen["value"]
-        single: dict[str, Any] = {"neighbors": (int(value),)} if kind == "knn" else {"C": (value,)}
+        values = self.card.chosen["candidates"] if model_card.saw_validation(self.card) else [value]
+        single: dict[str, Any] = {"neighbors": tuple(map(int, values))} if kind == "knn" else {"C": tuple(values)}
         return choosing.fit(self.X[split.training], self._names(split.training), TrainHeadParams(kind=kind, **single))[
             0
         ]

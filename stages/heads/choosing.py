@@ -1,7 +1,8 @@
 """Fit a head on frozen features, and choose its regularisation by cross-validation.
 
-A head gives softmax(scores / temperature). Kinds without probabilities of their own get the temperature that minimises
-the log loss of their out-of-fold scores (Guo et al. 2017, On Calibration of Modern Neural Networks); the others keep 1.
+A head gives softmax(scores / temperature). Kinds without probabilities of their own, and heads that leave no validation
+rows to calibrate on, get the temperature that minimises the log loss of their out-of-fold scores (Guo et al. 2017, On
+Calibration of Modern Neural Networks); the others keep 1.
 """
 
 import warnings
@@ -156,7 +157,8 @@ def _choose(X: Matrix, y: np.ndarray, settings: TrainHeadParams, groups: np.ndar
     parameter = "neighbors" if settings.kind == "knn" else "C"
     candidates = _candidates(min((len(part.training) for part in parts), default=len(y)), settings)
     calibrate = settings.kind in KINDS_TO_CALIBRATE
-    if not parts or (len(candidates) == 1 and not calibrate):
+    takes_all = settings.final == "all"
+    if not parts or (len(candidates) == 1 and not calibrate and not takes_all):
         value = DEFAULT_C if parameter == "C" and DEFAULT_C in candidates else candidates[0]
         return Chosen(parameter, value, candidates, folds=0), 1.0
     if len(rows) < len(y):
@@ -167,6 +169,8 @@ def _choose(X: Matrix, y: np.ndarray, settings: TrainHeadParams, groups: np.ndar
     temperatures = [calibration.fit_temperature(scores, y) if calibrate else 1.0 for scores in by_candidate]
     losses, accuracies = _judge(by_candidate, temperatures, y)
     best = int(np.argmin(losses))
+    if takes_all and not calibrate and len(y) >= calibration.MIN_CALIBRATION_ROWS:
+        temperatures[best] = calibration.fit_temperature(by_candidate[best], y)
     return Chosen(parameter, candidates[best], candidates, len(parts), losses, accuracies), temperatures[best]
 
 

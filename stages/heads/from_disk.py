@@ -48,7 +48,8 @@ def fit(
     order = np.argsort(ids, kind="stable")
     sample = choosing.sample_rows(order, labels.astype(str), most=choosing.MAX_FIT_ROWS, least=settings.folds)
     X = features.vectors(features_folder, "train", rows[sample])
-    start, chosen = choosing.fit(X, labels[sample], settings)
+    groups = features.groups(features_folder, "train")
+    start, chosen = choosing.fit(X, labels[sample], settings, None if groups is None else groups[rows[sample]])
     dim = X.shape[1]
     moments = lbfgs.second_moments(X)
     del X

@@ -17,6 +17,7 @@ from stages.common.section import Section, validate
 from stages.common.setting_types import ColumnNames
 
 FILE = "model.json"
+SPLITS = "splits"  # key of `training`: of the rows that a head was fitted on, unless these are the training rows alone
 
 
 class ModelCard(Section):
@@ -54,6 +55,11 @@ class ModelCard(Section):
                 f"{FILE} names several backbones, {titled(self.backbone)}, but only one can be trained; run `dvc repro`"
             )
         return self.backbone
+
+
+def saw_validation(card: ModelCard) -> bool:
+    """Tell whether a head was fitted on the validation rows too."""
+    return "validation" in card.training.get(SPLITS, ())
 
 
 def write(folder: Path, model: ModelCard | None, *, auto: Mapping[str, Any] | None = None) -> None:

@@ -1,6 +1,7 @@
 """95 % intervals of metrics, and of their differences between two models on the same rows, that hold for few rows.
 
-Everywhere, `truth` is (rows,) label indices and `P` is (rows, labels) probabilities.
+Everywhere, `truth` is (rows,) label indices and `P` is (rows, labels) probabilities. `spread` is how many times the
+variance is that of test rows, as `proportions.cross_validation_spread` gives it: intervals are longer by its root.
 `python -m tests.benchmarks.intervals` simulates how often they hold the truth.
 """
 
@@ -20,7 +21,13 @@ RESAMPLED_GROUPS = 1_000
 
 
 def for_model(
-    truth: np.ndarray, P: np.ndarray, *, resamples: int, seed: int, point: Mapping[str, float] | None = None
+    truth: np.ndarray,
+    P: np.ndarray,
+    *,
+    resamples: int,
+    seed: int,
+    point: Mapping[str, float] | None = None,
+    spread: float = 1,
 ) -> Intervals:
     """Compute the interval of every headline metric; none if `resamples` is 0.
 
@@ -28,23 +35,30 @@ def for_model(
     `class_metrics.draws`. The others: by a bootstrap.
 
     Args:
-        point: the headline metrics, where they are known already.
+        point: the headline metrics, where they are known already: of P, or means over several like P.
     """
     if not resamples:
         return {}
     generator, point = np.random.default_rng(seed), point or metrics.headline(truth, P)
     guess = P.argmax(axis=1)
     (draws,) = class_metrics.draws(truth, [guess], P.shape[1], samples=resamples, generator=generator)
-    accuracy = proportions.interval(int((guess == truth).sum()), len(truth))
+    accuracy = proportions.spread_interval(point["accuracy"] * len(truth), len(truth), spread)
     ends: Intervals = {}
     for name, (low, high) in _like_accuracy(draws, point, accuracy).items():
         lowest = metrics.LOWEST.get(name, 0.0)
         ends[name] = (max(low, lowest), min(high, 1.0))
         if point[name] in (lowest, 1):  # nothing seen speaks against it
             ends[name] = (low, 1.0) if point[name] == 1 else (lowest, high)
-    for name, is_in in metrics.in_top(truth, P).items():
-        ends[name] = proportions.interval(int(is_in.sum()), len(truth))
-    return ends | _bootstrap(truth, [P], resamples, generator)
+    for name in metrics.in_top(truth, P):
+        ends[name] = proportions.spread_interval(point[name] * len(truth), len(truth), spread)
+    others = _bootstrap(truth, [P], resamples, generator)
+    if spread != 1:
+        others = _spread_out(others, metrics.headline(truth, P), point, spread)
+        others = {
+            name: (max(low, 0.0), high if name == "log_loss" else min(high, 1.0))
+            for name, (low, high) in others.items()
+        }
+    return ends | others
 
 
 def for_difference(
@@ -55,7 +69,8 @@ def for_difference(
     resamples: int,
     seed: int,
     points: tuple[Mapping[str, float], Mapping[str, float]] | None = None,
-    wins_losses: tuple[int, int] | None = None,
+    wins_losses: tuple[float, float] | None = None,
+    spread: float = 1,
 ) -> Intervals:
     """Compute the interval of the difference of every headline metric, P's minus Q's; none if `resamples` is 0.
 
@@ -63,8 +78,8 @@ def for_difference(
     `proportions.mcnemar` is below 0.05.
 
     Args:
-        points: the headline metrics of both, where they are known already.
-        wins_losses: what `wins_and_losses` returns, where it is known already.
+        points: the headline metrics of both, where they are known already; as `point` of `for_model`.
+        wins_losses: what `wins_and_losses` returns, where it is known already, divided by `spread`.
     """
     if not resamples:
         return {}
@@ -72,17 +87,33 @@ def for_difference(
     first, second = points or (metrics.headline(truth, P), metrics.headline(truth, Q))
     guesses = [part.argmax(axis=1) for part in (P, Q)]
     draws, others = class_metrics.draws(truth, guesses, P.shape[1], samples=resamples, generator=generator)
-    accuracy = proportions.difference_interval(*(wins_losses or wins_and_losses(truth, P, Q)), len(truth))
-    differences = {name: first[name] - second[name] for name in draws if name in first}
+    wins, losses = wins_losses or (count / spread for count in wins_and_losses(truth, P, Q))
+    accuracy = proportions.difference_interval(wins, losses, len(truth) / spread)
+    differences = {name: first[name] - second[name] for name in first if name in second}
     ends: Intervals = {}
     drawn = {name: draws[name] - others[name] for name in draws}
     for name, (low, high) in _like_accuracy(drawn, differences, accuracy).items():
         largest = 1 - metrics.LOWEST.get(name, 0.0)
         ends[name] = (max(low, -largest), min(high, largest))
     tops = [metrics.in_top(truth, part) for part in (P, Q)]
-    for name, is_in in tops[0].items():
-        ends[name] = proportions.difference_interval(*proportions.wins_and_losses(is_in, tops[1][name]), len(truth))
-    return ends | _bootstrap(truth, [P, Q], resamples, generator)
+    rest: Intervals = {
+        name: proportions.difference_interval(*proportions.wins_and_losses(is_in, tops[1][name]), len(truth))
+        for name, is_in in tops[0].items()
+    }
+    rest |= _bootstrap(truth, [P, Q], resamples, generator)
+    if spread != 1:
+        values = metrics.headline(truth, P), metrics.headline(truth, Q)
+        rest = _spread_out(rest, {name: values[0][name] - values[1][name] for name in rest}, differences, spread)
+    return ends | rest
+
+
+def _spread_out(ends: Intervals, current: Mapping[str, float], point: Mapping[str, float], spread: float) -> Intervals:
+    """Lengthen the intervals about the metrics `current` by the root of `spread`, and move them to `point`."""
+    root = math.sqrt(spread)
+    return {
+        name: (point[name] + root * (low - current[name]), point[name] + root * (high - current[name]))
+        for name, (low, high) in ends.items()
+    }
 
 
 def wins_and_losses(truth: np.ndarray, P: np.ndarray, Q: np.ndarray) -> tuple[int, int]:

@@ -117,10 +117,10 @@ def calibration_error(truth: np.ndarray, P: np.ndarray) -> float:
     return sum(abs(point["accuracy"] - point["confidence"]) * point["rows"] for point in points) / len(truth)
 
 
-def reliability(truth: np.ndarray, P: np.ndarray) -> list[dict[str, float]]:
+def reliability(truth: np.ndarray, P: np.ndarray, spread: float = 1) -> list[dict[str, float]]:
     """Compute mean confidence, accuracy with its 95 % interval, and rows of the bins of confidence that have rows.
 
-    Confidence is the probability of the predicted label. The bins have equal width.
+    Confidence is the probability of the predicted label. The bins have equal width. `spread`: as in intervals.py.
     """
     confidence, right = P.max(axis=1), P.argmax(axis=1) == truth
     bins = np.minimum((confidence * CONFIDENCE_BINS).astype(int), CONFIDENCE_BINS - 1)  # (rows,)
@@ -131,7 +131,7 @@ def reliability(truth: np.ndarray, P: np.ndarray) -> list[dict[str, float]]:
     }
     points = []
     for k in np.flatnonzero(rows):
-        low, high = proportions.interval(round(sums["accuracy"][k]), int(rows[k]))
+        low, high = proportions.spread_interval(round(sums["accuracy"][k]), int(rows[k]), spread)
         means = {name: float(total[k] / rows[k]) for name, total in sums.items()}
         points.append({**means, "low": low, "high": high, "rows": int(rows[k])})
     return points

@@ -4,12 +4,24 @@ import math
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import bdtrc, chdtrc, ndtri
+from scipy.special import bdtrc, betainc, chdtrc, ndtri
 
 Z = float(ndtri(0.975))
 
 
-def interval(hits: int, rows: int) -> tuple[float, float]:
+def cross_validation_spread(folds: int, repeats: int) -> float:
+    """Return how many times the variance of a cross-validated share is that of a share of as many test rows.
+
+    Folds share training rows, so their shares are no independent draws: two of them correlate by about 1 / folds, the
+    held-out part of the rows. So the variance of a mean over all folds and repeats is that of the share of one fold
+    times 1 / folds + (1 - 1 / folds) / (folds x repeats); that of a fold is `folds` times that of all rows.
+
+    Source: Nadeau and Bengio 2003, Inference for the Generalization Error, section 3.
+    """
+    return 1 + (1 - 1 / folds) / repeats
+
+
+def interval(hits: float, rows: float) -> tuple[float, float]:
     """Compute the 95 % interval of a share, from the mid-p binomial test.
 
     It holds the true share in about 95 % of draws; the exact interval, in more than 97 % of draws of few rows. For
@@ -18,8 +30,8 @@ def interval(hits: int, rows: int) -> tuple[float, float]:
     Source: Lancaster 1961, Significance Tests in Discrete Distributions.
 
     Args:
-        hits: number of rows that count.
-        rows: number of all rows, at least 1.
+        hits: number of rows that count; a fraction where rows count by as much less as they tell less.
+        rows: number of all rows.
     """
     if hits == 0:
         return 0.0, 1 - 0.025 ** (1 / rows)
@@ -28,10 +40,17 @@ def interval(hits: int, rows: int) -> tuple[float, float]:
 
     def tail(share: float) -> float:
         """Return the probability of more hits, plus half of that of as many."""
-        return float(bdtrc(hits, rows, share) + bdtrc(hits - 1, rows, share)) / 2
+        if isinstance(hits, int):
+            return float(bdtrc(hits, rows, share) + bdtrc(hits - 1, rows, share)) / 2
+        return float(betainc(hits + 1, rows - hits, share) + betainc(hits, rows - hits + 1, share)) / 2
 
     low, high = (brentq(lambda share, level=level: tail(share) - level, 0, 1) for level in (0.025, 0.975))
     return low, high
+
+
+def spread_interval(hits: float, rows: int, spread: float) -> tuple[float, float]:
+    """Compute the interval of a share whose variance is `spread` times that of independent rows."""
+    return interval(round(hits), rows) if spread == 1 else interval(hits / spread, rows / spread)
 
 
 def wins_and_losses(first: np.ndarray, second: np.ndarray) -> tuple[int, int]:
@@ -39,7 +58,7 @@ def wins_and_losses(first: np.ndarray, second: np.ndarray) -> tuple[int, int]:
     return int((first & ~second).sum()), int((second & ~first).sum())
 
 
-def difference_interval(wins: int, losses: int, rows: int) -> tuple[float, float]:
+def difference_interval(wins: float, losses: float, rows: float) -> tuple[float, float]:
     """Compute the 95 % interval of the difference of two shares on the same rows, from the score test.
 
     It excludes zero exactly if `mcnemar` is below 0.05.
@@ -50,14 +69,14 @@ def difference_interval(wins: int, losses: int, rows: int) -> tuple[float, float
     Args:
         wins: rows that count in the first share only.
         losses: rows that count in the second share only.
-        rows: number of all rows, at least 1.
+        rows: number of all rows; all three may be fractions, as for `interval`.
     """
     low = -1.0 if losses == rows else brentq(lambda d: _score(d, wins, losses, rows) - Z, -1, (wins - losses) / rows)
     high = 1.0 if wins == rows else brentq(lambda d: _score(d, wins, losses, rows) + Z, (wins - losses) / rows, 1)
     return float(low), float(high)
 
 
-def mcnemar(wins: int, losses: int) -> float:
+def mcnemar(wins: float, losses: float) -> float:
     """Compute the two-sided p-value of McNemar's test that two models are right equally often on the same rows.
 
     If they are, a row that only one of them gets right is a throw of a fair coin. Without a correction for continuity,
@@ -69,7 +88,7 @@ def mcnemar(wins: int, losses: int) -> float:
     return float(chdtrc(1, (wins - losses) ** 2 / (wins + losses))) if wins + losses else 1.0
 
 
-def _score(difference: float, wins: int, losses: int, rows: int) -> float:
+def _score(difference: float, wins: float, losses: float, rows: float) -> float:
     """Return how many standard errors the observed difference lies above a supposed one; it falls from inf to -inf."""
     distance = wins - losses - rows * difference
     linear = (2 * rows - wins + losses) * difference - wins - losses

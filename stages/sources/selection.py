@@ -92,6 +92,16 @@ class Selection:
         key = row.group or row_id
         return self._splits.get(key) or self._shares.natural(key)
 
+    @property
+    def cuts_test(self) -> bool:
+        """Whether test rows are cut from the training rows, since the data gives none."""
+        return self.settings.test > 0 and "test" not in self._given_splits
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether there are to be test rows."""
+        return self.settings.test > 0 or "test" in self._given_splits
+
     def _units(self) -> Units:
         """Return what yields the ids, or groups, of the rows whose split is cut, with their classes."""
 

@@ -6,7 +6,7 @@ Dense backbones write `feature: fixed_size_list<float16 or float32>[dim]`, spars
 backbone and the settings that made the vectors.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -62,17 +62,53 @@ class Features:
     is_long: np.ndarray | None = None  # (rows,) bool: texts with more tokens than are read at a time
     unclear_share: float = 0.0  # of the tokens: unknown ones and single letters
     groups: np.ndarray | None = None  # (rows,) as `groups` returns them
+    splits: np.ndarray | None = None  # (rows,) names of splits, where rows of several are together
 
     @property
     def cut_rows(self) -> int:
         """Number of texts whose end was not read."""
         return 0 if self.is_long is None or self.metadata.extract.long == "chunks" else int(self.is_long.sum())
 
+    def split_names(self, default: str) -> np.ndarray:
+        """Name the split of every row, (rows,) str; rows of one split are `default`."""
+        return np.full(len(self.ids), default, dtype=object) if self.splits is None else self.splits
+
+    def by_split(self, default: str) -> "dict[str, Features]":
+        """Divide rows of several splits; those of one split are `default`."""
+        if self.splits is None:
+            return {default: self}
+        return {split: self.select(self.splits == split) for split in dict.fromkeys(self.splits)}
+
     def select(self, rows: np.ndarray) -> "Features":
         """Return the chosen rows; `rows`: (chosen,) indices or (rows,) bool."""
         is_long = None if self.is_long is None else self.is_long[rows]
-        groups = None if self.groups is None else self.groups[rows]
-        return Features(self.ids[rows], self.labels[rows], self.X[rows], self.metadata, is_long, groups=groups)
+        groups, splits = (None if names is None else names[rows] for names in (self.groups, self.splits))
+        identity = self.ids[rows], self.labels[rows]
+        return Features(*identity, self.X[rows], self.metadata, is_long, groups=groups, splits=splits)
+
+
+def joined(parts: Mapping[str, Features]) -> Features:
+    """Put the rows of splits one after another.
+
+    Args:
+        parts: name of a split to its rows, of one feature table.
+    """
+    several, counts = list(parts.values()), [len(part.ids) for part in parts.values()]
+    metadata, groups, vectors = several[0].metadata, None, [part.X for part in several]
+    if any(part.groups is not None for part in several):
+        groups = np.concatenate(
+            [prepared.own_groups(part.ids) if part.groups is None else part.groups for part in several]
+        )
+    return Features(
+        np.concatenate([part.ids for part in several]),
+        np.concatenate([part.labels for part in several]),
+        sparse.vstack(vectors, format="csr") if metadata.sparse else np.concatenate(vectors),
+        metadata,
+        None if metadata.max_length is None else np.concatenate([part.is_long for part in several]),
+        sum(part.unclear_share * count for part, count in zip(several, counts, strict=True)) / max(sum(counts), 1),
+        groups,
+        np.repeat(np.array([*parts], dtype=object), counts),
+    )
 
 
 class Writer(shards.Writer):

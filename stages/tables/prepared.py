@@ -126,9 +126,9 @@ def read(prepared_folder: Path, split: str) -> pa.Table:
     return shards.read_all(prepared_folder / split, _schema(info))
 
 
-def slices(prepared_folder: Path) -> pa.Table:
-    """Read id, slice and group of the test rows."""
-    return shards.read_all(prepared_folder / "test", _fields(("id", "slice", "group")))
+def slices(prepared_folder: Path, split: str) -> pa.Table:
+    """Read id, slice and group of the rows of a split."""
+    return shards.read_all(prepared_folder / split, _fields(("id", "slice", "group")))
 
 
 def inputs_and_sources(
@@ -159,8 +159,13 @@ def group_names(ids: Iterable[str], groups: Sequence[str | None]) -> np.ndarray 
     """Name the group of every row, (rows,) str; one without a group is its own. None where no row has a group."""
     if not any(groups):
         return None
-    named = (f"group {group}" if group else f"row {row_id}" for row_id, group in zip(ids, groups, strict=True))
-    return np.array(list(named), dtype=object)
+    named = [f"group {group}" if group else own for own, group in zip(own_groups(ids), groups, strict=True)]
+    return np.array(named, dtype=object)
+
+
+def own_groups(ids: Iterable[str]) -> np.ndarray:
+    """Name the groups of rows that stand alone: (rows,) str."""
+    return np.array([f"row {row_id}" for row_id in ids], dtype=object)
 
 
 def input_columns(modality: Modality, combine: Combine) -> tuple[str, ...]:

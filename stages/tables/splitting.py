@@ -13,11 +13,14 @@ a row only
 - if it was the only row of its class, into the test, when a second row arrives that has a higher u.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from stages.tables.prepared import SPLITS, uniform
+
+MIN_TEST_ROWS = 100  # of fewer, the 95 % interval of an accuracy of 0.5 is wider than ±0.1
 
 # Yields every id or group once, with the classes of its rows.
 Units: TypeAlias = Callable[[], Iterable[tuple[str, Collection[str]]]]
@@ -45,6 +48,11 @@ class Shares:
         if position < self.test:
             return "test"
         return "validation" if position < self.test + self.validation else "train"
+
+
+def widest_half(test_rows: int) -> float:
+    """Return half the width of the 95 % interval of an accuracy of 0.5, where it is widest."""
+    return 1.96 * 0.5 / math.sqrt(test_rows)
 
 
 def exceptions(units: Units, shares: Shares) -> dict[str, str]:

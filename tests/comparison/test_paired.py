@@ -178,3 +178,30 @@ def test_an_id_that_occurs_twice_is_refused() -> None:
     rows = {"id": ["1", "1"], "label": ["a", "b"], **prediction_columns.columns(np.full((2, 3), 1 / 3), LABELS)}
     with pytest.raises(ValueError, match="an id occurs twice among the rows of head"):
         paired.read(pa.table({"model": ["head", "head"], **rows}))
+
+
+def test_cross_validated_rows_need_a_larger_difference(truth: np.ndarray) -> None:
+    generator = np.random.default_rng(0)
+    before, after = (scored(truth, model(truth, accuracy, generator)) for accuracy in (0.8, 0.7))
+    tested = paired.compare(before, after, GateParams())
+    folds = paired.compare(before, dataclasses.replace(after, folds=5), GateParams())
+    widths = [c.differences[0].interval[1] - c.differences[0].interval[0] for c in (tested, folds)]  # type: ignore[index]
+    assert widths[1] / widths[0] == pytest.approx(1.8**0.5, abs=0.05)
+    assert tested.noun == "test row" and folds.noun == "cross-validated row"
+    none = dataclasses.replace(after, folds=5, ids=np.array(["other"] * 300, dtype=object) + after.ids)
+    assert paired.compare(before, none, GateParams()).reason == "the two have no cross-validated row in common"
+
+
+def test_the_folds_are_read_from_the_predictions(truth: np.ndarray) -> None:
+    P = np.full((4, 3), 1 / 3)
+    columns = {
+        "model": ["head"] * 4,
+        "id": list("wxyz"),
+        "label": ["a"] * 4,
+        "fold": pa.array([1, 2, 3, 1], pa.int32()),
+        **prediction_columns.columns(P, LABELS),
+    }
+    assert paired.read(pa.table(columns)).folds == 3
+    assert paired.read(pa.table(columns).drop_columns("fold")).folds == 0
+    with pytest.raises(ValueError, match="two folds at least"):
+        paired.read(pa.table(columns | {"fold": pa.array([1] * 4, pa.int32())}))

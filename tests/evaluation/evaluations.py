@@ -8,8 +8,10 @@ import numpy as np
 
 from stages.common.params import EvaluateParams, ExtractParams
 from stages.evaluation import metrics_json
+from stages.evaluation.cross_validation import Division
 from stages.evaluation.plots import from_model
 from stages.evaluation.results import Results, ScoredRows
+from stages.heads.folds import Fold
 from stages.tables.features import Features
 
 RISING = ((2, 0.5), (10, 0.7), (50, 0.9))
@@ -37,6 +39,7 @@ def evaluation(
     is_long: np.ndarray | None = None,
     long: str = "cut",
     unclear: float = 0.0,
+    folds: int = 0,
 ) -> Results:
     """An evaluation of predicted label indices, (rows,), by model; `suspects`: of the training and the test rows.
 
@@ -44,12 +47,21 @@ def evaluation(
         is_long: (rows,) bool: texts of more tokens than are read at a time.
         long: `extract.long`.
         unclear: share of the tokens.
+        folds: of a cross-validation in two equal repeats; 0 for test rows.
     """
     eye = np.eye(len(labels))
     probabilities = {name: 0.7 * eye[guess] + 0.3 / len(labels) for name, guess in models.items()}
     metadata = cast(Any, SimpleNamespace(max_length=32, extract=ExtractParams(long=long)))
     rows = Features(*(np.empty(len(truth)) for _ in range(3)), metadata, is_long, unclear)
-    scored = ScoredRows(rows, truth, tuple(labels), probabilities)
+    division, repeated = None, {}
+    if folds:
+        order = np.arange(len(truth))
+        parts = tuple(Fold(order[order % folds != fold], order[order % folds == fold]) for fold in range(folds))
+        division, repeated = (
+            Division((parts, parts), order),
+            {name: np.stack([P, P]) for name, P in probabilities.items()},
+        )
+    scored = ScoredRows(rows, truth, tuple(labels), probabilities, division, repeated)
     card = SimpleNamespace(
         modality="text",
         backbone=SimpleNamespace(family=family),

@@ -172,3 +172,22 @@ def test_at_most_three_sentences_come_the_largest_gain_first() -> None:
 @pytest.mark.parametrize(("right", "near"), [(0.27, True), (0.3, True), (0.8, False)])
 def test_near_chance_is_not_clearly_better_than_the_most_frequent_class(right: float, near: bool) -> None:
     assert evaluation(TRUTH, {"head": guesses(TRUTH, 4, right)}).is_near_chance is near
+
+
+def test_cross_validation_is_advised_for_few_test_rows() -> None:
+    few = TRUTH[:60]
+    sentence = said(evaluation(few, {"head": guesses(few, 4, 0.8)}, curve=FLAT), "prepare.test: 0")
+    assert sentence is not None and sentence.startswith("60 test rows tell little, an accuracy between 0.6")
+    assert said(evaluation(TRUTH, {"head": HEAD}, curve=FLAT), "prepare.test: 0") is None, "200 are enough"
+    tuned = {"head": guesses(few, 4, 0.8), "finetuned": few}
+    assert said(evaluation(few, tuned, curve=FLAT), "prepare.test: 0") is None, "folds do not judge a fine-tuned model"
+    assert said(evaluation(few, {"head": guesses(few, 4, 0.8)}, curve=FLAT, folds=5), "prepare.test: 0") is None
+
+
+def test_sentences_on_cross_validated_rows_name_no_test_row() -> None:
+    few = TRUTH[:60]
+    results = evaluation(few, {"head": guesses(few, 4, 0.8)}, curve=FLAT, folds=5, suspects=(4, 0), copies=3)
+    sentences = advice.sentences(results)
+    assert any(sentence.startswith("check 4 labelled rows") for sentence in sentences)
+    assert any("labelled rows nearly equal to one of another fold" in sentence for sentence in sentences)
+    assert not any("test row" in sentence for sentence in sentences)

@@ -93,3 +93,14 @@ def test_classes_without_test_rows_are_named() -> None:
         "3 of 4 classes have no test row, so nothing tells how well they are recognised: a, b, c"
         in (by_question(evaluation(rows, {"head": rows}))["how sure"])
     )
+
+
+def test_a_cross_validation_is_named_and_its_intervals_are_longer() -> None:
+    predicted = {"head": guesses(TRUTH, 4, 0.9)}
+    tested, judged = evaluation(TRUTH, predicted), evaluation(TRUTH, predicted, folds=5)
+    assert "by 5-fold cross-validation, 2 times, on 200 labelled rows" in by_question(judged)["how good"]
+    ends = [results.metrics["head_ci95"] for results in (tested, judged)]
+    assert judged.metrics["test_rows"] == 0 and judged.metrics["head"]["accuracy"] == tested.metrics["head"]["accuracy"]
+    for name, short in ends[0].items():
+        ratio = (ends[1][name]["high"] - ends[1][name]["low"]) / (short["high"] - short["low"])
+        assert ratio == pytest.approx(judged.scored.spread**0.5, abs=0.12), name

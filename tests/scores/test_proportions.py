@@ -67,3 +67,20 @@ def test_mcnemar_is_that_of_the_published_example() -> None:
     """Identical models, and the chi-squared statistic (b - c)² / (b + c) of one degree of freedom."""
     assert proportions.mcnemar(0, 0) == proportions.mcnemar(7, 7) == 1
     assert proportions.mcnemar(9, 2) == proportions.mcnemar(2, 9) == pytest.approx(0.0348, abs=1e-4)
+
+
+@pytest.mark.parametrize(("hits", "rows"), [(0, 7), (3, 7), (7, 7), (40, 100)])
+def test_fractions_of_rows_continue_whole_ones(hits: int, rows: int) -> None:
+    whole, near = proportions.interval(hits, rows), proportions.interval(float(hits) or 1e-9, rows + 1e-9)
+    assert near == pytest.approx(whole, abs=0.2 if hits in (0, rows) else 1e-6)
+    assert proportions.interval(float(hits), float(rows)) == pytest.approx(whole)
+
+
+def test_folds_count_as_fewer_rows() -> None:
+    """The variance of a mean of 25 shares that correlate by 1/5, over that of 5 independent ones."""
+    assert proportions.cross_validation_spread(5, 1) == pytest.approx(1.8)
+    covariance = np.full((25, 25), 1 / 5) + np.eye(25) * 4 / 5
+    assert proportions.cross_validation_spread(5, 5) == pytest.approx(covariance.mean() * 5)
+    low, high = proportions.spread_interval(45.5, 60, 1.45)
+    assert low < proportions.interval(45, 60)[0] < 45.5 / 60 < proportions.interval(46, 60)[1] < high
+    assert proportions.spread_interval(45, 60, 1) == proportions.interval(45, 60)

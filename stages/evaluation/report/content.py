@@ -6,19 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from stages.evaluation import nearest_rows
+from stages.evaluation import cross_validation, nearest_rows
 from stages.evaluation.report import inputs, plane, terms, why
-from stages.evaluation.report.inputs import Key
 from stages.evaluation.results import Results, ScoredRows
 from stages.scores import metrics
 from stages.tables.features import Features
 
-MAX_REPORT_ROWS = 10_000  # test rows that the page holds; where there are more, the most confident mistakes come first
+MAX_REPORT_ROWS = (
+    10_000  # judged rows that the page holds; where there are more, the most confident mistakes come first
+)
 MAX_REPORT_TRAIN_ROWS = 5_000  # on the map
 MAX_REPORT_PAIRS = 500  # near-duplicates
 MAX_REPORT_SUSPECTS = 500  # likely label errors of a split
 MAX_REPORT_CELLS = 5_000  # cells of a confusion matrix
-MAX_ROWS_WITH_NEAREST = 500  # test rows with their nearest training rows
+MAX_ROWS_WITH_NEAREST = 500  # judged rows with their nearest training rows
 NEAREST_ROWS = 5
 
 
@@ -30,30 +31,32 @@ def collect(prepared_folder: Path, results: Results) -> dict[str, Any]:
     """
     scored, card, train = results.scored, results.cards["head"], results.train
     rows = rows_to_show(scored, results.shipped)
-    nearest, cosines = nearest_rows.find(train.X, scored.rows.X[rows[:MAX_ROWS_WITH_NEAREST]], NEAREST_ROWS)
+    nearest, cosines = _nearest(results, rows[:MAX_ROWS_WITH_NEAREST])
     train_rows = _train_rows(len(train.ids), nearest)
     pairs = results.pairs.head(MAX_REPORT_PAIRS)
     suspects = results.suspects.groupby("split", sort=False).head(MAX_REPORT_SUSPECTS)
     neighbours = len(np.unique(nearest))
-    important = [("test", row_id) for row_id in scored.rows.ids[rows[:MAX_ROWS_WITH_NEAREST]]]
-    important += [("train", row_id) for row_id in train.ids[train_rows[:neighbours]]]
+    judged, trained = scored.rows.ids[rows], train.ids[train_rows]
+    important = [("test", row_id) for row_id in judged[:MAX_ROWS_WITH_NEAREST]]
+    important += [("train", row_id) for row_id in trained[:neighbours]]
     important += [(pair.split, pair.id) for pair in suspects.itertuples()]
     important += [key for pair in pairs.itertuples() for key in (("test", pair.id), ("train", pair.train_id))]
-    others = [("test", row_id) for row_id in scored.rows.ids[rows]]
-    others += [("train", row_id) for row_id in train.ids[train_rows]]
-    shown = inputs.read(prepared_folder, card.modality, [*important, *others])
-    at = {key: number for number, key in enumerate(shown)}
+    others = [*(("test", row_id) for row_id in judged), *(("train", row_id) for row_id in trained)]
+    split_of = {} if train.splits is None else dict(zip(train.ids, train.splits, strict=True))
+    keys = [(split_of.get(row_id, split), row_id) for split, row_id in [*important, *others]]
+    shown = inputs.read(prepared_folder, card.modality, keys)
+    at = {row_id: number for number, (_, row_id) in enumerate(shown)}
     points, train_points = plane.project(train, [scored.rows.X[rows], train.X[train_rows]])
     position = {row: place for place, row in enumerate(train_rows.tolist())}
     return {
         "labels": scored.labels,
-        "terms": terms.TERMS,
+        "terms": terms.about(f"{scored.noun}s"),
         "models": list(scored.probabilities),
         "modality": card.modality,
         # Rows that more than one list has are written once: `at` is where they are in these two.
         "inputs": [row.input for row in shown.values()],
         "sources": [row.source for row in shown.values()],
-        "rows": _located("test", scored.rows.ids[rows], points, at)
+        "rows": _located(judged, points, at)
         | _scores(scored, rows)
         | {"why": why.collect(results.explained)}
         | {
@@ -62,10 +65,10 @@ def collect(prepared_folder: Path, results: Results) -> dict[str, Any]:
                 for neighbour in zip(nearest.tolist(), cosines.tolist(), strict=True)
             ]
         },
-        "train": _located("train", train.ids[train_rows], train_points, at)
-        | {"label": _label_indices(train, train_rows, scored.labels)},
+        "train": _located(trained, train_points, at) | {"label": _label_indices(train, train_rows, scored.labels)},
         "explained": results.shipped,
         "test_rows": len(scored.truth),
+        "judged": scored.noun,
         "coverage": {model: metrics.coverage(scored.truth, P) for model, P in scored.probabilities.items()},
         "confusion": {model: _confusion(scored.truth, P) for model, P in scored.probabilities.items()},
         **{
@@ -79,23 +82,30 @@ def collect(prepared_folder: Path, results: Results) -> dict[str, Any]:
 
 
 def rows_to_show(scored: ScoredRows, shipped: str) -> np.ndarray:
-    """Choose the test rows of the page: the shipped model's most confident mistakes first, then the others in order."""
+    """Choose the rows of the page: the shipped model's most confident mistakes first, then the other judged rows."""
     mistakes = scored.mistakes(shipped)
     order = np.concatenate([mistakes, np.setdiff1d(np.arange(len(scored.truth)), mistakes)])
     return order[:MAX_REPORT_ROWS]
 
 
 def _train_rows(count: int, nearest: np.ndarray) -> np.ndarray:
-    """Choose the training rows of the page: those that are nearest to test rows, then rows at even distances."""
+    """Choose the training rows of the page: those that are nearest to judged rows, then rows at even distances."""
     evenly = np.linspace(0, count - 1, min(count, MAX_REPORT_TRAIN_ROWS)).astype(int)
     chosen = dict.fromkeys([*np.unique(nearest).tolist(), *evenly.tolist()])
     return np.array([*chosen][:MAX_REPORT_TRAIN_ROWS], dtype=int)
 
 
-def _located(split: str, ids: np.ndarray, points: np.ndarray, at: Mapping[Key, int]) -> dict[str, Any]:
-    """List rows of a split and their positions on the map, (rows, 2) `points`."""
+def _nearest(results: Results, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find the training rows nearest to judged rows: indices and cosines, both (rows, at most `NEAREST_ROWS`)."""
+    if division := results.scored.division:
+        return cross_validation.nearest(results.train, division, rows, NEAREST_ROWS)
+    return nearest_rows.find(results.train.X, results.scored.rows.X[rows], NEAREST_ROWS)
+
+
+def _located(ids: np.ndarray, points: np.ndarray, at: Mapping[str, int]) -> dict[str, Any]:
+    """List rows and their positions on the map, (rows, 2) `points`."""
     return {
-        "at": [at[split, row_id] for row_id in ids],
+        "at": [at[row_id] for row_id in ids],
         "x": points[:, 0].tolist(),
         "y": points[:, 1].tolist(),
     }
@@ -133,21 +143,21 @@ def _confusion(truth: np.ndarray, P: np.ndarray) -> list[tuple[int, int, int]]:
     return [(int(cells[k] // labels), int(cells[k] % labels), int(counts[k])) for k in order]
 
 
-def _pair(pair: Any, at: Mapping[Key, int]) -> dict[str, Any]:
+def _pair(pair: Any, at: Mapping[str, int]) -> dict[str, Any]:
     """Describe a row of near_duplicates.parquet."""
     return {
-        "test": at["test", pair.id],
+        "test": at[pair.id],
         "label": pair.label,
-        "train": at["train", pair.train_id],
+        "train": at[pair.train_id],
         "train_label": pair.train_label,
         "cosine": pair.cosine,
     }
 
 
-def _suspect(suspect: Any, at: Mapping[Key, int]) -> dict[str, Any]:
+def _suspect(suspect: Any, at: Mapping[str, int]) -> dict[str, Any]:
     """Describe a row of label_errors.parquet."""
     return {
-        "at": at[suspect.split, suspect.id],
+        "at": at[suspect.id],
         "split": suspect.split,
         "label": suspect.label,
         "suggested": suspect.suggested,

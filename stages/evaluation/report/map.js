@@ -1,9 +1,9 @@
-// Map of the rows: training rows as squares, test rows as dots, a ring around mistakes.
+// Map of the rows: training rows as squares, judged rows as dots, a ring around mistakes.
 const hues = labels.map((_, index) => `hsl(${(index * 137.5) % 360} 62% ${46 + (index % 3) * 9}%)`);
 const hidden = new Set(); // labels
 const layers = [
   { split: "train", name: "training rows", rows: train, labels: train.label, alpha: 0.35, isShown: true },
-  { split: "test", name: "test rows", rows, labels: rows.truth, alpha: 0.8, isShown: true },
+  { split: "test", name: `${data.judged}s`, rows, labels: rows.truth, alpha: 0.8, isShown: true },
 ];
 const canvas = $("map-canvas");
 const context = canvas.getContext("2d");

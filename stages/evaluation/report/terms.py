@@ -22,3 +22,8 @@ TERMS = {
     "f1": "The harmonic mean of precision and recall.",
     "support": "The number of test rows of the class.",
 }
+
+
+def about(rows: str) -> dict[str, str]:
+    """Explain the words for judged rows that are called `rows`, such as test rows."""
+    return {name: text.replace("test rows", rows) for name, text in TERMS.items()}

@@ -5,22 +5,42 @@ from collections.abc import Iterator
 from stages.evaluation import advice
 from stages.evaluation.results import Results
 
-MIN_COPIES_SHARE = 0.05  # of the test rows; fewer near-duplicates do not move the accuracy much
+MIN_COPIES_SHARE = 0.05  # of the judged rows; fewer near-duplicates do not move the accuracy much
 
 
 def warnings(results: Results) -> Iterator[str]:
     """Name what makes the numbers below say less than they seem to; nothing where nothing does."""
-    metrics, test_rows = results.metrics, len(results.scored.truth)
+    metrics, rows, noun = results.metrics, len(results.scored.truth), results.scored.noun
     copies = metrics["near_duplicates"]
+    yield from _how_judged(results)
     if reason := results.weakness:
         lists = "its likely label errors and near-duplicates" if results.is_near_chance else "likely label errors"
         yield f"{reason[0].upper()}{reason[1:]}: {lists} are unreliable."
     if cut := metrics.get("cut_rows"):
-        yield f"The end of {cut:,} of {test_rows:,} test texts was not read: they are longer than extract.max_length."
-    if copies["test_rows"] >= MIN_COPIES_SHARE * test_rows and not results.is_near_chance:
+        texts = f"{noun.removesuffix('row')}texts"
+        yield f"The end of {cut:,} of {rows:,} {texts} was not read: they are longer than extract.max_length."
+    if copies["test_rows"] >= MIN_COPIES_SHARE * rows and not results.is_near_chance:
         without = copies.get(f"{results.shipped}_without", {}).get("accuracy")
         accuracy = "" if without is None else f": without them the accuracy of {results.shipped} is {without:.3f}"
-        yield f"{copies['test_rows']:,} of {test_rows:,} test rows nearly equal a training row{accuracy}."
+        yield f"{copies['test_rows']:,} of {rows:,} {noun}s nearly equal a training row{accuracy}."
+
+
+def _how_judged(results: Results) -> Iterator[str]:
+    """Explain a cross-validation; nothing where there are test rows."""
+    division = results.scored.division
+    if division is None:
+        return
+    yield (
+        f"There are no test rows. Every labelled row was judged by a head that was fitted on the other"
+        f" {division.count - 1} of {division.count} folds, in the way of the head that is shipped."
+    )
+    if (repeats := len(division.repeats)) > 1:
+        yield (
+            f"The metrics of the models are means over {repeats} divisions into folds. Rows, classes, confusion, slices"
+            " and confidence are those of the first, so their sums may differ a little from the metrics."
+        )
+    for model, reason in results.metrics.get("not_judged", {}).items():
+        yield f"The {model} model is not judged: {reason}."
 
 
 def curve(results: Results) -> str:

@@ -1,0 +1,134 @@
+"""Judge the models on the test rows, or where there are none the head on folds of the labelled rows."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from stages.common.errors import HeadstartError
+from stages.common.params import EvaluateParams, TrainHeadParams
+from stages.evaluation import cached_results, cross_validation, label_errors, learning_curve, near_duplicates
+from stages.evaluation.learning_curve import Curve
+from stages.evaluation.results import ScoredRows
+from stages.heads import model_card
+from stages.heads.loading import Probabilities
+from stages.heads.model_card import ModelCard
+from stages.tables import prepared
+from stages.tables.features import Features
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Judged(NamedTuple):
+    """How the judged rows came off, and what was compared with them."""
+
+    scored: ScoredRows
+    train: Features
+    curves: dict[str, Curve]
+    pairs: "pd.DataFrame"
+    suspects: "dict[str, pd.DataFrame]"
+    rows_of_suspects: dict[str, Features]
+
+
+class Models(NamedTuple):
+    """The trained models.
+
+    Attributes:
+        cards: their model.json, by name.
+        head: computes the probabilities of vectors.
+        load: loads a model by name as a function that computes the probabilities of inputs.
+    """
+
+    cards: Mapping[str, ModelCard]
+    head: Probabilities
+    load: Callable[[str], Callable[[list[Any]], np.ndarray]]
+
+
+def by_test_rows(
+    prepared_folder: Path, models: Models, train: Features, test: Features, settings: EvaluateParams
+) -> Judged:
+    """Score the test rows with all models."""
+    curves, train_suspects = _curves_and_suspects(prepared_folder, train, test, settings)
+    probabilities = _probabilities(prepared_folder, models, test)
+    if "baseline" in curves:
+        probabilities["baseline"] = curves["baseline"].P
+    scored = ScoredRows.from_features(test, models.cards["head"].labels, probabilities)
+    pairs = near_duplicates.find(train.X, test.X, settings.near_duplicates)
+    suspects = {"train": train_suspects, "test": label_errors.find(scored.truth, probabilities["head"])}
+    return Judged(scored, train, curves, pairs, suspects, {"train": train, "test": test})
+
+
+def by_folds(
+    prepared_folder: Path,
+    card: ModelCard,
+    labelled: Features,
+    settings: EvaluateParams,
+    head_settings: TrainHeadParams,
+) -> Judged:
+    """Cross-validate head and baseline on the labelled rows; cached.
+
+    Raises:
+        HeadstartError: the head was trained with other settings, or the rows are too few.
+    """
+    if card.chosen["kind"] != head_settings.kind or model_card.saw_validation(card) != (head_settings.final == "all"):
+        raise HeadstartError("the head was trained with other settings than train_head has now; run `dvc repro`")
+    division = cross_validation.divide(labelled, settings, head_settings.final)
+    key = {"evaluate": settings.model_dump(exclude={"explain"}), "train_head": head_settings.model_dump()}
+    arrays = cached_results.result(
+        labelled,
+        labelled.select(division.judged),
+        key,
+        lambda: cross_validation.measure(prepared_folder, labelled, division, card.labels, (settings, head_settings)),
+    )
+    repeated: dict[str, np.ndarray] = {name: arrays[name] for name in ("head", "baseline") if name in arrays}
+    rows = replace(labelled.select(division.judged), unclear_share=labelled.unclear_share)
+    scored = ScoredRows.from_features(rows, card.labels, {name: runs[0] for name, runs in repeated.items()})
+    scored = replace(scored, division=division, repeated=repeated)
+    suspects = label_errors.find(scored.truth, scored.probabilities["head"])
+    splits = scored.rows.split_names("train")[suspects["row"]]
+    return Judged(
+        scored,
+        labelled,
+        {name: Curve.from_arrays(name, arrays) for name in ("backbone", "baseline") if f"{name}.C" in arrays},
+        cross_validation.near_duplicates(labelled, division, settings.near_duplicates),
+        {split: suspects[splits == split] for split in ("train", "validation")},
+        dict.fromkeys(("train", "validation"), scored.rows),
+    )
+
+
+def _curves_and_suspects(
+    prepared_folder: Path, train: Features, test: Features, settings: EvaluateParams
+) -> "tuple[dict[str, Curve], pd.DataFrame]":
+    """Compute learning curves and likely label errors in training rows; cached, since no head changes them."""
+
+    def compute() -> cached_results.Arrays:
+        curves = learning_curve.both_curves(prepared_folder, train, test, settings)
+        arrays = {"suspects": label_errors.find_in_training(train, curves["backbone"].C).to_numpy()}
+        for name, curve in curves.items():
+            arrays |= curve.to_arrays(name)
+        return arrays
+
+    arrays = cached_results.result(train, test, settings.model_dump(exclude={"explain", "cross_validation"}), compute)
+    names = [name for name in ("backbone", "baseline") if f"{name}.C" in arrays]
+    curves = {name: Curve.from_arrays(name, arrays) for name in names}
+    return curves, label_errors.from_array(arrays["suspects"])
+
+
+def _probabilities(prepared_folder: Path, models: Models, test: Features) -> dict[str, np.ndarray]:
+    """Compute the trained models' probabilities of the test rows, (rows, labels), joined by id."""
+    card = models.cards["head"]
+    probabilities = {"head": models.head(test.X)}
+    if "finetuned" in models.cards:
+        rows = prepared.map_by_id(
+            prepared_folder,
+            "test",
+            card.modality,
+            test.ids.tolist(),
+            models.load("finetuned"),
+            combine=card.extract.combine,
+        )
+        probabilities["finetuned"] = np.stack(rows)
+    return probabilities
