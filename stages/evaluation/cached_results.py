@@ -57,8 +57,9 @@ def _key(train: Features, test: Features, settings: Mapping[str, Any]) -> str:
     decisive = [settings, model_card.versions(*PACKAGES), package.digest()]
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
     for features in (train, test):
-        identities = [features.metadata.model_dump(), list(features.ids), list(features.labels)]
-        digest.update(json.dumps(identities).encode())
+        columns = [features.ids, features.labels, features.groups, features.splits]  # groups and splits decide folds
+        identities = [None if column is None else list(column) for column in columns]
+        digest.update(json.dumps([features.metadata.model_dump(), *identities]).encode())
         X: Any = features.X
         for part in (X,) if isinstance(X, np.ndarray) else (X.data, X.indices, X.indptr):
             digest.update(np.ascontiguousarray(part).data)

@@ -41,6 +41,9 @@ def test_a_result_is_computed_once_until_its_inputs_change(
     assert ask(other) == 1 and ask(test=other) == 1 and ask(other) == 0
     assert ask(dataclasses.replace(rows, X=2 * rows.X)) == 1
     assert ask(dataclasses.replace(rows, X=sparse.csr_matrix(rows.X))) == 1
+    names = [np.array(list(text), dtype=object) for text in ("aab", "abb")]
+    assert [ask(dataclasses.replace(rows, groups=groups)) for groups in (*names, *names)] == [1, 1, 0, 0]
+    assert [ask(dataclasses.replace(rows, splits=splits)) for splits in names] == [1, 1], "they decide the folds"
     (folder,) = Path(os.environ["HEADSTART_CACHE"]).iterdir()
     for path in folder.iterdir():
         path.write_bytes(path.read_bytes()[:-30])
