@@ -175,7 +175,11 @@ def _row_counts(comparison: Comparison, before: Evaluation, after: Evaluation) -
     if before.predictions.model != models:
         models = f"{before.predictions.model} before, {models} now"
     counts = f"{comparison.new:,} new, {comparison.lost:,} lost, {comparison.relabelled:,} with another label"
-    return f"{models}; {counted(comparison.common, comparison.noun)} in common, {counts}"
+    first, last = before.predictions, after.predictions
+    kinds = "" if first.noun == last.noun else f" ({first.noun}s before, {last.noun}s now)"
+    divided = "; of cross-validated rows, the first division counts, and metrics.json has the mean of all"
+    rows = f"{counted(comparison.common, comparison.noun)} in common{kinds}"
+    return f"{models}; {rows}, {counts}{divided if first.folds or last.folds else ''}"
 
 
 def _changed_settings(before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[str, str, str]]:

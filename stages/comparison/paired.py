@@ -124,12 +124,13 @@ def compare(before: Predictions | None, after: Predictions, settings: GateParams
         undefined = _undefined(differences, after.noun, is_compared=False)
         return Comparison(differences, 0, 0, 0, 0, "there is no baseline", undefined, after.noun)
     joined = _join(before, after)
+    noun = after.noun if before.noun == after.noun else "row"  # of two kinds of rows
     pairs = joined[joined["label_before"] == joined["label_after"]]
     reason = None
     if set(before.labels) != set(after.labels):
         reason = f"the classes differ: {_label_difference(before.labels, after.labels)}"
     elif pairs.empty:
-        reason = f"the two have no {after.noun} in common"
+        reason = f"the two have no {noun} in common"
     differences = _check_floors(after, settings) if reason else _differences(before, after, pairs, settings)
     return Comparison(
         differences=differences,
@@ -138,8 +139,8 @@ def compare(before: Predictions | None, after: Predictions, settings: GateParams
         lost=len(before.ids) - len(joined),
         relabelled=len(joined) - len(pairs),
         reason=reason,
-        undefined=_undefined(differences, after.noun, is_compared=not reason),
-        noun=after.noun,
+        undefined=_undefined(differences, noun, is_compared=not reason),
+        noun=noun,
     )
 
 

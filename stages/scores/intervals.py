@@ -42,6 +42,8 @@ def for_model(
     generator, point = np.random.default_rng(seed), point or metrics.headline(truth, P)
     guess = P.argmax(axis=1)
     (draws,) = class_metrics.draws(truth, [guess], P.shape[1], samples=resamples, generator=generator)
+    if spread != 1:
+        draws = _moved(draws, metrics.headline(truth, P), point)
     accuracy = proportions.spread_interval(point["accuracy"] * len(truth), len(truth), spread)
     ends: Intervals = {}
     for name, (low, high) in _like_accuracy(draws, point, accuracy).items():
@@ -89,9 +91,11 @@ def for_difference(
     draws, others = class_metrics.draws(truth, guesses, P.shape[1], samples=resamples, generator=generator)
     wins, losses = wins_losses or (count / spread for count in wins_and_losses(truth, P, Q))
     accuracy = proportions.difference_interval(wins, losses, len(truth) / spread)
-    differences = {name: first[name] - second[name] for name in first if name in second}
+    differences = _differences(first, second)
     ends: Intervals = {}
     drawn = {name: draws[name] - others[name] for name in draws}
+    current = _differences(metrics.headline(truth, P), metrics.headline(truth, Q)) if spread != 1 else differences
+    drawn = _moved(drawn, current, differences) if spread != 1 else drawn
     for name, (low, high) in _like_accuracy(drawn, differences, accuracy).items():
         largest = 1 - metrics.LOWEST.get(name, 0.0)
         ends[name] = (max(low, -largest), min(high, largest))
@@ -102,9 +106,19 @@ def for_difference(
     }
     rest |= _bootstrap(truth, [P, Q], resamples, generator)
     if spread != 1:
-        values = metrics.headline(truth, P), metrics.headline(truth, Q)
-        rest = _spread_out(rest, {name: values[0][name] - values[1][name] for name in rest}, differences, spread)
+        rest = _spread_out(rest, current, differences, spread)
     return ends | rest
+
+
+def _differences(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, float]:
+    return {name: first[name] - second[name] for name in first if name in second}
+
+
+def _moved(
+    draws: Mapping[str, np.ndarray], current: Mapping[str, float], point: Mapping[str, float]
+) -> dict[str, np.ndarray]:
+    """Move draws about the metrics `current` to `point`; what either does not define stays."""
+    return {name: values + point.get(name, 0) - current.get(name, point.get(name, 0)) for name, values in draws.items()}
 
 
 def _spread_out(ends: Intervals, current: Mapping[str, float], point: Mapping[str, float], spread: float) -> Intervals:

@@ -187,7 +187,9 @@ def test_cross_validated_rows_need_a_larger_difference(truth: np.ndarray) -> Non
     folds = paired.compare(before, dataclasses.replace(after, folds=5), GateParams())
     widths = [c.differences[0].interval[1] - c.differences[0].interval[0] for c in (tested, folds)]  # type: ignore[index]
     assert widths[1] / widths[0] == pytest.approx(1.8**0.5, abs=0.05)
-    assert tested.noun == "test row" and folds.noun == "cross-validated row"
+    assert tested.noun == "test row" and folds.noun == "row", "of two kinds"
+    before = dataclasses.replace(before, folds=5)
+    assert paired.compare(before, dataclasses.replace(after, folds=5), GateParams()).noun == "cross-validated row"
     none = dataclasses.replace(after, folds=5, ids=np.array(["other"] * 300, dtype=object) + after.ids)
     assert paired.compare(before, none, GateParams()).reason == "the two have no cross-validated row in common"
 

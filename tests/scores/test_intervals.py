@@ -154,3 +154,22 @@ def test_many_rows_are_drawn_in_groups_of_nearly_the_same_loss(monkeypatch: pyte
     one_by_one = intervals.for_model(truth, P, resamples=2_000, seed=0)["log_loss"]
     half = (one_by_one[1] - one_by_one[0]) / 2
     np.testing.assert_allclose(grouped, one_by_one, atol=0.1 * half)
+
+
+def test_of_several_draws_of_folds_every_interval_is_about_the_mean() -> None:
+    """The first draw was unlucky: its accuracy is 0.7, and the mean over all draws 0.8."""
+    truth = np.arange(100) % 2
+    right = np.random.default_rng(0).permutation(100) < 70
+    guess = np.where(right, truth, 1 - truth)
+    P = np.stack([1 - 0.8 * guess - 0.1, 0.8 * guess + 0.1], axis=1)
+    point = {**metrics.headline(truth, P), "accuracy": 0.8, "macro_f1": 0.8}
+    ends = intervals.for_model(truth, P, resamples=500, seed=0, point=point, spread=1.16)
+    assert ends["macro_f1"] == pytest.approx(ends["accuracy"], abs=0.02)
+    constant = np.tile([0.6, 0.4], (100, 1))
+    points = (point, metrics.headline(truth, constant))
+    ends = intervals.for_difference(
+        truth, P, constant, resamples=500, seed=0, points=points, wins_losses=(40 / 1.16, 10 / 1.16), spread=1.16
+    )
+    low, high = ends["macro_f1"]
+    change = points[0]["macro_f1"] - points[1]["macro_f1"]
+    assert (low + high) / 2 == pytest.approx(change, abs=0.03)
