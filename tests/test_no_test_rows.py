@@ -60,6 +60,11 @@ def test_all_labelled_rows_are_judged_and_none_is_called_a_test_row(project: Pat
     assert numbers["folds"] == numbers["repeats"] == 5 and metrics["accuracy"] == numbers["head"]["accuracy"]
     page = (project / "data/evaluation/report.html").read_text("utf-8")
     assert "There are no test rows. Every labelled row was judged by a head" in page and "66 labelled rows" in page
+    assert "66 labelled rows, which are judged by cross-validation." in page
+    assert "Labelled rows with a row of another fold at a cosine" in page and "nearest training row" not in page
+    assert '"known": ["row of another fold", "rows of other folds"]' in page.replace('","', '", "').replace(
+        '":[', '": ['
+    )
     assert "test rows have" not in page and "the test rows" not in page
 
 

@@ -221,8 +221,9 @@ def _cross_validate(results: Results) -> Iterator[Advice]:
     between = f", an accuracy between {ends['low']:.2f} and {ends['high']:.2f}" if ends else ""
     yield Advice(
         NO_GAIN,
-        f"{counted(rows, 'test row')} {'tells' if rows == 1 else 'tell'} little{between}: prepare.test: 0 judges all"
-        " labelled rows by cross-validation, and train_head.final: all trains on them",
+        f"{counted(rows, 'test row')} {'tells' if rows == 1 else 'tell'} little{between}: prepare.test: 0, in data"
+        " without test rows of its own, judges all labelled rows by cross-validation, and train_head.final: all trains"
+        " on them",
     )
 
 

@@ -85,17 +85,20 @@ def divide(labelled: Features, settings: EvaluateParams, final: str) -> Division
     y = np.unique(labelled.labels.astype(str), return_inverse=True)[1]
     number = max(1, min(REPEATS, MAX_REPEATED_ROWS // max(len(y), 1)))
     is_fitted = (labelled.split_names("train") == "train") | (final == "all")
-    repeats = []
+    # By held-out rows: few groups can be divided in few ways, and the same division twice tells nothing new.
+    divisions: dict[frozenset[bytes], tuple[Fold, ...]] = {}
     for repeat in range(number):
         parts = folds.split(y, settings.cross_validation, groups=labelled.groups, seed=settings.seed + repeat)
-        repeats.append(tuple(_judgeable(parts, y, is_fitted)))
+        key = frozenset(fold.held_out.tobytes() for fold in parts)
+        divisions.setdefault(key, tuple(_judgeable(parts, y, is_fitted)))
+    repeats = list(divisions.values())
     judged = [np.concatenate([fold.held_out for fold in parts]) for parts in repeats if len(parts) > 1]
-    everywhere = functools.reduce(np.intersect1d, judged) if len(judged) == number else np.empty(0, dtype=int)
+    everywhere = functools.reduce(np.intersect1d, judged) if len(judged) == len(repeats) else np.empty(0, dtype=int)
     if len(np.unique(y[everywhere])) < 2:
+        fix = "label more rows" if labelled.groups is None else "label rows of more groups, set prepare.group to null"
         raise HeadstartError(
             "there are no test rows, and too few labelled rows for a cross-validation, which needs two classes of two"
-            f" {'rows' if labelled.groups is None else 'groups'}; label more rows, or raise budget.per_class or"
-            " prepare.test"
+            f" {'rows' if labelled.groups is None else 'groups'}; {fix}, or raise budget.per_class or prepare.test"
         )
     return Division(tuple(repeats), everywhere)
 

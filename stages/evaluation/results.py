@@ -50,6 +50,11 @@ class ScoredRows:
         return "labelled row" if self.division else "test row"
 
     @property
+    def known_nouns(self) -> tuple[str, str]:
+        """Name a row, and rows, that the model of a judged row was fitted on."""
+        return ("row of another fold", "rows of other folds") if self.division else ("training row", "training rows")
+
+    @property
     def spread(self) -> float:
         """How many times the variance of a share of the rows is that of independent rows."""
         return self.division.spread if self.division else 1

@@ -118,6 +118,12 @@ def test_many_rows_are_divided_once() -> None:
     assert len(divide(labelled(1500), SETTINGS, "all").repeats) == 3
 
 
+def test_groups_that_can_be_divided_in_one_way_are_divided_once() -> None:
+    assert len(divide(labelled(groups=3), SETTINGS, "all").repeats) == 1
+    assert divide(labelled(groups=3), SETTINGS, "all").spread == pytest.approx(1 + 2 / 3)
+    assert len(divide(labelled(4, names=["a", "b", "a", "b"]), SETTINGS, "all").repeats) == 2, "of two rows a class"
+
+
 def test_near_duplicates_and_neighbours_are_of_other_folds() -> None:
     rows = labelled(groups=10)
     X = rows.X.copy()

@@ -55,6 +55,7 @@ def write(path: Path, prepared_folder: Path, results: Results) -> None:
         saved=labels_saved.sentence(results.metrics["labels_saved"]),
         settings=results.settings,
         judged=f"{results.scored.noun}s",
+        known=results.scored.known_nouns,
         judged_rows=len(results.scored.truth),
         shown=len(data["rows"]["truth"]),
         shown_train=len(data["train"]["label"]),

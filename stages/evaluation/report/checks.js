@@ -10,7 +10,7 @@ function drawChecks() {
       data.label_errors.map((row) => [row.split, ...saved(row.at), row.label, row.suggested, row.p]));
   }
   if (data.near_duplicates.length) {
-    pagedTable("near-duplicates-table", ["cosine", data.judged, "label", "training row", "label"], data.near_duplicates, (pair) =>
+    pagedTable("near-duplicates-table", ["cosine", data.judged, "label", data.known[0], "label"], data.near_duplicates, (pair) =>
       [pair.cosine.toFixed(3), shown(pair.test), pair.label, shown(pair.train), pair.train_label]);
     offerCsv("near-duplicates-csv", "near_duplicates.csv", ["cosine", "source", "input", "label", "train source", "train input", "train label"], () =>
       data.near_duplicates.map((pair) => [pair.cosine, ...saved(pair.test), pair.label, ...saved(pair.train), pair.train_label]));

@@ -69,6 +69,7 @@ def collect(prepared_folder: Path, results: Results) -> dict[str, Any]:
         "explained": results.shipped,
         "test_rows": len(scored.truth),
         "judged": scored.noun,
+        "known": scored.known_nouns,
         "coverage": {model: metrics.coverage(scored.truth, P) for model, P in scored.probabilities.items()},
         "confusion": {model: _confusion(scored.truth, P) for model, P in scored.probabilities.items()},
         **{

@@ -32,7 +32,7 @@ function select() {
   const inside = dots.filter(isInside).map(([, , layer, row]) => [layer, row]);
   const [tested, trained] = ["test", "train"].map((split) => inside.filter(([layer]) => layer.split === split));
   selected = [...tested, ...trained];
-  $("map-count").textContent = lasso.length ? `${tested.length} ${data.judged}s and ${trained.length} training rows inside the line` : "";
+  $("map-count").textContent = lasso.length ? `${tested.length} ${data.judged}s and ${trained.length} ${data.known[1]} inside the line` : "";
   $("map-selected").hidden = !selected.length;
   showSelected(selected);
 }

@@ -2,7 +2,7 @@
 const hues = labels.map((_, index) => `hsl(${(index * 137.5) % 360} 62% ${46 + (index % 3) * 9}%)`);
 const hidden = new Set(); // labels
 const layers = [
-  { split: "train", name: "training rows", rows: train, labels: train.label, alpha: 0.35, isShown: true },
+  { split: "train", name: data.known[1], rows: train, labels: train.label, alpha: 0.35, isShown: data.judged === "test row" },
   { split: "test", name: `${data.judged}s`, rows, labels: rows.truth, alpha: 0.8, isShown: true },
 ];
 const canvas = $("map-canvas");
@@ -50,7 +50,7 @@ function ring(x, y, radius) {
 
 function rowInWords({ split, labels: layerLabels }, row) {
   const actual = named[layerLabels[row]];
-  if (split === "train") return `${actual} (training row)`;
+  if (split === "train") return `${actual} (${data.known[0]})`;
   const predicted = named[rows.models[filter.model.value].predicted[row]];
   return actual === predicted ? actual : `${actual} predicted as ${predicted}`;
 }

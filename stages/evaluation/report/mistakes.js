@@ -42,9 +42,9 @@ function drawRow(row) {
 // The table is made when it is opened.
 function nearest(neighbours) {
   const box = make("div", { className: "scroll" });
-  const details = make("details", { className: "nearest" }, make("summary", { textContent: "nearest training rows" }), box);
+  const details = make("details", { className: "nearest" }, make("summary", { textContent: `nearest ${data.known[1]}` }), box);
   details.addEventListener("toggle", () => {
-    if (!box.children.length) box.append(table(["cosine", "label", "training row"], neighbours.map(([row, cosine]) =>
+    if (!box.children.length) box.append(table(["cosine", "label", data.known[0]], neighbours.map(([row, cosine]) =>
       [cosine.toFixed(3), labels[train.label[row]], input(train.input[row], train.source[row])])));
   });
   return details;
