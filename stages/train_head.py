@@ -100,7 +100,7 @@ def _fit(features_folder: Path, budget: BudgetParams, settings: TrainHeadParams)
         start, chosen = from_disk.fit(features_folder, rows, ids, labels, settings)
         head, factor = training.calibrated(start, validation)
         return _Fitted(head, chosen, factor, labels, None)
-    if from_disk.is_needed(features_folder, len(rows) + len(validation.ids), settings):
+    if settings.final == "all" and from_disk.is_needed(features_folder, len(rows) + len(validation.ids), settings):
         raise HeadstartError(
             f"train_head.final is all, but {features_folder} has more than {choosing.MAX_FIT_ROWS:,} labelled rows,"
             " which are fitted from disk; set it to train: with so many rows, those of validation add nothing"

@@ -142,6 +142,7 @@ def test_an_architecture_goes_through_all_verbs(
         target=tmp_path / "evaluation",
         budget=params.BudgetParams(),
         settings=params.EvaluateParams(bootstrap=0, learning_curve=()),
+        head_settings=params.TrainHeadParams(),
         runtime=CPU,
     )
 

@@ -9,6 +9,7 @@ import pytest
 
 from stages.finetuning import choice, trials
 from stages.finetuning.choice import Choice
+from stages.heads.folds import Fold
 from tests.projects import TFIDF, UP_TO_HEAD, Verb, contents, set_params
 
 
@@ -68,7 +69,7 @@ def test_what_auto_takes_is_trained_as_the_preset_of_that_name(
 def test_a_killed_run_goes_on_with_the_next_trial(auto: Path, verb: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[object] = []
 
-    def counted(self: trials.Trials, split: trials.Split, recipe: Any) -> Any:
+    def counted(self: trials.Trials, split: Fold, recipe: Any) -> Any:
         done.append((recipe.contrastive, split.held_out[0]))
         if len(done) == limit:
             raise KeyboardInterrupt

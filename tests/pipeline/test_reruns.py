@@ -58,7 +58,8 @@ def test_a_change_is_seen_by_the_stages_that_use_its_section(
         status = repo.status()
     section = key(change).split("__")[0]
     directly = {stage for stage, reasons in status.items() if section in json.dumps(reasons)}
-    users = {"backbone": {"extract"}, "extract": {"extract"}, "budget": set(STAGES[2:]), "runtime": set()}
+    users = {"budget": set(STAGES[2:]), "train_head": {"train_head", "evaluate"}, "runtime": set()}
+    users |= {section: {"extract"} for section in ("backbone", "extract")}
     assert set(status) == directly == users.get(section, {section})
 
 
