@@ -143,6 +143,8 @@ def test_a_test_set_too_small_to_tell_says_how_many_rows_would() -> None:
     text = said(evaluation(rows, models), "test more rows: 40 cannot tell head from the baseline, about ")
     assert text and 100 < int(text.split("about ")[1].split()[0].replace(",", "")) < 2000
     assert said(evaluation(rows, {"head": rows, "baseline": models["baseline"]}), "test more rows") is None
+    text = said(evaluation(rows, models, folds=5), "cannot tell head from the baseline")
+    assert text is not None and text.startswith("40 labelled rows cannot tell"), "labelling has a sentence of its own"
     many = np.arange(4000) % 4
     same = {"head": guesses(many, 4, 0.75), "baseline": guesses(many, 4, 0.75, 1)}
     assert said(evaluation(many, same), "test more rows") is None, "no difference, and that is sure"
