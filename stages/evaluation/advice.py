@@ -192,12 +192,13 @@ def _test_more_rows(results: Results) -> Iterator[Advice]:
         return
     if ends and ends["low"] <= 0 <= ends["high"] and ends["high"] - ends["low"] > MAX_WIDTH:
         rows = len(results.scored.truth)
-        few = " labelled rows" if results.scored.division else ""  # the advice to label more has a sentence of its own
+        # Without test rows, the advice to label more has a sentence of its own.
+        few = f"{rows:,} labelled rows" if results.scored.division else f"test more rows: {rows:,}"
         needed = math.ceil(rows * ((ends["high"] - ends["low"]) / MAX_WIDTH) ** 2 / 10) * 10
         yield Advice(
             MIN_GAIN,
-            f"{'' if results.scored.division else 'test more rows: '}{rows:,}{few} cannot tell {results.shipped} from the"
-            f" baseline, about {needed:,} would show a difference of {MAX_WIDTH / 2:g}",
+            f"{few} cannot tell {results.shipped} from the baseline, about {needed:,} would show a difference of"
+            f" {MAX_WIDTH / 2:g}",
         )
 
 
