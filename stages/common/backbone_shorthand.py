@@ -4,6 +4,7 @@
 written as one text, `tfidf:word + tfidf:char_wb`, which `dvc exp run -S` can put in the place of a section.
 """
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 FAMILIES = ("transformers", "torchvision", "timm", "tfidf", "pixels")
 JOINT = " + "  # between the short forms of backbones whose vectors are joined
+IS_JOINT = re.compile(rf"\s+\+\s+|\s*\+\s*(?=(?:{'|'.join(FAMILIES)})\s*:)")  # also without spaces
 HUB_FAMILIES = ("transformers", "timm")  # whose models have revisions
 
 
@@ -44,8 +46,8 @@ def listed_ones(value: object) -> object:
 
 def entry(value: object) -> object:
     """Expand the short form of a backbone as `expanded` does, or of several: `tfidf:word + tfidf:char_wb` is a list."""
-    if isinstance(value, str) and JOINT in value:
-        return value.split(JOINT)
+    if isinstance(value, str) and IS_JOINT.search(value):
+        return IS_JOINT.split(value)
     return value if isinstance(value, list | tuple) else expanded(value)
 
 

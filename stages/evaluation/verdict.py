@@ -110,9 +110,9 @@ def _weakest_class(results: Results) -> str | None:
         for rows in (guess[scored.truth == label], scored.truth[guess == label])
     )
     right = weakest["support"] - taken_for.sum()
-    text = (
-        f"{weakest['label']}, F1 {weakest['f1']:.2f}, {right:,} of {weakest['support']:,} {results.scored.noun}s right"
-    )
+    is_one_of_several = scored.division and len(scored.division.repeats) > 1
+    draw = " in the first division into folds" if is_one_of_several else ""  # the metrics above are means of all
+    text = f"{weakest['label']}, F1 {weakest['f1']:.2f}{draw}, {right:,} of {weakest['support']:,} {scored.noun}s right"
     if taken_for.max() >= mistaken.max():
         return f"{text}, most often taken for {scored.labels[taken_for.argmax()]} ({taken_for.max():,})"
     return f"{text}, but rows of {scored.labels[mistaken.argmax()]} are taken for it ({mistaken.max():,})"

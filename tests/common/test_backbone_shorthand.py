@@ -66,6 +66,10 @@ def test_the_section_is_one_backbone_or_a_list(one: object) -> None:
         (WORD, CHARACTERS),
         WORD,
     )
+    tight, spaced = ({"backbones": text} for text in ("tfidf:word+tfidf:char_wb", "tfidf:word + tfidf:char_wb"))
+    assert validate(CompareParams, tight, file="f") == validate(CompareParams, spaced, file="f")
+    folder = validate(CompareParams, {"backbones": "transformers:data/a+b"}, file="f").backbones
+    assert [spec.name for spec in folder] == ["data/a+b"]  # type: ignore[union-attr]
     assert validate(CompareParams, {"backbones": "tfidf:word + tfidf:char_wb"}, file="f").backbones == (
         (WORD, CHARACTERS),
     )

@@ -104,3 +104,9 @@ def test_a_cross_validation_is_named_and_its_intervals_are_longer() -> None:
     for name, short in ends[0].items():
         ratio = (ends[1][name]["high"] - ends[1][name]["low"]) / (short["high"] - short["low"])
         assert ratio == pytest.approx(judged.scored.spread**0.5, abs=0.12), name
+
+
+def test_the_weakest_class_is_of_one_division_where_the_metrics_are_means_of_several() -> None:
+    predicted = {"head": guesses(TRUTH, 4, 0.8)}
+    texts = [list(verdict.lines(evaluation(TRUTH, predicted, folds=folds)))[2] for folds in (0, 5)]
+    assert ["in the first division into folds" in text for text in texts] == [False, True]
