@@ -92,7 +92,7 @@ def divide(labelled: Features, settings: EvaluateParams, final: str) -> Division
         key = frozenset(fold.held_out.tobytes() for fold in parts)
         divisions.setdefault(key, tuple(_judgeable(parts, y, is_fitted)))
     repeats = list(divisions.values())
-    judged = [np.concatenate([fold.held_out for fold in parts]) for parts in repeats if len(parts) > 1]
+    judged = [np.sort(np.concatenate([fold.held_out for fold in parts])) for parts in repeats if len(parts) > 1]
     everywhere = functools.reduce(np.intersect1d, judged) if len(judged) == len(repeats) else np.empty(0, dtype=int)
     if len(np.unique(y[everywhere])) < 2:
         fix = "label more rows" if labelled.groups is None else "label rows of more groups, set prepare.group to null"

@@ -9,6 +9,7 @@ from stages.common.errors import HeadstartError
 from stages.common.params import EvaluateParams, TrainHeadParams
 from stages.evaluation import cross_validation
 from stages.evaluation.cross_validation import Division, divide
+from stages.heads import training
 from stages.tables import features
 from stages.tables.features import Features
 from tests.evaluation.feature_tables import table
@@ -116,6 +117,22 @@ def test_two_rows_of_two_classes_are_enough() -> None:
 def test_many_rows_are_divided_once() -> None:
     assert len(divide(labelled(3000), SETTINGS, "all").repeats) == 1
     assert len(divide(labelled(1500), SETTINGS, "all").repeats) == 3
+
+
+@pytest.mark.parametrize(("limit", "groups"), [(60, None), (5_000, 3)])
+def test_of_a_single_division_every_row_has_the_prediction_of_its_own_fold(
+    limit: int, groups: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cross_validation, "MAX_REPEATED_ROWS", limit)
+    rows = labelled(groups=groups)
+    division = divide(rows, SETTINGS, "all")
+    assert len(division.repeats) == 1 and division.judged.tolist() == list(range(60))
+    P = probabilities(rows, division)[0]
+    settings = TrainHeadParams(final="all", C=(0.1, 10.0))
+    for fold in division.repeats[0]:
+        known = rows.select(fold.training)
+        head, _, _ = training.fit(known, known.select(np.empty(0, dtype=int)), settings)
+        np.testing.assert_allclose(P[fold.held_out], head.probabilities(rows.X[fold.held_out]), atol=1e-6)
 
 
 def test_groups_that_can_be_divided_in_one_way_are_divided_once() -> None:
