@@ -65,6 +65,7 @@ def test_all_labelled_rows_are_judged_and_none_is_called_a_test_row(project: Pat
     assert '"known": ["row of another fold", "rows of other folds"]' in page.replace('","', '", "').replace(
         '":[', '": ['
     )
+    assert 'isShown: data.judged === "test row"' in page and "checked: layer.isShown" in page, "drawn once"
     assert "test rows have" not in page and "the test rows" not in page
 
 

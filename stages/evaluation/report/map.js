@@ -81,7 +81,7 @@ function redraw() {
 }
 
 for (const layer of layers) {
-  const box = make("input", { type: "checkbox", checked: true });
+  const box = make("input", { type: "checkbox", checked: layer.isShown });
   box.addEventListener("change", () => {
     layer.isShown = box.checked;
     redraw();
