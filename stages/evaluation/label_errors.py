@@ -50,8 +50,8 @@ def find(y: np.ndarray, P: np.ndarray) -> "pd.DataFrame":
 def find_in_training(train: Features, C: float) -> "pd.DataFrame":
     """Find the training rows whose label is likely wrong, by out-of-fold probabilities of a logistic head.
 
-    Classes with a single row are left out: no other fold has a row of them. Of large tables, a head learns from a
-    sample of the other folds (`choosing.MAX_OUT_OF_FOLD_ROWS`), but all rows are judged.
+    Groups stay in one fold. Classes with a single row or group are left out: no other fold has a row of them. Of large
+    tables, a head learns from a sample of the other folds (`choosing.MAX_OUT_OF_FOLD_ROWS`), but all rows are judged.
 
     Args:
         train: the training rows.
@@ -60,16 +60,19 @@ def find_in_training(train: Features, C: float) -> "pd.DataFrame":
     Returns:
         What `find` returns.
     """
-    from stages.heads import choosing  # takes most of a second, and is not needed for cached results
+    from stages.heads import choosing, folds  # takes most of a second, and is not needed for cached results
 
-    names, y, counts = np.unique(train.labels.astype(str), return_inverse=True, return_counts=True)
-    kept = np.flatnonzero(counts[y] > 1)
+    names, y = np.unique(train.labels.astype(str), return_inverse=True)
+    kept = np.flatnonzero(folds.units(y, train.groups)[y] > 1)
     known = np.unique(y[kept])
     if len(known) < 2:
         return from_array(np.empty((0, len(COLUMNS))))
     part = train if len(kept) == len(y) else train.select(kept)  # a copy takes as much memory as the table
     P = np.zeros((len(kept), len(names)))
-    P[:, known] = choosing.out_of_fold(part.X, part.labels, C)
+    P[:, known] = choosing.out_of_fold(part.X, part.labels, C, part.groups)
+    judged = np.flatnonzero(~np.isnan(P[:, known[0]]))
+    if len(judged) < len(kept):
+        kept, P = kept[judged], P[judged]
     suspects = find(y[kept], P)
     return suspects.assign(row=kept[suspects["row"]])
 

@@ -87,17 +87,24 @@ def logistic_layer(X: Matrix, labels: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return layer
 
 
-def out_of_fold(X: Matrix, labels: np.ndarray, C: float) -> np.ndarray:
+def out_of_fold(X: Matrix, labels: np.ndarray, C: float, groups: np.ndarray | None = None) -> np.ndarray:
     """Compute the probabilities of every row by a logistic head on the other folds: (rows, labels), labels sorted.
 
-    Every class needs two rows or more. A head is fitted on at most about `MAX_OUT_OF_FOLD_ROWS` rows.
+    Every class needs two rows or groups or more. A head is fitted on at most about `MAX_OUT_OF_FOLD_ROWS` rows.
+
+    Args:
+        groups: (rows,) names, as for `fit`. Rows that no fold judges, since only their fold has their class, get NaN.
     """
     y = np.unique(labels.astype(str), return_inverse=True)[1]
     settings = TrainHeadParams(C=(C,))
-    parts = folds.split(y, min(settings.folds, int(np.bincount(y).min())))
-    with threadpool_limits(1):
-        scores = _cross_validate(X, y, parts, settings.C, settings, most=MAX_OUT_OF_FOLD_ROWS)
-    return np.asarray(softmax(scores[0], axis=1))
+    parts = folds.split(y, min(settings.folds, int(folds.units(y, groups).min())), groups=groups)
+    P = np.full((len(y), int(y.max()) + 1), np.nan)
+    if parts:
+        judged = _judged(parts)
+        with threadpool_limits(1):
+            scores = _cross_validate(X, y, parts, settings.C, settings, most=MAX_OUT_OF_FOLD_ROWS)
+        P[judged] = softmax(scores[0, judged], axis=1)
+    return P
 
 
 def cross_validated(X: Matrix, labels: np.ndarray, groups: np.ndarray | None = None) -> tuple[np.ndarray, Chosen]:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,23 @@ def test_a_class_of_one_row_is_left_out_and_keeps_the_others_in_place() -> None:
     X, labels = np.vstack([[[9, 9, 9]], X]), ["a-single", *labels]
     suspects = label_errors.find_in_training(table(X, labels), C=10)
     assert suspects[["row", "suggested"]].to_numpy().tolist() == [[5, 2]], "labels are a, a-single, b, c"
+
+
+def test_copies_in_one_group_do_not_vouch_for_each_other() -> None:
+    X, labels = clusters(90)
+    X[81:], labels[81:] = X[4], ["c"] * 9  # nine copies of a row of b, with the same wrong label
+    rows = table(X, labels)
+    groups = np.array([f"row {row}" for row in range(81)] + ["copies"] * 9, dtype=object)
+    found = {row for row in label_errors.find_in_training(rows, C=1_000)["row"] if row >= 81}
+    kept = {row for row in label_errors.find_in_training(replace(rows, groups=groups), C=1_000)["row"] if row >= 81}
+    assert not found and kept == set(range(81, 90)), "the folds have copies on both sides, unless groups are kept"
+
+
+def test_a_class_of_one_group_is_left_out() -> None:
+    X, labels = clusters(90)
+    labels[81:] = ["d"] * 9
+    groups = np.array([f"row {row}" for row in range(81)] + ["d"] * 9, dtype=object)
+    assert label_errors.find_in_training(replace(table(X, labels), groups=groups), C=10).empty
 
 
 def test_labels_that_no_row_has_break_nothing() -> None:
