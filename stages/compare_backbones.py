@@ -122,7 +122,7 @@ def _training_rows(prepared_folder: Path, budget: BudgetParams) -> Rows:
         smaller = BudgetParams(per_class=max(MAX_COMPARED_ROWS // len(set(labels)), 2), seed=budget.seed)
         chosen &= prepared.within_budget(ids, labels, smaller)
     names, y = np.unique(labels[chosen].astype(str), return_inverse=True)
-    counts = folds.units(y, None if groups is None else groups[chosen])
+    counts = folds.units(y, folds.select(groups, chosen))
     if (counts > 1).sum() < 2:
         raise HeadstartError(
             f"{prepared_folder / 'train'} has fewer than two classes of two training rows"
@@ -130,7 +130,7 @@ def _training_rows(prepared_folder: Path, budget: BudgetParams) -> Rows:
             " budget.per_class"
         )
     chosen &= np.isin(labels.astype(str), names[counts > 1])
-    return Rows(info, chosen, labels[chosen].astype(str), None if groups is None else groups[chosen])
+    return Rows(info, chosen, labels[chosen].astype(str), folds.select(groups, chosen))
 
 
 def _usable(settings: Params, modality: params.Modality) -> list[Backbones]:

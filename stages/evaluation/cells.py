@@ -9,6 +9,7 @@ which rows of this table differ. Where features tell rows apart, it is a few of 
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from stages.evaluation import nearest_rows
 from stages.tables.features import Matrix
@@ -48,7 +49,7 @@ def find(train: Matrix, rows: Matrix, threshold: float) -> tuple[np.ndarray, np.
             inside = members[starts[cell] : starts[cell + 1]]
             guests = order[ends[cell] : ends[cell + 1]] // probes  # rows of the part
             if len(inside) and len(guests):
-                product = nearest_rows.dense(part[guests] @ nearest_rows.unit(train[inside]).T)
+                product = _dense(part[guests] @ nearest_rows.unit(train[inside]).T)
                 best = product.argmax(axis=1)
                 cosine = product[np.arange(len(guests)), best]
                 guests = guests + first
@@ -69,7 +70,7 @@ def _cells(train: Matrix, threshold: float) -> tuple[Any, np.ndarray, int]:
     cells = _nearest_leaders(train, leaders, 1).ravel()
     rows, ones, others = (generator.integers(0, count, SAMPLE_ROWS) for _ in range(3))
     moved = _moved(_rows(train, rows), _rows(train, ones) - _rows(train, others), threshold)
-    scores = nearest_rows.dense(moved @ leaders.T)  # (sample, leaders)
+    scores = _dense(moved @ leaders.T)  # (sample, leaders)
     own = scores[np.arange(SAMPLE_ROWS), cells[rows]][:, None]
     nearer = (scores > own).sum(axis=1)  # leaders that are nearer to the moved row than that of its own cell
     return leaders, cells, int(np.quantile(nearer, RECALL, method="higher")) + 1
@@ -88,13 +89,18 @@ def _moved(rows: np.ndarray, directions: np.ndarray, cosine: float) -> np.ndarra
 
 def _rows(train: Matrix, chosen: np.ndarray) -> np.ndarray:
     """Give these rows, scaled to length 1, as an array."""
-    return nearest_rows.dense(nearest_rows.unit(train[chosen]))
+    return _dense(nearest_rows.unit(train[chosen]))
 
 
 def _nearest_leaders(rows: Matrix, leaders: Any, count: int) -> np.ndarray:
     """Find the `count` leaders that are nearest to every row, in no order: (rows, count) int32."""
     nearest = np.empty((rows.shape[0], count), dtype=np.int32)
     for first in range(0, rows.shape[0], ROWS_PER_BLOCK):
-        scores = -nearest_rows.dense(rows[first : first + ROWS_PER_BLOCK] @ leaders.T)
+        scores = -_dense(rows[first : first + ROWS_PER_BLOCK] @ leaders.T)
         nearest[first : first + ROWS_PER_BLOCK] = np.argpartition(scores, count - 1, axis=1)[:, :count]
     return nearest
+
+
+def _dense(product: Any) -> np.ndarray:
+    """Return a product of two matrices as an array."""
+    return np.asarray(product.toarray() if sparse.issparse(product) else product)

@@ -53,11 +53,6 @@ def _find(train: Any, rows: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
     return nearest, cosines
 
 
-def dense(product: Any) -> np.ndarray:
-    """Return a product of two matrices as an array."""
-    return np.asarray(product.toarray() if sparse.issparse(product) else product)
-
-
 def _highest(cosines: np.ndarray, count: int) -> np.ndarray:
     """Find the columns of the highest values of every row, the highest first: (rows, count)."""
     highest: np.ndarray

@@ -123,9 +123,7 @@ class Trials:
         single: dict[str, Any] = {"neighbors": tuple(map(int, values))} if kind == "knn" else {"C": tuple(values)}
         names, groups = self._names(split.training), self.compared.rows.group_names
         settings = TrainHeadParams(kind=kind, **single)
-        return choosing.fit(
-            self.X[split.training], names, settings, None if groups is None else groups[split.training]
-        )[0]
+        return choosing.fit(self.X[split.training], names, settings, folds.select(groups, split.training))[0]
 
     def _classifier(self, split: Fold, head: Head, card: ModelCard, recipe: FinetuneParams) -> Classifier:
         """Load the pretrained backbone with the head of a split as its layer, or a linear one if it is not linear."""

@@ -158,9 +158,7 @@ def _choose(X: Matrix, y: np.ndarray, settings: TrainHeadParams, groups: np.ndar
     parts: list[folds.Fold] = []
     if len(np.unique(y[rows])) > 1:
         count = min(settings.folds, int(sizes[sizes > 1].min()))
-        parts = folds.split(
-            np.unique(y[rows], return_inverse=True)[1], count, groups=None if groups is None else groups[rows]
-        )
+        parts = folds.split(np.unique(y[rows], return_inverse=True)[1], count, groups=folds.select(groups, rows))
     parameter = "neighbors" if settings.kind == "knn" else "C"
     candidates = _candidates(min((len(part.training) for part in parts), default=len(y)), settings)
     calibrate = settings.kind in KINDS_TO_CALIBRATE

@@ -29,6 +29,11 @@ def units(y: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
     return np.bincount(pairs[:, 0])
 
 
+def select(groups: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+    """Return the groups of chosen rows; `rows`: (chosen,) indices or (rows,) bool."""
+    return None if groups is None else groups[rows]
+
+
 def split(y: np.ndarray, count: int, *, groups: np.ndarray | None = None, seed: int = 0) -> list[Fold]:
     """Divide the rows into `count` folds, or fewer where no class has rows or groups for as many.
 

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from stages.common import cache_folder
 from stages.common.params import TrainHeadParams
-from stages.heads import choosing, estimators, lbfgs
+from stages.heads import choosing, estimators, folds, lbfgs
 from stages.heads.head import Head
 from stages.tables import features
 
@@ -49,7 +49,7 @@ def fit(
     sample = choosing.sample_rows(order, labels.astype(str), most=choosing.MAX_FIT_ROWS, least=settings.folds)
     X = features.vectors(features_folder, "train", rows[sample])
     groups = features.groups(features_folder, "train")
-    start, chosen = choosing.fit(X, labels[sample], settings, None if groups is None else groups[rows[sample]])
+    start, chosen = choosing.fit(X, labels[sample], settings, folds.select(groups, rows[sample]))
     dim = X.shape[1]
     moments = lbfgs.second_moments(X)
     del X
