@@ -33,7 +33,7 @@ from stages.evaluation.plots import without_markup
 from stages.extraction import rows, speed
 from stages.heads import choosing, folds
 from stages.scores.logme import logme
-from stages.tables import features, prepared, shards
+from stages.tables import feature_writer, features, prepared, shards
 from stages.tables.features import Matrix
 
 MAX_COMPARED_ROWS = 5_000  # training rows; more make the differences hardly clearer, and the heads slow
@@ -217,7 +217,7 @@ def _vectors(
             if isinstance(X, np.ndarray):
                 with np.errstate(over="ignore"):
                     X = X.astype(settings.extract.dtype, copy=False)
-            features.check_finite([window.ids[row] for row in chosen], X, name)
+            feature_writer.check_finite([window.ids[row] for row in chosen], X, name)
             parts.append(X.astype(np.float32))
     return (sparse.vstack(parts, format="csr") if backbone.is_sparse else np.concatenate(parts)), sample
 

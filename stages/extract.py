@@ -23,7 +23,7 @@ from stages.common.errors import counted
 from stages.common.params import Backbones, ExtractParams, RuntimeParams
 from stages.extraction import encode, ray_cluster, rows
 from stages.extraction.row_cache import RowCache
-from stages.tables import features, prepared, shards
+from stages.tables import feature_writer, features, prepared, shards
 
 if TYPE_CHECKING:
     from stages.backbones.encoder import Encoder
@@ -72,7 +72,7 @@ def extract(
     ):
         for split in prepared.SPLITS:
             has_groups = prepared.has_groups(prepared_folder, split)
-            with features.Writer(out / split, metadata, has_groups=has_groups) as writer:
+            with feature_writer.Writer(out / split, metadata, has_groups=has_groups) as writer:
                 for window in prepared.windows(prepared_folder, split, info.modality, combine=settings.combine):
                     X, counts, known = rows.encode_window(backbone, caches, window.inputs, progress.update)
                     cached += known

@@ -8,10 +8,9 @@ and class). Where rows are left out and no table can be written, data/prepared.r
 """
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from itertools import chain, count
 from pathlib import Path
@@ -22,12 +21,12 @@ from tqdm import tqdm
 
 from stages import sources
 from stages.common import atomic, cli, json_file, params, run_stats, targets, threads
-from stages.common.errors import HeadstartError, counted, listed, printable
+from stages.common.errors import HeadstartError, counted, printable
 from stages.common.params import PrepareParams
-from stages.sources import Row, rejections, similar_labels
+from stages.sources import Row, outcome, rejections
 from stages.sources.rejections import Record, Rejections
-from stages.sources.selection import KINDS, Selection
-from stages.tables import prepared, splitting
+from stages.sources.selection import Selection
+from stages.tables import prepared
 
 Result = TypeVar("Result")
 
@@ -39,24 +38,6 @@ CONTENT = targets.Content(
         "summary.json": lambda path: {"kept", "left_out"} <= json_file.mapping(path).keys(),
     },
 )
-
-
-@dataclass
-class _Counts:
-    """What the second pass wrote and left out."""
-
-    classes: dict[str, Counter[str]] = field(default_factory=lambda: {split: Counter() for split in prepared.SPLITS})
-    left_out: Counter[str] = field(default_factory=Counter)  # by kind of reason
-
-    def rows(self, split: str) -> int:
-        return self.classes[split].total()
-
-    def labelled(self, label: str) -> int:
-        """Count the rows of a class in all splits."""
-        return sum(self.classes[split][label] for split in prepared.SPLITS)
-
-    def labels(self) -> list[str]:
-        return sorted(set().union(*self.classes.values()))
 
 
 def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
@@ -96,8 +77,8 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
         counts, left_out = _second_pass(out, sources.Notes().without_skipped(rows()), selection, info)
         rejections.write(out / "rejected.parquet", left_out + skipped)
         with _listed_on_error(list_file, left_out + skipped, prepared_folder):
-            _check_classes(counts, settings, is_tested=selection.is_tested)
-        summary = _summary(selection.rows, counts)
+            outcome.check_classes(counts, settings, is_tested=selection.is_tested)
+        summary = outcome.summary(selection.rows, counts)
         json_file.write(out / "summary.json", summary)
     list_file.unlink(missing_ok=True)
     kept = ", ".join(f"{counts.rows(split):,} {split}" for split in prepared.SPLITS)
@@ -113,33 +94,9 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
         ),
         notes.sentences(),
         sources.remarks(data, follow_links=settings.follow_links),
-        _remarks(selection, counts, data),
+        outcome.remarks(selection, counts, data),
     ):
         print(f"prepare: {printable(sentence)}")
-
-
-def _remarks(selection: Selection, counts: _Counts, data: Path) -> Iterator[str]:
-    """Yield sentences on labels that may be none, what was left out, few test rows, and what DVC does not see."""
-    if unclear := [label for label in counts.labels() if sources.looks_missing(label)]:
-        number = sum(map(counts.labelled, unclear))
-        rows = f"{counted(number, 'row')} of class {' and '.join(map(repr, unclear))} {'is' if number == 1 else 'are'}"
-        yield f"{rows} kept; if that stands for no label, leave it empty"
-    if selection.rare_classes:
-        yield (
-            f"classes with fewer than prepare.min_rows = {selection.settings.min_rows:,} rows are left out:"
-            f" {listed(selection.rare_classes)}"
-        )
-    if selection.cuts_test and counts.rows("test") < splitting.MIN_TEST_ROWS:
-        yield (
-            f"{counted(counts.rows('test'), 'test row')} will tell the accuracy to about"
-            f" ±{splitting.widest_half(counts.rows('test')):.2f}; with prepare.test: 0, evaluate judges all"
-            f" {sum(map(counts.rows, prepared.SPLITS)):,} rows by cross-validation instead"
-        )
-    if selection.names_files and data.is_file():
-        yield (
-            f"DVC watches {data}, but not the images that it names; to have both watched, name the table"
-            f" {sources.train_name(data)} and set prepare.data to its folder"
-        )
 
 
 @contextmanager
@@ -198,7 +155,7 @@ def _identify(numbered: tuple[int, Row], *, max_pixels: int) -> tuple[int, Row, 
 
 def _second_pass(
     out: Path, rows: Iterator[Row], selection: Selection, info: prepared.TableInfo
-) -> tuple[_Counts, list[Record]]:
+) -> tuple[outcome.Counts, list[Record]]:
     """Write each row to the table of its split, or list it with the reason why it is left out."""
 
     def finish(numbered: tuple[int, Row]) -> tuple[Row, str, tuple[str, str] | None]:
@@ -208,7 +165,7 @@ def _second_pass(
         row = row if reason else sources.ready(row, max_side=info.max_side)
         return row, row_id, reason or (("unreadable", row.problem) if row.problem else None)
 
-    counts = _Counts()
+    counts = outcome.Counts()
     left_out: list[Record] = []
     columns = ("id", info.modality, "spans", "label", "group", "slice", "source")
     batches: dict[str, list[tuple[Any, ...]]] = {split: [] for split in prepared.SPLITS}
@@ -250,45 +207,6 @@ def _parallel(function: Callable[[tuple[int, Row]], Result], rows: Iterator[Row]
     if isinstance(first[1].content, str):
         return map(function, items)
     return threads.ordered(function, items, workers=threads.cores())
-
-
-def _check_classes(counts: _Counts, settings: PrepareParams, *, is_tested: bool) -> None:
-    """Raise a HeadstartError unless a classifier can be trained and judged on these rows."""
-    labels = counts.labels()
-    if len(labels) < 2:
-        raise HeadstartError(
-            f"{settings.data} has {'only one class, ' + labels[0] if labels else 'no usable rows'};"
-            f" a classifier needs two classes in column {settings.label}"
-        )
-    if missing := [label for label in labels if not counts.classes["train"][label]]:
-        similar = "".join(f"; {' and '.join(names)} look like one class" for names in similar_labels.groups(labels)[:3])
-        raise HeadstartError(
-            f"{settings.data}: no training row for {listed(missing, limit=10)}, since the data gives all of its rows to"
-            f" other splits; add training rows of it, or leave it out{similar}"
-        )
-    if is_tested and not counts.rows("test"):
-        raise HeadstartError(
-            f"{settings.data} leaves no test rows; raise prepare.test, or add rows: a class needs two for one to test"
-        )
-    if not is_tested and sum(counts.labelled(label) > 1 for label in labels) < 2:
-        raise HeadstartError(
-            f"{settings.data} leaves no test rows, since prepare.test is 0, and a cross-validation needs two classes of"
-            " two rows; add rows"
-        )
-
-
-def _summary(rows: int, counts: _Counts) -> dict[str, Any]:
-    """Return the content of summary.json."""
-    labels = counts.labels()
-    summary: dict[str, Any] = {
-        "rows": rows,
-        "kept": {split: counts.rows(split) for split in prepared.SPLITS},
-        "left_out": {kind: counts.left_out[kind] for kind in KINDS},
-        "classes": {label: {split: counts.classes[split][label] for split in prepared.SPLITS} for label in labels},
-    }
-    if similar := similar_labels.groups(labels):
-        summary["similar_classes"] = similar
-    return summary
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ Dense backbones write `feature: fixed_size_list<float16 or float32>[dim]`, spars
 backbone and the settings that made the vectors.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -16,8 +16,7 @@ import pyarrow as pa
 from pydantic import Field
 from scipy import sparse
 
-from stages.common.backbone_shorthand import titled
-from stages.common.errors import HeadstartError, damaged
+from stages.common.errors import damaged
 from stages.common.params import Backbones, BudgetParams, ExtractParams, Modality
 from stages.common.section import Section, validate
 from stages.common.setting_types import ColumnNames
@@ -108,75 +107,6 @@ def joined(parts: Mapping[str, Features]) -> Features:
         sum(part.unclear_share * count for part, count in zip(several, counts, strict=True)) / max(sum(counts), 1),
         groups,
         np.repeat(np.array([*parts], dtype=object), counts),
-    )
-
-
-class Writer(shards.Writer):
-    """Streams one split of the feature table into shards."""
-
-    def __init__(self, folder: Path, metadata: Metadata, *, has_groups: bool = False) -> None:
-        self._metadata, self._has_groups = metadata, has_groups
-        schema = _schema(metadata)
-        super().__init__(folder, schema.append(GROUP) if has_groups else schema, metadata.model_dump())
-
-    def write_rows(
-        self,
-        ids: Sequence[str],
-        labels: Sequence[str],
-        X: Matrix,
-        counts: np.ndarray | None = None,
-        groups: Sequence[str | None] = (),
-    ) -> None:
-        """Append rows.
-
-        Args:
-            X: (rows, dim), which is rounded to the stored type.
-            counts: (rows, 2) int32 tokens of the whole texts and unclear ones, with a `max_length` in the metadata.
-            groups: (rows,) with `has_groups`; None where a row has none.
-
-        Raises:
-            HeadstartError: a vector has non-finite values.
-        """
-        columns: dict[str, pa.Array] = {
-            "id": pa.array(ids, pa.string()),
-            "label": pa.array(labels, pa.string()),
-        }
-        if isinstance(X, np.ndarray):
-            with np.errstate(over="ignore"):
-                flat = np.ascontiguousarray(X, dtype=self._metadata.extract.dtype).ravel()
-            check_finite(ids, flat, titled(self._metadata.backbone))
-            columns["feature"] = pa.FixedSizeListArray.from_arrays(pa.array(flat), self._metadata.dim)
-        else:
-            check_finite(ids, X, titled(self._metadata.backbone))
-            X.sort_indices()
-            offsets = pa.array(X.indptr.astype(np.int32))
-            columns["indices"] = pa.ListArray.from_arrays(offsets, pa.array(X.indices.astype(np.int32)))
-            columns["values"] = pa.ListArray.from_arrays(offsets, pa.array(X.data.astype(np.float32)))
-        if self._metadata.max_length is not None:
-            assert counts is not None
-            columns |= {field.name: pa.array(counts[:, k], pa.int32()) for k, field in enumerate(COUNTS)}
-        if self._has_groups:
-            columns[GROUP.name] = pa.array(groups, GROUP.type)
-        self.write(pa.table(columns))
-
-
-def check_finite(ids: Sequence[str], X: Matrix, name: str) -> None:
-    """Check the stored vectors of the rows `ids`, dense ones in any shape, that the backbone `name` computed.
-
-    Raises:
-        HeadstartError: a vector has non-finite values.
-    """
-    values = X if isinstance(X, np.ndarray) else X.data
-    if np.isfinite(values).all():
-        return
-    wrong = int(np.flatnonzero(~np.isfinite(values).ravel())[0])
-    if isinstance(X, np.ndarray):
-        row = wrong // (values.size // len(ids))
-    else:
-        row = int(np.searchsorted(X.indptr, wrong, "right")) - 1
-    raise HeadstartError(
-        f"{name} produced non-finite values for row {ids[row]}; its weights are damaged"
-        + (", or float16 cannot hold them: set extract.dtype to float32" if values.dtype == np.float16 else "")
     )
 
 
@@ -283,11 +213,12 @@ def _matrix(batch: pa.RecordBatch, metadata: Metadata) -> Matrix:
 def read_metadata(folder: Path) -> Metadata:
     """Read the metadata of `folder`, one split of a feature table, and check that its columns fit."""
     metadata = validate(Metadata, shards.metadata(folder), file=str(folder))
-    shards.check_types(folder, _schema(metadata))
+    shards.check_types(folder, schema(metadata))
     return metadata
 
 
-def _schema(metadata: Metadata) -> pa.Schema:
+def schema(metadata: Metadata) -> pa.Schema:
+    """Return the columns of a feature table, without groups."""
     tokens = [] if metadata.max_length is None else COUNTS
     return pa.schema([*IDENTITY, *_vector_fields(metadata), *tokens])
 

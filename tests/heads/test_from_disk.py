@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from stages.common import cache_folder, params
 from stages.heads import choosing, from_disk, lbfgs, persistence
-from stages.tables import features
+from stages.tables import feature_writer, features
 from stages.train_head import train_head
 from tests.projects import ROOT
 
@@ -29,7 +29,7 @@ def table(folder: Path, X: np.ndarray | sparse.csr_matrix, labels: np.ndarray) -
     )
     ids = [f"{number:032x}" for number in np.random.default_rng(1).permutation(X.shape[0])]
     for split in ("train", "validation"):
-        with features.Writer(folder / split, metadata) as writer:
+        with feature_writer.Writer(folder / split, metadata) as writer:
             for start in range(0, X.shape[0], 700):
                 rows = slice(start, start + 700)
                 writer.write_rows(ids[rows], labels[rows].tolist(), X[rows])

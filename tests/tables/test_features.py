@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 
 from stages.common.errors import HeadstartError
-from stages.tables import features
+from stages.tables import feature_writer, features
 
 
 def test_the_feature_table_keeps_its_contract(trained: Path) -> None:
@@ -23,6 +23,6 @@ def test_the_feature_table_keeps_its_contract(trained: Path) -> None:
 
 def test_a_wrong_value_in_a_sparse_vector_names_its_row() -> None:
     X = sparse.csr_matrix(np.array([[0, 1, 0], [0, 0, 0], [2, 0, np.inf]], np.float32))
-    features.check_finite(["a", "b"], X[:2], "both")
+    feature_writer.check_finite(["a", "b"], X[:2], "both")
     with pytest.raises(HeadstartError, match="both produced non-finite values for row c; its weights are damaged"):
-        features.check_finite(["a", "b", "c"], X, "both")
+        feature_writer.check_finite(["a", "b", "c"], X, "both")

@@ -13,7 +13,7 @@ from scipy import sparse
 from stages.common.errors import HeadstartError
 from stages.common.params import BackboneParams, ExtractParams
 from stages.evaluation import slices
-from stages.tables import features, prepared, shards
+from stages.tables import feature_writer, features, prepared, shards
 
 ROWS = 6
 Change = Callable[[pa.Table], pa.Table]
@@ -31,7 +31,7 @@ def write_features(folder: Path, *, is_sparse: bool) -> Path:
         modality="text",
         max_side=None,
     )
-    with features.Writer(folder / "train", metadata) as writer:
+    with feature_writer.Writer(folder / "train", metadata) as writer:
         writer.write_rows(
             [f"{row:032x}" for row in range(ROWS)], list("ababab"), sparse.csr_matrix(X) if is_sparse else X
         )

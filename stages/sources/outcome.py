@@ -1,0 +1,94 @@
+"""What prepare kept and left out: counts, whether they suffice to train and judge on, and what is to be said."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stages.common.errors import HeadstartError, counted, listed
+from stages.common.params import PrepareParams
+from stages.sources import similar_labels, table_folders, values
+from stages.sources.selection import KINDS, Selection
+from stages.tables import prepared, splitting
+
+
+@dataclass
+class Counts:
+    """What the second pass wrote and left out."""
+
+    classes: dict[str, Counter[str]] = field(default_factory=lambda: {split: Counter() for split in prepared.SPLITS})
+    left_out: Counter[str] = field(default_factory=Counter)  # by kind of reason
+
+    def rows(self, split: str) -> int:
+        return self.classes[split].total()
+
+    def labelled(self, label: str) -> int:
+        """Count the rows of a class in all splits."""
+        return sum(self.classes[split][label] for split in prepared.SPLITS)
+
+    def labels(self) -> list[str]:
+        return sorted(set().union(*self.classes.values()))
+
+
+def check_classes(counts: Counts, settings: PrepareParams, *, is_tested: bool) -> None:
+    """Raise a HeadstartError unless a classifier can be trained and judged on these rows."""
+    labels = counts.labels()
+    if len(labels) < 2:
+        raise HeadstartError(
+            f"{settings.data} has {'only one class, ' + labels[0] if labels else 'no usable rows'};"
+            f" a classifier needs two classes in column {settings.label}"
+        )
+    if missing := [label for label in labels if not counts.classes["train"][label]]:
+        similar = "".join(f"; {' and '.join(names)} look like one class" for names in similar_labels.groups(labels)[:3])
+        raise HeadstartError(
+            f"{settings.data}: no training row for {listed(missing, limit=10)}, since the data gives all of its rows to"
+            f" other splits; add training rows of it, or leave it out{similar}"
+        )
+    if is_tested and not counts.rows("test"):
+        raise HeadstartError(
+            f"{settings.data} leaves no test rows; raise prepare.test, or add rows: a class needs two for one to test"
+        )
+    if not is_tested and sum(counts.labelled(label) > 1 for label in labels) < 2:
+        raise HeadstartError(
+            f"{settings.data} leaves no test rows, since prepare.test is 0, and a cross-validation needs two classes of"
+            " two rows; add rows"
+        )
+
+
+def summary(rows: int, counts: Counts) -> dict[str, Any]:
+    """Return the content of summary.json."""
+    labels = counts.labels()
+    content: dict[str, Any] = {
+        "rows": rows,
+        "kept": {split: counts.rows(split) for split in prepared.SPLITS},
+        "left_out": {kind: counts.left_out[kind] for kind in KINDS},
+        "classes": {label: {split: counts.classes[split][label] for split in prepared.SPLITS} for label in labels},
+    }
+    if similar := similar_labels.groups(labels):
+        content["similar_classes"] = similar
+    return content
+
+
+def remarks(selection: Selection, counts: Counts, data: Path) -> Iterator[str]:
+    """Yield sentences on labels that may be none, what was left out, few test rows, and what DVC does not see."""
+    if unclear := [label for label in counts.labels() if values.looks_missing(label)]:
+        number = sum(map(counts.labelled, unclear))
+        rows = f"{counted(number, 'row')} of class {' and '.join(map(repr, unclear))} {'is' if number == 1 else 'are'}"
+        yield f"{rows} kept; if that stands for no label, leave it empty"
+    if selection.rare_classes:
+        yield (
+            f"classes with fewer than prepare.min_rows = {selection.settings.min_rows:,} rows are left out:"
+            f" {listed(selection.rare_classes)}"
+        )
+    if selection.cuts_test and counts.rows("test") < splitting.MIN_TEST_ROWS:
+        yield (
+            f"{counted(counts.rows('test'), 'test row')} will tell the accuracy to about"
+            f" ±{splitting.widest_half(counts.rows('test')):.2f}; with prepare.test: 0, evaluate judges all"
+            f" {sum(map(counts.rows, prepared.SPLITS)):,} rows by cross-validation instead"
+        )
+    if selection.names_files and data.is_file():
+        yield (
+            f"DVC watches {data}, but not the images that it names; to have both watched, name the table"
+            f" {table_folders.train_name(data)} and set prepare.data to its folder"
+        )
