@@ -4,59 +4,117 @@ Some training rows, drawn by chance, lead cells: every training row belongs to i
 only with the cells of the leaders that are nearest to it. How many these must be depends on the features and on the
 cosine that counts. So it is measured, on training rows that are moved away to just that cosine, in the directions in
 which rows of this table differ. Where features tell rows apart, it is a few of sqrt(training rows) cells.
+
+With a cell, a row is first compared by short vectors (`cosine_bounds`), and in full only where these do not rule out
+that a row of the cell is near enough, and nearer than those of the cells before.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
-from stages.evaluation import nearest_rows
+from stages.common import threads
+from stages.evaluation import cosine_bounds, nearest_rows
 from stages.tables.features import Matrix
 
 RECALL = 0.995  # of pairs at just the threshold; of nearer ones more
 SAMPLE_ROWS = 1_000  # that are moved away
-ROWS_PER_PASS = 32_768  # of those that are compared
+ROWS_PER_PASS = 8_192  # of those that are compared, by one thread
 ROWS_PER_BLOCK = 4_096  # compared with all leaders at a time
 
 
-def find(train: Matrix, rows: Matrix, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+def find(train: Matrix, rows: Matrix, threshold: float, *, visit_all: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Find the nearest training row of every row that has one at a cosine of `threshold` or more, in nearly all cases.
 
     Args:
         train: (training rows, dim)
         rows: (rows, dim)
+        visit_all: compare with all cells, for all cases.
 
     Returns:
-        Indices into `train`, int64, and cosines, float32: both (rows,). Those below the threshold may be of any
-        training row.
+        Indices into `train`, int64, and cosines, float32: both (rows,). Rows without a training row so near have
+        0 and -1.
     """
-    leaders, cells, probes = _cells(train, threshold)
-    if probes * 2 > leaders.shape[0]:  # then nothing is saved
-        nearest, cosines = nearest_rows.find(train, rows, 1)
-        return nearest.ravel(), cosines.ravel()
-    members = np.argsort(cells, kind="stable")
-    starts = np.searchsorted(cells[members], np.arange(leaders.shape[0] + 1))
-    nearest, cosines = np.zeros(rows.shape[0], dtype=np.int64), np.full(rows.shape[0], -1, dtype=np.float32)
-    for first in range(0, rows.shape[0], ROWS_PER_PASS):
-        part = nearest_rows.unit(rows[first : first + ROWS_PER_PASS])
-        visited = _nearest_leaders(
-            part, leaders, probes
-        ).ravel()  # probes cells of the first row, then of the second, …
-        order = np.argsort(visited, kind="stable")
-        ends = np.searchsorted(visited[order], np.arange(leaders.shape[0] + 1))
-        for cell in range(leaders.shape[0]):
-            inside = members[starts[cell] : starts[cell + 1]]
-            guests = order[ends[cell] : ends[cell + 1]] // probes  # rows of the part
-            if len(inside) and len(guests):
-                product = _dense(part[guests] @ nearest_rows.unit(train[inside]).T)
-                best = product.argmax(axis=1)
-                cosine = product[np.arange(len(guests)), best]
-                guests = guests + first
-                is_nearer = cosine > cosines[guests]
-                nearest[guests[is_nearer]] = inside[best[is_nearer]]
-                cosines[guests[is_nearer]] = cosine[is_nearer]
+    with threadpool_limits(1):  # passes run side by side
+        leaders, cell_of_row, probes = _cells(train, threshold)
+        if visit_all:
+            probes = leaders.shape[0]
+        shortened = cosine_bounds.shortener(train, threshold, train.shape[0] // leaders.shape[0])
+        members = np.argsort(cell_of_row, kind="stable")
+        short = _in_blocks(lambda part: shortened(nearest_rows.unit(train[part])), members)
+        cells = _Cells(train, leaders, members, short, _starts(cell_of_row[members], leaders.shape[0]))
+
+        def run(first: int) -> tuple[np.ndarray, np.ndarray]:
+            part = nearest_rows.unit(rows[first : first + ROWS_PER_PASS])
+            return _search(cells, part, shortened(part), probes, threshold)
+
+        passes = range(0, rows.shape[0], ROWS_PER_PASS)
+        parts = list(threads.ordered(run, passes, workers=threads.cores()))
+    nearest, cosines = (np.concatenate(values) for values in zip(*parts, strict=True))
     return nearest, np.minimum(cosines, 1)
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Training rows, and their division into cells.
+
+    Attributes:
+        leaders: (cells, dim) of length 1.
+        members: (training rows,) indices of training rows, those of the first cell first.
+        short: (training rows, axes) short vectors of the members.
+        starts: (cells + 1,) where the members of a cell start and end.
+    """
+
+    train: Matrix
+    leaders: Any
+    members: np.ndarray
+    short: Any
+    starts: np.ndarray
+
+
+def _search(cells: _Cells, rows: Any, short: Any, probes: int, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """Find the nearest members of the `probes` nearest cells of every row, as `find` does.
+
+    Args:
+        rows: (rows, dim) of length 1.
+        short: (rows, axes) their short vectors.
+    """
+    nearest, cosines = np.zeros(rows.shape[0], dtype=np.int64), np.full(rows.shape[0], -1, dtype=np.float32)
+    visited = _nearest_leaders(rows, cells.leaders, probes).ravel()  # those of the first row, then of the second, …
+    order = np.argsort(visited, kind="stable")
+    ends = _starts(visited[order], cells.leaders.shape[0])
+    for cell in range(cells.leaders.shape[0]):
+        members = slice(cells.starts[cell], cells.starts[cell + 1])
+        guests = order[ends[cell] : ends[cell + 1]] // probes
+        if members.start == members.stop or not len(guests):
+            continue
+        bounds = _dense(short[guests] @ cells.short[members].T).max(axis=1)
+        guests = guests[bounds >= np.maximum(cosines[guests], threshold) - cosine_bounds.MARGIN]
+        if not len(guests):
+            continue
+        inside = cells.members[members]
+        product = _dense(rows[guests] @ nearest_rows.unit(cells.train[inside]).T)
+        best = product.argmax(axis=1)
+        cosine = product[np.arange(len(guests)), best]
+        is_nearer = (cosine > cosines[guests]) & (cosine >= threshold)
+        nearest[guests[is_nearer]] = inside[best[is_nearer]]
+        cosines[guests[is_nearer]] = cosine[is_nearer]
+    return nearest, cosines
+
+
+def _starts(sorted_cells: np.ndarray, count: int) -> np.ndarray:
+    """Tell where every one of `count` cells starts, and where the last one ends: (count + 1,)."""
+    return np.searchsorted(sorted_cells, np.arange(count + 1))
+
+
+def _in_blocks(function: Callable[[np.ndarray], Any], rows: np.ndarray) -> Any:
+    """Compute rows of a matrix from `ROWS_PER_BLOCK` indices at a time, so that little else is in memory."""
+    parts = [function(rows[first : first + ROWS_PER_BLOCK]) for first in range(0, len(rows), ROWS_PER_BLOCK)]
+    return sparse.vstack(parts, format="csr") if sparse.issparse(parts[0]) else np.concatenate(parts)
 
 
 def _cells(train: Matrix, threshold: float) -> tuple[Any, np.ndarray, int]:

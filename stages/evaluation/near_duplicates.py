@@ -10,13 +10,14 @@ from stages.tables.features import Features, Matrix
 if TYPE_CHECKING:
     import pandas as pd
 
-MAX_EXACT_PAIRS = 2 * 10**9  # of a test and a training row; of more, only those of near cells are compared
+MAX_FULL_PAIRS = 10**8  # of a test and a training row; of more, bounds of their cosines rule most of them out
+MAX_EXACT_PAIRS = 2 * 10**9  # of more, only those of near cells are looked at
 
 
 def find(train: Matrix, test: Matrix, threshold: float) -> "pd.DataFrame":
     """Pair every test row with its nearest training row, and keep the pairs at a cosine of `threshold` or more.
 
-    Past `MAX_EXACT_PAIRS`, at least 99 % of them are found.
+    Up to `MAX_EXACT_PAIRS` all of them are found, past it at least 99 %.
 
     Args:
         train: (training rows, dim)
@@ -27,8 +28,9 @@ def find(train: Matrix, test: Matrix, threshold: float) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    if train.shape[0] * test.shape[0] > MAX_EXACT_PAIRS:
-        nearest, cosines = cells.find(train, test, threshold)
+    count = train.shape[0] * test.shape[0]
+    if count > MAX_FULL_PAIRS:
+        nearest, cosines = cells.find(train, test, threshold, visit_all=count <= MAX_EXACT_PAIRS)
     else:
         nearest, cosines = (
             values.ravel() for values in nearest_rows.find(train, test, 1)
