@@ -84,11 +84,9 @@ def draws(ids: np.ndarray, labels: np.ndarray, sizes: Sequence[int], *, repeats:
         sizes: labels per class.
     """
     counts = np.unique(labels, return_counts=True)[1]
-    points = [
-        Draws(float(size), tuple(_draw(ids, labels, size, seed + repeat) for repeat in range(repeats)))
-        for size in sorted(set(sizes))
-        if size < counts.max() and size * len(counts) <= MAX_CURVE_ROWS
-    ]
+    sizes = [size for size in sorted(set(sizes)) if size < counts.max() and size * len(counts) <= MAX_CURVE_ROWS]
+    by_repeat = [_nested_draws(ids, labels, sizes, seed + repeat) for repeat in range(repeats)]
+    points = [Draws(float(size), rows) for size, rows in zip(sizes, zip(*by_repeat, strict=True), strict=True)]
     all_rows = np.arange(len(ids))
     if len(ids) > MAX_CURVE_ROWS:
         all_rows = _draw(ids, labels, max(MAX_CURVE_ROWS // len(counts), 1), seed)
@@ -116,7 +114,11 @@ def measure(points: Sequence[Draws], vectors: Vectors, train: np.ndarray, test: 
     *smaller, largest = points
     (all_rows,) = largest.rows
     accuracy, C, P = evaluate_draw(all_rows, None)  # chooses the C of all points
-    curve = [Point(point.per_class, tuple(evaluate_draw(rows, C)[0] for rows in point.rows)) for point in smaller]
+    with choosing.side_by_side() as pool:
+        curve = [
+            Point(point.per_class, tuple(pool.map(lambda rows: evaluate_draw(rows, C)[0], point.rows)))
+            for point in smaller
+        ]
     return Curve((*curve, Point(largest.per_class, (accuracy,))), C, P)
 
 
@@ -134,6 +136,15 @@ def both_curves(prepared_folder: Path, train: Features, test: Features, settings
             points, lambda rows: from_drawn(np.searchsorted(drawn, rows)), train.labels, test.labels
         )
     return curves
+
+
+def _nested_draws(ids: np.ndarray, labels: np.ndarray, sizes: Sequence[int], seed: int) -> list[np.ndarray]:
+    """Draw rows for every size, from the last to the first, the smallest: a draw holds all smaller ones of its seed."""
+    rows, nested = np.arange(len(ids)), []
+    for size in reversed(sizes):
+        rows = rows[_draw(ids[rows], labels[rows], size, seed)]
+        nested.append(rows)
+    return nested[::-1]
 
 
 def _draw(ids: np.ndarray, labels: np.ndarray, per_class: int, seed: int) -> np.ndarray:

@@ -6,8 +6,9 @@ Calibration of Modern Neural Networks); the others keep 1.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,13 +62,27 @@ def fit(
         groups: (rows,) names; the cross-validation keeps the rows of a group in one fold.
     """
     names, y = np.unique(labels.astype(str), return_inverse=True)
-    # One BLAS thread per fit: on small matrices, threads that wait for each other cost ten times the arithmetic.
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the step limit of mlp is its early stopping
-        warnings.filterwarnings("ignore", "The number of unique classes")  # many classes of few rows are usual here
+    with _quietly():
         chosen, temperature = _choose(X, y, settings, groups)
         estimator = estimators.fit(X, y, chosen.value, settings)
     return Head(estimator, tuple(names.tolist()), temperature), chosen
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Fit on one BLAS thread, without warnings."""
+    # On small matrices, threads that wait for each other cost ten times the arithmetic.
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the step limit of mlp is its early stopping
+        warnings.filterwarnings("ignore", "The number of unique classes")  # many classes of few rows are usual here
+        yield
+
+
+@contextmanager
+def side_by_side() -> Iterator[ThreadPoolExecutor]:
+    """Yield threads that may call `fit` at the same time: what a fit sets and resets is set before all of them."""
+    with _quietly(), ThreadPoolExecutor(threads.cores()) as pool:
+        yield pool
 
 
 def logistic_head(X: Matrix, labels: np.ndarray, C: float | None = None) -> tuple[Head, float]:

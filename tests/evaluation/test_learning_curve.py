@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from stages.common.params import BudgetParams
 from stages.evaluation import labels_saved, learning_curve
 from stages.evaluation.learning_curve import Curve, Point
+from stages.tables import prepared
 
 
 def rows(classes: dict[str, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -28,6 +30,19 @@ def test_draws_have_as_many_labels_as_they_say_and_end_with_all() -> None:
     assert [[*map(list, point.rows)] for point in again] == [[*map(list, point.rows)] for point in points]
     other = learning_curve.draws(ids, labels, (5,), repeats=1, seed=9)
     assert not np.array_equal(other[0].rows[0], points[1].rows[0])
+
+
+def test_draws_are_those_of_budgets_and_hash_all_rows_once_for_a_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids, labels, _ = rows({"a": 300, "b": 300, "c": 60})
+    hashed = []
+    uniform = prepared.uniform
+    monkeypatch.setattr(prepared, "uniform", lambda key: hashed.append(key) or uniform(key))
+    points = learning_curve.draws(ids, labels, (2, 4, 8, 16), repeats=2, seed=3)
+    assert len(hashed) < 2 * 660 + 200
+    for point in points[:-1]:
+        for repeat, draw in enumerate(point.rows):
+            budget = BudgetParams(per_class=int(point.per_class), seed=3 + repeat)
+            assert draw.tolist() == np.flatnonzero(prepared.within_budget(ids, labels, budget)).tolist()
 
 
 def test_the_last_point_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
