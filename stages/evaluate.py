@@ -128,11 +128,8 @@ def evaluate(
 def _read_cards(features_folder: Path, head_folder: Path, finetuned_folder: Path) -> dict[str, ModelCard]:
     """Read and check the model cards of `head` and, where fine-tuning was asked for, of `finetuned`."""
     head_card, finetuned_card = model_card.read_head(head_folder), model_card.read(finetuned_folder)
-    if head_card.fingerprint != features.read_metadata(features_folder / "test").fingerprint:
-        raise HeadstartError(
-            f"{head_folder} was trained on features of another backbone than {features_folder} holds;"
-            f" run `dvc repro train_head`"
-        )
+    fingerprint = features.read_metadata(features_folder / "test").fingerprint
+    model_card.check_features(head_card, fingerprint, head_folder=head_folder, features_folder=features_folder)
     if finetuned_card and finetuned_card.labels != head_card.labels:
         raise HeadstartError(f"{finetuned_folder} and {head_folder} have different labels; run `dvc repro finetune`")
     return {"head": head_card} | ({"finetuned": finetuned_card} if finetuned_card else {})

@@ -117,6 +117,15 @@ def check_backbone(card: ModelCard, fingerprint: str) -> None:
         )
 
 
+def check_features(card: ModelCard, fingerprint: str, *, head_folder: Path, features_folder: Path) -> None:
+    """Raise a HeadstartError unless a head was trained on features of the backbone with this fingerprint."""
+    if card.fingerprint != fingerprint:
+        raise HeadstartError(
+            f"{head_folder} was trained on features of another backbone than {features_folder} holds;"
+            f" run `dvc repro train_head`"
+        )
+
+
 def versions(*packages: str) -> dict[str, str]:
     """Look up the versions of Python and of `packages`, without importing these."""
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}

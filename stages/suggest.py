@@ -1,0 +1,132 @@
+"""Suggest: name the unlabelled rows that are worth labelling next, best first.
+
+    python -m stages.suggest data/head NEXT.csv --rows 50
+
+Reads the vectors and texts of the rows without a label that prepare and extract keep, and the head, if there is one
+yet. NEXT ends in .csv, .jsonl, .parquet, or with the extra `spreadsheets` in .xlsx. Its columns: id, source, text,
+predicted, confidence, margin (between the two likeliest labels), reason, and an empty label to fill in.
+
+With a head, rows are chosen that stand for many others of which the head is unsure; without one, the most typical ones.
+No two of them are nearly copies. Labels belong into your table; then `dvc repro`, and the next suggestions know them.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from stages.common import atomic, cli, run_stats, targets
+from stages.common.errors import HeadstartError, counted
+from stages.evaluation import prediction_files
+from stages.heads import loading, model_card
+from stages.suggestion import choosing, table
+from stages.tables import features, prepared
+from stages.tables.features import Features
+
+
+def suggest(*, head_folder: Path, target: Path, rows: int, prepared_folder: Path, features_folder: Path) -> None:
+    """Write the `rows` unlabelled rows that are worth labelling next to the file `target`.
+
+    Raises:
+        HeadstartError: there are no unlabelled rows with vectors, an input is missing or damaged, the head was trained
+            on features of another backbone, or `target` holds labels, or anything but earlier suggestions.
+    """
+    if rows < 1:
+        raise HeadstartError(f"--rows is {rows}, but must be at least 1")
+    prediction_files.check_format(target)
+    targets.check_file(target, table.is_own, verb="suggest", inputs=[head_folder, prepared_folder, features_folder])
+    if target.exists():
+        table.check_replaceable(target)
+    unlabelled = _unlabelled(features_folder, prepared_folder)
+    train, *judged = (features.read(features_folder, split) for split in prepared.SPLITS)
+    scored = _scores(head_folder, features_folder, unlabelled, train)
+    P, labels = scored or (None, ())
+    batch = choosing.choose(unlabelled.X, train.X, P, rows, judged=[part.X for part in judged])
+    if not len(batch.rows):
+        raise HeadstartError(
+            f"nothing is left to label: all rows in {features_folder / prepared.UNLABELLED} are nearly copies of"
+            " labelled ones; add other rows"
+        )
+    chosen = table.read_inputs(prepared_folder, unlabelled.metadata.modality, unlabelled.ids[batch.rows].tolist())
+    suggestions = table.make(chosen, batch.alike, None if P is None else P[batch.rows], labels)
+    with (
+        atomic.file(target) as out,
+        prediction_files.writer(out, target.suffix, suggestions.schema) as write,
+    ):
+        write(suggestions)
+    print(
+        f"suggest: {len(chosen):,} of {counted(len(unlabelled.ids), 'unlabelled row')}"
+        f" {'of which the head is unsure' if labels else 'that are typical, as there is no head yet'}"
+        f" -> {target} in {run_stats.spent()}"
+    )
+    if len(chosen) < min(rows, len(unlabelled.ids)):
+        print(
+            f"suggest: all others are nearly copies of these or of labelled rows (cosine {choosing.MAX_COSINE} or more)"
+        )
+
+
+def _unlabelled(features_folder: Path, prepared_folder: Path) -> Features:
+    """Read the unlabelled rows that may be suggested: not those whose group is validated or tested on.
+
+    Raises:
+        HeadstartError: there are none.
+    """
+    rows = features.read(features_folder, prepared.UNLABELLED)
+    if not len(rows.ids):
+        raise HeadstartError(
+            f"{features_folder / prepared.UNLABELLED} holds no rows; leave the label of rows in your table empty, set"
+            " extract.unlabelled to true, and run `dvc repro`"
+        )
+    if rows.groups is not None:
+        judged = [features.groups(features_folder, split) for split in ("validation", "test")]
+        taken = np.concatenate([groups for groups in judged if groups is not None] or [np.empty(0, dtype=object)])
+        rows = rows.select(~np.isin(rows.groups.astype(str), taken.astype(str)))
+    if not len(rows.ids):
+        raise HeadstartError(
+            f"all rows in {prepared_folder / prepared.UNLABELLED} are of groups that are validated or tested on; add"
+            " rows of other groups"
+        )
+    return rows
+
+
+def _scores(
+    head_folder: Path, features_folder: Path, rows: Features, train: Features
+) -> tuple[np.ndarray, tuple[str, ...]] | None:
+    """Compute probabilities, (rows, labels), and name the labels; None where two classes have no training rows yet.
+
+    Raises:
+        HeadstartError: the head is missing or damaged, or was trained on features of another backbone.
+    """
+    if len(np.unique(train.labels.astype(str))) < 2:
+        return None
+    card = model_card.read_head(head_folder)
+    if card.method != "head":
+        raise HeadstartError(f"{head_folder} holds a fine-tuned model, but suggest needs the folder of the head")
+    model_card.check_features(card, rows.metadata.fingerprint, head_folder=head_folder, features_folder=features_folder)
+    head = loading.load(head_folder, card, rows.metadata.dim)
+    return head(rows.X), card.labels
+
+
+def main() -> None:
+    default = "(default: %(default)s)"
+    args = cli.arguments(
+        __doc__,
+        with_params=False,
+        head="folder that train_head wrote; it need not exist before there are labels",
+        out="file to write: .csv, .jsonl, .parquet or .xlsx",
+        options={
+            "--rows": {"type": int, "default": 50, "help": f"how many to suggest {default}"},
+            "--prepared": {"type": Path, "default": Path("data/prepared"), "help": default},
+            "--features": {"type": Path, "default": Path("data/features"), "help": default},
+        },
+    )
+    suggest(
+        head_folder=args.head,
+        target=args.out,
+        rows=args.rows,
+        prepared_folder=args.prepared,
+        features_folder=args.features,
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)
