@@ -2,14 +2,14 @@
 
     python -m stages.extract data/prepared data/features
 
-Reads `backbone`, `extract` and `runtime` from params.yaml. Writes train/, validation/ and test/ as Parquet shards of
-id, label and feature. Prints how texts become vectors, and how many are longer than the model reads.
+Reads `backbone`, `extract` and `runtime` from params.yaml. Writes train/, validation/, test/ and unlabelled/ as Parquet
+shards of id, label and feature. Prints how texts become vectors, and how many are longer than the model reads.
 
 Vectors go into the row cache as they are computed. So only rows that are new to a backbone are computed, and a run that
 was killed resumes where it stopped.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -20,7 +20,7 @@ from tqdm import tqdm
 from stages.backbones import Backbone
 from stages.common import atomic, backbone_shorthand, cli, params, run_stats, targets
 from stages.common.errors import counted
-from stages.common.params import Backbones, ExtractParams, RuntimeParams
+from stages.common.params import Backbones, ExtractParams, ExtractSection, RuntimeParams
 from stages.extraction import encode, ray_cluster, rows
 from stages.extraction.row_cache import RowCache
 from stages.tables import feature_writer, features, prepared, shards
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 CONTENT = targets.Content(
     "extract",
     {
-        **{f"{split}/part-*.parquet": features.is_shard for split in prepared.SPLITS},
+        **{f"{split}/part-*.parquet": features.is_shard for split in prepared.TABLES},
         **{f"train/{files}": None for files in features.BACKBONE_FILES},
     },
 )
 
 
 def extract(
-    *, prepared_folder: Path, target: Path, spec: Backbones, settings: ExtractParams, runtime: RuntimeParams
+    *, prepared_folder: Path, target: Path, spec: Backbones, settings: ExtractSection, runtime: RuntimeParams
 ) -> None:
     """Write the features of the prepared table in `prepared_folder` to the folder `target`.
 
@@ -49,7 +49,8 @@ def extract(
     """
     targets.check_folder(target, CONTENT, [prepared_folder])
     info = prepared.read_info(prepared_folder)
-    total = sum(shards.count(prepared_folder / split) for split in prepared.SPLITS)
+    unlabelled = rows.unlabelled_ids(prepared_folder, settings.unlabelled)
+    total = sum(shards.count(prepared_folder / split) for split in prepared.SPLITS) + len(unlabelled)
     backbone = rows.load_backbone(prepared_folder, spec, settings, runtime, info.modality)
     metadata = features.Metadata(
         backbone=spec,
@@ -68,18 +69,22 @@ def extract(
     with (
         tqdm(total=total * len(members), desc="extract", unit=" vectors", disable=None) as progress,
         atomic.directory(target, CONTENT) as out,
-        _row_caches(prepared_folder, backbone, metadata, runtime) as caches,
+        _row_caches(prepared_folder, backbone, metadata, runtime, unlabelled) as caches,
     ):
-        for split in prepared.SPLITS:
+        for split in prepared.TABLES:
             has_groups = prepared.has_groups(prepared_folder, split)
             with feature_writer.Writer(out / split, metadata, has_groups=has_groups) as writer:
-                for window in prepared.windows(prepared_folder, split, info.modality, combine=settings.combine):
+                for window in rows.windows(prepared_folder, split, info.modality, settings, unlabelled):
                     X, counts, known = rows.encode_window(backbone, caches, window.inputs, progress.update)
                     cached += known
                     writer.write_rows(window.ids, window.labels, X, counts, window.groups)
                     tokens = counts[:, 0]
                     long_texts += tokens[tokens > (backbone.max_length or 0)].tolist()
         backbone.save(out / "train" / features.BACKBONE_FOLDER)
+    unlabelled_rows = shards.count(prepared_folder / prepared.UNLABELLED)
+    if len(unlabelled) < unlabelled_rows:
+        number = f"{len(unlabelled):,} of {counted(unlabelled_rows, 'unlabelled row')}"
+        print(f"extract: {number} {'has' if len(unlabelled) == 1 else 'have'} vectors, as extract.unlabelled says")
     if long_texts and backbone.max_length:
         print(f"extract: {_long_texts(long_texts, total, backbone.max_length, settings)}")
     print(
@@ -90,7 +95,11 @@ def extract(
 
 @contextmanager
 def _row_caches(
-    prepared_folder: Path, backbone: Backbone, metadata: features.Metadata, runtime: RuntimeParams
+    prepared_folder: Path,
+    backbone: Backbone,
+    metadata: features.Metadata,
+    runtime: RuntimeParams,
+    unlabelled: Collection[str],
 ) -> Iterator[rows.Caches]:
     """Open the row caches of the backbone's members, filled by the workers if the engine is Ray."""
     spec = metadata.backbone
@@ -110,7 +119,7 @@ def _row_caches(
                 )
                 opened = encode.open_cache(encoder, member.settings, runtime, ray_cluster.device())
                 cache = stack.enter_context(opened)
-                ray_cluster.fill(prepared_folder, worker_backbone, cache)
+                ray_cluster.fill(prepared_folder, worker_backbone, cache, unlabelled)
             filled.append(cache)
         yield tuple(filled)
 

@@ -2,9 +2,10 @@
 
     python -m stages.prepare data/prepared
 
-Reads `prepare` from params.yaml. Writes train/, validation/ and test/ as Parquet shards with the images packed in,
-rejected.parquet (source and reason of each row left out and of each file skipped) and summary.json (counts per split
-and class). Where rows are left out and no table can be written, data/prepared.rejected.parquet lists them.
+Reads `prepare` from params.yaml. Writes train/, validation/, test/ and, of rows without a label, unlabelled/ as
+Parquet shards with the images packed in, rejected.parquet (source and reason of each row left out and of each file
+skipped) and summary.json (counts per split and class). Where rows are left out and no table can be written,
+data/prepared.rejected.parquet lists them.
 """
 
 import os
@@ -33,7 +34,7 @@ Result = TypeVar("Result")
 CONTENT = targets.Content(
     "prepare",
     {
-        **{f"{split}/part-*.parquet": prepared.is_shard for split in prepared.SPLITS},
+        **{f"{split}/part-*.parquet": prepared.is_shard for split in prepared.TABLES},
         "rejected.parquet": None,
         "summary.json": lambda path: {"kept", "left_out"} <= json_file.mapping(path).keys(),
     },
@@ -47,9 +48,9 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
     rows.
 
     Raises:
-        HeadstartError: the source cannot be read, too many rows are unreadable, there is only one class, a class has
-            no training row, `prepare.test` leaves no test row, a cross-validation has too few rows, or
-            `prepared_folder` holds anything but an earlier prepared table.
+        HeadstartError: the source cannot be read, too many rows are unreadable, or `prepared_folder` holds anything but
+            an earlier prepared table; or, unless there are unlabelled rows, there is only one class, a class has no
+            training row, `prepare.test` leaves no test row, or a cross-validation has too few rows.
     """
     targets.check_folder(prepared_folder, CONTENT, [Path(settings.data)])
     columns = sources.Columns(settings.input, settings.label, settings.group, settings.slice, settings.split)
@@ -76,12 +77,14 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
     with atomic.directory(prepared_folder, CONTENT) as out:
         counts, left_out = _second_pass(out, sources.Notes().without_skipped(rows()), selection, info)
         rejections.write(out / "rejected.parquet", left_out + skipped)
-        with _listed_on_error(list_file, left_out + skipped, prepared_folder):
-            outcome.check_classes(counts, settings, is_tested=selection.is_tested)
+        if not counts.unlabelled and (problem := outcome.problem(counts, settings, is_tested=selection.is_tested)):
+            with _listed_on_error(list_file, left_out + skipped, prepared_folder):
+                raise HeadstartError(problem)
         summary = outcome.summary(selection.rows, counts)
         json_file.write(out / "summary.json", summary)
     list_file.unlink(missing_ok=True)
     kept = ", ".join(f"{counts.rows(split):,} {split}" for split in prepared.SPLITS)
+    kept += f", {counts.unlabelled:,} unlabelled" if counts.unlabelled else ""
     print(
         f"prepare: {counted(selection.rows, 'row')} in {len(counts.labels())} classes -> {kept};"
         f" {counts.left_out.total():,} left out ({prepared_folder / 'rejected.parquet'})"
@@ -135,7 +138,7 @@ def _check_unreadable(selection: Selection, unreadable: Rejections) -> None:
     """Raise a HeadstartError if there are no rows, or too many that cannot be used."""
     settings = selection.settings
     if not selection.rows:
-        raise HeadstartError(f"{settings.data} has no rows; it needs labelled rows below its header")
+        raise HeadstartError(f"{settings.data} has no rows; it needs rows below its header")
     number = len(unreadable.records)
     if number / selection.rows > settings.max_rejected:
         raise HeadstartError(
@@ -168,9 +171,9 @@ def _second_pass(
     counts = outcome.Counts()
     left_out: list[Record] = []
     columns = ("id", info.modality, "spans", "label", "group", "slice", "source")
-    batches: dict[str, list[tuple[Any, ...]]] = {split: [] for split in prepared.SPLITS}
+    batches: dict[str, list[tuple[Any, ...]]] = {split: [] for split in prepared.TABLES}
     with ExitStack() as stack:
-        writers = {split: stack.enter_context(prepared.writer(out / split, info)) for split in prepared.SPLITS}
+        writers = {split: stack.enter_context(prepared.writer(out / split, info)) for split in prepared.TABLES}
         finished = _parallel(finish, rows)
         progress = tqdm(finished, total=selection.rows, desc="prepare: writing", unit=" rows", disable=None)
         for row, row_id, reason in progress:
@@ -178,9 +181,8 @@ def _second_pass(
                 counts.left_out[reason[0]] += 1
                 left_out.append({"source": row.origin, "reason": reason[1]})
                 continue
-            assert row.label is not None
             split = selection.split(row, row_id)
-            counts.classes[split][row.label] += 1
+            counts.add(row.label, split)
             batch = batches[split]
             batch.append((row_id, row.content, row.spans, row.label, row.group, row.slice, row.origin))
             if len(batch) == prepared.WINDOW_ROWS[info.modality]:

@@ -90,11 +90,13 @@ def _fit(features_folder: Path, budget: BudgetParams, settings: TrainHeadParams)
     """Fit a head on the rows within the budget, and calibrate it.
 
     Raises:
-        HeadstartError: the head is to be fitted on more rows than memory holds, of two splits.
+        HeadstartError: there are fewer than two classes, or the head is to be fitted on more rows than memory holds,
+            of two splits.
     """
     ids, labels = features.identities(features_folder, "train")
     rows = np.flatnonzero(prepared.within_budget(ids, labels, budget))
     ids, labels = ids[rows], labels[rows]
+    training.check_classes(labels, features_folder / "train")
     validation = features.read(features_folder, "validation", budget)
     if settings.final == "train" and from_disk.is_needed(features_folder, len(rows), settings):
         start, chosen = from_disk.fit(features_folder, rows, ids, labels, settings)

@@ -14,7 +14,7 @@ from tests.pictures import png
 from tests.projects import TFIDF, contents, run, set_params
 from tests.tables_of_text import ROWS, csv_of, settings
 
-BAD = [{"text": f"no label {n}", "label": ""} for n in range(5)] + [{"text": " ", "label": "a"}]
+BAD = [{"text": f"bad {n}", "label": "a\0"} for n in range(5)] + [{"text": " ", "label": "a"}]
 
 
 def listed(path: Path) -> list[tuple[str, str]]:
@@ -58,12 +58,12 @@ def test_all_rejected_rows_are_listed_and_the_earlier_output_stays(tmp_path: Pat
     before = contents(out)
     sentence = refused(out, csv_of([*ROWS, *BAD], path))
     assert sentence == (
-        f"{path}: 6 of 206 rows cannot be used (5 such as rows.csv:202: label is empty; 1 such as"
-        " rows.csv:207: text is empty), more than prepare.max_rejected = 0.01 allows; correct them or raise it;"
+        f"{path}: 6 of 206 rows cannot be used (5 such as rows.csv:202: label holds a NUL character; 1"
+        " such as rows.csv:207: text is empty), more than prepare.max_rejected = 0.01 allows; correct them or raise it;"
         f" {list_file} lists all rows that are left out"
     )
     assert listed(list_file) == [
-        *((f"rows.csv:{n}", "label is empty") for n in range(202, 207)),
+        *((f"rows.csv:{n}", "label holds a NUL character") for n in range(202, 207)),
         ("rows.csv:207", "text is empty"),
     ]
     assert contents(out) == before

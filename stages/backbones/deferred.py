@@ -147,7 +147,7 @@ def _key(spec: BackboneParams, settings: ExtractParams, modality: Modality, iden
         code=package.digest(),
         libraries=[_version(name) for name in LIBRARIES],
         spec=spec.model_dump(),
-        settings=settings.model_dump(),
+        settings=settings.model_dump(include={*ExtractParams.model_fields}),
         modality=modality,
         identity=dict(identity),
     )[:32]

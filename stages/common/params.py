@@ -24,6 +24,7 @@ from stages.common.setting_types import (
     Number,
     Positive,
     Rate,
+    RowLimit,
     Share,
 )
 from stages.common.yaml_text import parse
@@ -116,6 +117,12 @@ class ExtractParams(Section):
                 " them to its default"
             )
         return self
+
+
+class ExtractSection(ExtractParams):
+    """The whole section: also which rows get vectors. That decides no vector, and is not kept with vectors."""
+
+    unlabelled: RowLimit = True
 
 
 class BudgetParams(Section):
@@ -243,7 +250,7 @@ class Params(Section):
 
     prepare: PrepareParams
     backbone: Backbones
-    extract: ExtractParams = ExtractParams()
+    extract: ExtractSection = ExtractSection()
     budget: BudgetParams = BudgetParams()
     train_head: TrainHeadParams = TrainHeadParams()
     finetune: FinetuneParams = FinetuneParams()

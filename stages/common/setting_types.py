@@ -22,6 +22,13 @@ def _length(value: object) -> object:
     return value
 
 
+def _row_limit(value: object) -> object:
+    """Refuse all but true, false and a number of rows, in one sentence."""
+    if type(value) is not bool and (type(value) is not int or value < 1):
+        raise ValueError(f"it is {value!r}, but must be true, false or a whole number of rows, at least 1")
+    return value
+
+
 def _share(value: object) -> object:
     """Refuse all but `auto` and a share, in one sentence."""
     share = _number(value)
@@ -58,4 +65,5 @@ Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(min_length=1)]
 ColumnNames = Annotated[str | tuple[str, ...], BeforeValidator(_column_names)]
 Encoding = Annotated[str, BeforeValidator(_encoding)]
+RowLimit = Annotated[bool | int, BeforeValidator(_row_limit)]
 Length = Annotated[int | Literal["auto"], BeforeValidator(_length)]

@@ -11,7 +11,7 @@ import os
 import re
 import socket
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,15 +121,18 @@ def device() -> str:
     return "cuda" if _ray().cluster_resources().get("GPU", 0) >= 1 else "cpu"
 
 
-def fill(prepared_folder: Path, backbone: WorkerBackbone, cache: RowCache) -> None:
+def fill(prepared_folder: Path, backbone: WorkerBackbone, cache: RowCache, unlabelled: Collection[str] = ()) -> None:
     """Compute the vectors that the cache lacks for the rows of a prepared table, and put them there.
+
+    Args:
+        unlabelled: ids of the unlabelled rows that get vectors.
 
     Raises:
         HeadstartError: no worker can be started, a batch killed its worker `MAX_ATTEMPTS` times, or a worker failed.
     """
     from ray.exceptions import RayError
 
-    parts = list(_missing(prepared_folder, cache, backbone))
+    parts = list(_missing(prepared_folder, cache, backbone, unlabelled))
     if not parts:
         return
     total = sum(len(part["rows"]) for part in parts)
@@ -149,16 +152,20 @@ def fill(prepared_folder: Path, backbone: WorkerBackbone, cache: RowCache) -> No
         ) from None
 
 
-def _missing(prepared_folder: Path, cache: RowCache, backbone: WorkerBackbone) -> Iterator[dict[str, Any]]:
+def _missing(
+    prepared_folder: Path, cache: RowCache, backbone: WorkerBackbone, unlabelled: Collection[str]
+) -> Iterator[dict[str, Any]]:
     """Yield path, number and missing rows of every row group with rows that the cache lacks."""
     seen: set[str] = set()
-    for split in prepared.SPLITS:
+    for split in prepared.TABLES if unlabelled else prepared.SPLITS:
         for path in shards.paths(prepared_folder / split):
             with pq.ParquetFile(path) as shard:
                 for group in range(shard.num_row_groups):
-                    table = shard.read_row_group(group, columns=backbone.columns())
+                    table = shard.read_row_group(group, columns=["id", *backbone.columns()])
                     keys = [prepared.content_id(content) for content in backbone.inputs(table)]
                     known, _ = cache.get(keys)
+                    if split == prepared.UNLABELLED:
+                        known |= ~np.isin(table["id"].to_pylist(), [*unlabelled])
                     rows = [row for row in np.flatnonzero(~known).tolist() if keys[row] not in seen]
                     seen |= {keys[row] for row in rows}
                     if rows:

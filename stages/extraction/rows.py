@@ -3,12 +3,14 @@
 Of several backbones that are joined, every one has a row cache of its own.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import heapq
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
+import pyarrow as pa
 
 from stages import backbones
 from stages.backbones import Backbone, combined, deferred
@@ -17,8 +19,9 @@ from stages.common.errors import HeadstartError
 from stages.common.params import BackboneParams, Backbones, ExtractParams, Modality, RuntimeParams
 from stages.extraction import encode
 from stages.extraction.row_cache import RowCache
-from stages.tables import prepared
+from stages.tables import features, prepared, shards
 from stages.tables.features import Matrix
+from stages.tables.prepared import Window
 
 if TYPE_CHECKING:
     from stages.backbones.encoder import Encoder
@@ -129,6 +132,33 @@ def _as_read(X: Matrix, backbone: Backbone) -> Matrix:
         return X.astype(backbone.settings.dtype, copy=False).astype(np.float32)
 
 
+def unlabelled_ids(prepared_folder: Path, limit: bool | int) -> frozenset[str]:
+    """Return the ids of the unlabelled rows that get vectors, by `extract.unlabelled`.
+
+    A number takes the rows with the lowest hashes of their ids. So a larger one keeps the rows of a smaller one.
+    """
+    if limit is False:
+        return frozenset()
+    table = shards.read_all(prepared_folder / prepared.UNLABELLED, pa.schema([features.IDENTITY.field("id")]))
+    ids = table["id"].to_pylist()
+    if limit is True or limit >= len(ids):
+        return frozenset(ids)
+    return frozenset(heapq.nsmallest(limit, ids, key=lambda row_id: prepared.uniform(f"unlabelled:{row_id}")))
+
+
+def windows(
+    prepared_folder: Path, split: str, modality: Modality, settings: ExtractParams, unlabelled: Collection[str]
+) -> Iterator[Window]:
+    """Yield the rows of a split that get vectors, as `prepared.windows` does; `unlabelled`: see `unlabelled_ids`."""
+    for window in prepared.windows(prepared_folder, split, modality, combine=settings.combine):
+        if split != prepared.UNLABELLED:
+            yield window
+        elif chosen := [row for row, row_id in enumerate(window.ids) if row_id in unlabelled]:
+            yield window.select(chosen)
+
+
 def _training_texts(prepared_folder: Path) -> Iterator[str]:
-    for window in prepared.windows(prepared_folder, "train", "text"):
+    """Yield the training texts, or where there are none the unlabelled ones, to fit a backbone without weights on."""
+    split = "train" if shards.count(prepared_folder / "train") else prepared.UNLABELLED
+    for window in prepared.windows(prepared_folder, split, "text"):
         yield from window.inputs

@@ -1,9 +1,11 @@
 """Fit a head as train_head ships it: on the training rows, or with `train_head.final: all` on all labelled ones."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
+from stages.common.errors import HeadstartError
 from stages.common.params import TrainHeadParams
 from stages.heads import choosing
 from stages.heads.choosing import Chosen
@@ -11,6 +13,17 @@ from stages.heads.head import Head
 from stages.scores import calibration
 from stages.tables import features
 from stages.tables.features import Features
+
+
+def check_classes(labels: np.ndarray, split_folder: Path) -> None:
+    """Raise a HeadstartError unless there are two classes; `labels`: (rows,) of the training rows in `split_folder`."""
+    names = np.unique(labels.astype(str))
+    if len(names) < 2:
+        rows = f"only rows of class {names[0]}" if len(names) else "no labelled rows"
+        raise HeadstartError(
+            f"{split_folder} has {rows}, but a head needs two classes; label more rows, of which"
+            " `python -m stages.suggest data/head NEXT.csv` names the best, and run `dvc repro`"
+        )
 
 
 def fit(train: Features, validation: Features, settings: TrainHeadParams) -> tuple[Head, Chosen, float]:

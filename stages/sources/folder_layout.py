@@ -1,5 +1,8 @@
 """The layout of a folder of labelled images: class folders, or split folders over class folders.
 
+Beside either, and in split folders, a folder named `unlabelled` or `unlabeled` holds images without labels, as in the
+data set STL-10.
+
 The tree decides. A layout that could mean two things is refused, with the folder or the change that would work.
 """
 
@@ -9,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stages.common.errors import HeadstartError, listed
-from stages.sources import clutter, image_values, links, table_folders
-from stages.sources.row import SPLIT_NAMES, by_split, meant_split
+from stages.sources import clutter, folder_contents, image_values, links, table_folders
+from stages.sources.folder_contents import Inside
+from stages.sources.row import SPLIT_NAMES, UNLABELLED_NAMES, by_split, meant_split
 from stages.tables import images
 
 TO_TRAIN = "move them into a new folder train in it"
@@ -31,31 +35,9 @@ class Layout:
     """What the folders of labelled images are."""
 
     classes: list[ClassFolder] = field(default_factory=list)  # splits in order, then by name
+    unlabelled: list[Path] = field(default_factory=list)  # folders of images without labels, by their names
     strays: list[Path] = field(default_factory=list)  # images in no class folder
     skipped: list[tuple[Path, str]] = field(default_factory=list)  # with the reason
-
-
-@dataclass(frozen=True)
-class _Inside:
-    """What lies directly in a folder, by name."""
-
-    folders: list[Path]  # with a file somewhere below
-    empty: list[Path]  # folders without
-    images: list[Path]
-    others: list[Path]  # files that are no images
-    clutter: list[Path]
-
-    @classmethod
-    def read(cls, folder: Path) -> "_Inside":
-        inside = cls([], [], [], [], [])
-        for path, is_folder in entries(folder):
-            if clutter.is_clutter(path.name):
-                inside.clutter.append(path)
-            elif is_folder:
-                (inside.folders if _holds_files(path) else inside.empty).append(path)
-            else:
-                (inside.images if images.is_image_name(path.name) else inside.others).append(path)
-        return inside
 
 
 class _UnclearError(Exception):
@@ -95,59 +77,56 @@ def read(folder: Path, *, follow_links: bool) -> Layout:
         raise error.sentence(folder, remedy) from None
 
 
-def sub_folders(folder: Path) -> list[Path]:
-    """List the folders in `folder` that are no clutter, by name."""
-    return [path for path, is_folder in entries(folder) if is_folder and not clutter.is_clutter(path.name)]
-
-
-def entries(folder: Path) -> list[tuple[Path, bool]]:
-    """List what lies in `folder` by name, and whether it is a folder."""
-    with os.scandir(folder) as unsorted:  # unlike Path.iterdir, it knows what is a folder without a look at each
-        # By name: paths themselves sort without regard to case on Windows.
-        return [(folder / entry.name, _is_folder(entry)) for entry in sorted(unsorted, key=lambda entry: entry.name)]
-
-
 def _read(folder: Path, follow_links: bool) -> Layout:
-    top = _Inside.read(folder)
-    for path in top.folders:
+    top = Inside.read(folder)
+    for path in top.folders + top.unlabelled:
         links.refuse(path, folder, follow=follow_links)
-    splits = {path: _split_of(path) for path in top.folders + top.empty}
+    named = top.folders + [path for path in top.empty if path.name.lower() not in UNLABELLED_NAMES]
+    splits = {path: _split_of(path) for path in named}
     if not any(splits.values()):
         _check_plain(top)
-        insides: dict[Path, tuple[str | None, _Inside]] = {folder: (None, top)}
+        insides: dict[Path, tuple[str | None, Inside]] = {folder: (None, top)}
     else:
         _refuse_others(folder, splits)
         insides = {folder: (None, replace(top, folders=[]))}
         for path, split in _by_split(folder, top).items():
-            insides[path] = split, _Inside.read(path)
+            insides[path] = split, Inside.read(path)
         _check_splits(folder, {path: inside for path, (_, inside) in insides.items() if path != folder})
     layout = Layout()
     for split, inside in insides.values():
         layout.strays += inside.images
         layout.skipped += _skipped(inside)
+        layout.unlabelled += inside.unlabelled
         layout.classes += [ClassFolder(path, split) for path in inside.folders]
+    for path in layout.unlabelled:
+        links.refuse(path, folder, follow=follow_links)
     for class_folder in layout.classes:
         links.refuse(class_folder.path, folder, follow=follow_links)
         _check_class(folder, class_folder.path)
     return layout
 
 
-def _skipped(inside: _Inside) -> Iterator[tuple[Path, str]]:
+def _skipped(inside: Inside) -> Iterator[tuple[Path, str]]:
     yield from ((path, clutter.REASON) for path in inside.clutter)
     yield from ((path, "is in no class folder") for path in inside.others)
     yield from ((path, "is an empty folder") for path in inside.empty)
 
 
-def _check_plain(top: _Inside) -> None:
+def _check_plain(top: Inside) -> None:
     """Raise an _UnclearError unless the folders on top can be classes."""
     tables = [path for path in top.others if table_folders.is_table(path)]
     from_table = f", or set prepare.data to {tables[0]} if that table names images and labels" if tables else ""
-    remedy = f"put the images of each class into a folder named after the class{from_table}"
+    remedy = (
+        "put the images of each class into a folder named after the class, and those without a label into one named"
+        f" {UNLABELLED_NAMES[0]}{from_table}"
+    )
+    if not top.folders and top.unlabelled:
+        return
     if not top.folders:
         empty = f"only empty folders ({listed(path.name for path in top.empty)})"
         raise _UnclearError(f"holds {'images but no class folders' if top.images else empty}", remedy, suggest=True)
     with_images = [path for path in top.folders if _holds_images(path)]
-    if len(with_images) < 2:
+    if len(with_images) < 2 and not (with_images and top.unlabelled):
         problem = (
             f"holds one folder of images, {with_images[0].name}," if with_images else "holds no images in folders,"
         )
@@ -173,7 +152,7 @@ def _shared_names(folders: list[Path]) -> list[str]:
     """Return the names of folders, if there are several, that lie in all of these folders, which hold no images."""
     shared: set[str] = set()
     for number, path in enumerate(folders):
-        inside = _Inside.read(path)
+        inside = Inside.read(path)
         names = {folder.name for folder in inside.folders if not _split_of(folder)}
         shared = shared & names if number else names
         if inside.images or len(shared) < 2:  # nearly always the first folder tells
@@ -196,7 +175,7 @@ def _refuse_others(folder: Path, splits: Mapping[Path, str | None]) -> None:
         )
 
 
-def _by_split(folder: Path, top: _Inside) -> dict[Path, str | None]:
+def _by_split(folder: Path, top: Inside) -> dict[Path, str | None]:
     names = listed(path.name for path in top.folders) or "no images"
     empty = f" ({listed(path.name for path in top.empty)} is empty)" if top.empty else ""
     return by_split(
@@ -205,15 +184,17 @@ def _by_split(folder: Path, top: _Inside) -> dict[Path, str | None]:
     )
 
 
-def _check_splits(folder: Path, insides: Mapping[Path, _Inside]) -> None:
+def _check_splits(folder: Path, insides: Mapping[Path, Inside]) -> None:
     """Raise an _UnclearError unless the split folders hold class folders."""
     names = {path.name for inside in insides.values() for path in inside.folders}
     for split, inside in insides.items():
+        if not inside.folders and inside.unlabelled:
+            continue
         if not inside.folders:
             raise _UnclearError(
                 f"has images without class folders in {split.name}, so they have no labels",
-                f"put those of each class into a folder {split / 'CLASS'}, or move {split.name} out: predict classifies"
-                " images without labels",
+                f"put those of each class into a folder {split / 'CLASS'} and those without a label into"
+                f" {split / UNLABELLED_NAMES[0]}, or move {split.name} out: predict classifies images without labels",
             )
         first, *more = inside.folders
         if more and all(_split_of(path) for path in inside.folders):
@@ -224,7 +205,7 @@ def _check_splits(folder: Path, insides: Mapping[Path, _Inside]) -> None:
             )
         # A folder too many, as train/train/CLASS or train/images/CLASS.
         if not more and not inside.images and (len(names) == 1 or meant_split(first.name)):
-            below = _Inside.read(first)
+            below = Inside.read(first)
             if len(below.folders) > 1 and not below.images:
                 raise _UnclearError(
                     f"holds only {first.name} in {split.name}", f"move the folders in {first} up into {split}"
@@ -233,7 +214,7 @@ def _check_splits(folder: Path, insides: Mapping[Path, _Inside]) -> None:
 
 def _check_class(folder: Path, path: Path) -> None:
     """Raise an _UnclearError if the class folder `path` holds split folders."""
-    if splits := [entry.name for entry in sub_folders(path) if _split_of(entry)]:
+    if splits := [entry.name for entry in folder_contents.sub_folders(path) if _split_of(entry)]:
         raise _UnclearError(
             f"holds {listed(splits)} in {path.relative_to(folder)}, where images of one class are expected",
             f"put class folders into split folders, as {folder / splits[0] / path.name} in place of {path / splits[0]}",
@@ -245,7 +226,9 @@ def _usable_below(folder: Path, follow_links: bool) -> list[Path]:
     """List the folders below `folder`, all at the same depth, whose layout is understood."""
     level = [folder]
     for _ in range(MAX_DEPTH):
-        level = [path for parent in level for path in sub_folders(parent) if not links.leaves(path, folder)]
+        level = [
+            path for parent in level for path in folder_contents.sub_folders(parent) if not links.leaves(path, folder)
+        ]
         if usable := [path for path in level if _is_usable(path, follow_links)]:
             return usable[:MAX_SUGGESTED]
     return []
@@ -266,20 +249,6 @@ def _is_usable(folder: Path, follow_links: bool) -> bool:
         return False
 
 
-def _holds_files(folder: Path) -> bool:
-    """Return whether a file that is no clutter lies anywhere below `folder`."""
-    if folder.is_symlink():  # which may lead out
-        return True
-    # os.walk does not follow links below the top, which may lead in a circle.
-    for path, folders, files in os.walk(folder):
-        if any(not clutter.is_clutter(name) for name in files) or any(
-            Path(path, name).is_symlink() for name in folders
-        ):
-            return True
-        folders[:] = [name for name in folders if not clutter.is_clutter(name)]
-    return False
-
-
 def _holds_images(folder: Path) -> bool:
     """Return whether an image, by its name or its first bytes, lies anywhere below `folder`."""
     paths = (Path(path, name) for path, _, names in os.walk(folder) for name in names if not clutter.is_clutter(name))
@@ -287,10 +256,3 @@ def _holds_images(folder: Path) -> bool:
         images.is_image_name(path.name) or (not path.is_symlink() and image_values.is_image_file(path))
         for path in paths
     )
-
-
-def _is_folder(entry: "os.DirEntry[str]") -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # links in a circle
-        return False

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.common.errors import counted
-from stages.sources import clutter, folder_layout, image_values, links, table_folders
-from stages.sources.row import Row, utf8_name
+from stages.common.errors import counted, listed
+from stages.sources import clutter, folder_contents, folder_layout, image_values, links, table_folders
+from stages.sources.row import UNLABELLED_NAMES, Row, utf8_name
 from stages.tables import images
 
 
@@ -18,7 +18,7 @@ def is_image_folder(data: Path) -> bool:
 
 
 def rows(folder: Path, *, labelled: bool, follow_links: bool = False) -> Iterator[Row]:
-    """Yield one row per file: splits in order, then classes and files by name.
+    """Yield one row per file: splits in order, then classes and files by name; unlabelled ones last.
 
     A file in a class folder that is not an image, and an image outside of the class folders, become rows with a
     problem. What systems write beside images, other files outside of the class folders and empty folders are yielded
@@ -37,20 +37,28 @@ def rows(folder: Path, *, labelled: bool, follow_links: bool = False) -> Iterato
     for path, reason in layout.skipped:
         yield _skipped(folder, path, reason)
     for path in layout.strays:
-        yield Row(_origin(folder, path), b"", problem="is in no class folder")
+        problem = f"is in no class folder; without a label, it belongs into a folder {UNLABELLED_NAMES[0]}"
+        yield Row(_origin(folder, path), b"", problem=problem)
     for entry in layout.classes:
         label = utf8_name(entry.path.name)
         yield from _rows(folder, entry.path, label=label, split=entry.split, follow_links=follow_links)
+    for path in layout.unlabelled:
+        yield from _rows(folder, path, label=None, split=None, follow_links=follow_links)
 
 
 def remarks(folder: Path, *, follow_links: bool) -> Iterator[str]:
-    """Yield sentences on what the reader did with class folders that hold folders."""
+    """Yield sentences on what the reader did with class folders that hold folders, and with folders without labels."""
     layout = folder_layout.read(folder, follow_links=follow_links)
-    nested = [(entry.path, inner) for entry in layout.classes for inner in folder_layout.sub_folders(entry.path)[:1]]
+    nested = [(entry.path, inner) for entry in layout.classes for inner in folder_contents.sub_folders(entry.path)[:1]]
     if nested:
         path, inner = nested[0]
         folders = f"{counted(len(layout.classes), 'class folder')} {'holds' if len(nested) == 1 else 'hold'} folders"
         yield f"{len(nested):,} of {folders}, such as {inner}; their images are of the class above, here {path.name}"
+    if layout.unlabelled:
+        yield (
+            f"images in {listed(map(str, layout.unlabelled))} have no label; if that is the name of a class, rename the"
+            " folder"
+        )
 
 
 def _rows(folder: Path, top: Path, *, label: str | None, split: str | None, follow_links: bool) -> Iterator[Row]:
@@ -79,7 +87,7 @@ def _files(top: Path, folder: Path, *, follow_links: bool) -> Iterator[Path]:
         if real in above:  # a link back up would never end
             continue
         subfolders = []
-        for entry, is_folder in folder_layout.entries(path):
+        for entry, is_folder in folder_contents.entries(path):
             if clutter.is_clutter(entry.name):
                 yield entry
             elif is_folder:

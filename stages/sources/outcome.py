@@ -1,4 +1,4 @@
-"""What prepare kept and left out: counts, whether they suffice to train and judge on, and what is to be said."""
+"""What prepare kept and left out: counts, whether a classifier can be trained on it, and remarks."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stages.common.errors import HeadstartError, counted, listed
+from stages.common.errors import counted, listed
 from stages.common.params import PrepareParams
 from stages.sources import similar_labels, table_folders, values
 from stages.sources.selection import KINDS, Selection
@@ -18,7 +18,15 @@ class Counts:
     """What the second pass wrote and left out."""
 
     classes: dict[str, Counter[str]] = field(default_factory=lambda: {split: Counter() for split in prepared.SPLITS})
+    unlabelled: int = 0
     left_out: Counter[str] = field(default_factory=Counter)  # by kind of reason
+
+    def add(self, label: str | None, split: str) -> None:
+        """Count a row that is kept."""
+        if label is None:
+            self.unlabelled += 1
+        else:
+            self.classes[split][label] += 1
 
     def rows(self, split: str) -> int:
         return self.classes[split].total()
@@ -31,29 +39,31 @@ class Counts:
         return sorted(set().union(*self.classes.values()))
 
 
-def check_classes(counts: Counts, settings: PrepareParams, *, is_tested: bool) -> None:
-    """Raise a HeadstartError unless a classifier can be trained and judged on these rows."""
+def problem(counts: Counts, settings: PrepareParams, *, is_tested: bool) -> str | None:
+    """Say why no classifier can be trained and judged on these rows; None where it can."""
     labels = counts.labels()
     if len(labels) < 2:
-        raise HeadstartError(
-            f"{settings.data} has {'only one class, ' + labels[0] if labels else 'no usable rows'};"
+        nothing = "no labelled rows" if counts.unlabelled else "no usable rows"
+        return (
+            f"{settings.data} has {'only one class, ' + labels[0] if labels else nothing};"
             f" a classifier needs two classes in column {settings.label}"
         )
     if missing := [label for label in labels if not counts.classes["train"][label]]:
         similar = "".join(f"; {' and '.join(names)} look like one class" for names in similar_labels.groups(labels)[:3])
-        raise HeadstartError(
+        return (
             f"{settings.data}: no training row for {listed(missing, limit=10)}, since the data gives all of its rows to"
             f" other splits; add training rows of it, or leave it out{similar}"
         )
     if is_tested and not counts.rows("test"):
-        raise HeadstartError(
+        return (
             f"{settings.data} leaves no test rows; raise prepare.test, or add rows: a class needs two for one to test"
         )
     if not is_tested and sum(counts.labelled(label) > 1 for label in labels) < 2:
-        raise HeadstartError(
+        return (
             f"{settings.data} leaves no test rows, since prepare.test is 0, and a cross-validation needs two classes of"
             " two rows; add rows"
         )
+    return None
 
 
 def summary(rows: int, counts: Counts) -> dict[str, Any]:
@@ -65,13 +75,22 @@ def summary(rows: int, counts: Counts) -> dict[str, Any]:
         "left_out": {kind: counts.left_out[kind] for kind in KINDS},
         "classes": {label: {split: counts.classes[split][label] for split in prepared.SPLITS} for label in labels},
     }
+    if counts.unlabelled:
+        content["unlabelled"] = counts.unlabelled
     if similar := similar_labels.groups(labels):
         content["similar_classes"] = similar
     return content
 
 
 def remarks(selection: Selection, counts: Counts, data: Path) -> Iterator[str]:
-    """Yield sentences on labels that may be none, what was left out, few test rows, and what DVC does not see."""
+    """Yield sentences on unlabelled rows, labels that may be none, what was left out, few test rows, and DVC's view."""
+    if counts.unlabelled:
+        yield (
+            f"{counted(counts.unlabelled, 'row')} without a label {'waits' if counts.unlabelled == 1 else 'wait'} to be"
+            " used: `python -m stages.suggest data/head NEXT.csv` names those that are worth labelling next"
+        )
+        if trouble := problem(counts, selection.settings, is_tested=selection.is_tested):
+            yield trouble
     if unclear := [label for label in counts.labels() if values.looks_missing(label)]:
         number = sum(map(counts.labelled, unclear))
         rows = f"{counted(number, 'row')} of class {' and '.join(map(repr, unclear))} {'is' if number == 1 else 'are'}"
@@ -81,7 +100,7 @@ def remarks(selection: Selection, counts: Counts, data: Path) -> Iterator[str]:
             f"classes with fewer than prepare.min_rows = {selection.settings.min_rows:,} rows are left out:"
             f" {listed(selection.rare_classes)}"
         )
-    if selection.cuts_test and counts.rows("test") < splitting.MIN_TEST_ROWS:
+    if selection.cuts_test and 0 < counts.rows("test") < splitting.MIN_TEST_ROWS:
         yield (
             f"{counted(counts.rows('test'), 'test row')} will tell the accuracy to about"
             f" ±{splitting.widest_half(counts.rows('test')):.2f}; with prepare.test: 0, evaluate judges all"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.common.errors import HeadstartError, did_you_mean, listed
-from stages.tables.prepared import SPLITS, Spans
+from stages.tables.prepared import TABLES, Spans
 
 MAX_SHOWN = 100  # characters of a column's name in an error
 
@@ -21,10 +21,10 @@ class Row:
     origin: str  # file and line, or the file of an image
     content: str | bytes  # text, or the encoded bytes of an image
     name: str | None = None  # of an image file, as the source spells it
-    label: str | None = None
+    label: str | None = None  # None for an unlabelled row
     group: str | None = None
     slice: str | None = None
-    split: str | None = None
+    split: str | None = None  # that the data gives; `unlabelled` for a row of a file of that name
     problem: str | None = None
     other_kind: str | None = None  # format of an image, if its name stands for another one
     spans: Spans | None = None  # where the texts of two columns are in `content`
@@ -89,6 +89,9 @@ SPLIT_NAMES = {
     "testing": "test",
 }
 
+# Names of files and folders of rows without labels, in lower case; `unsupervised` on the hub.
+UNLABELLED_NAMES = ("unlabelled", "unlabeled", "unsupervised")
+
 # Words that seem to be splits, beside those that are.
 MEANT_SPLITS = {
     **SPLIT_NAMES,
@@ -123,7 +126,7 @@ def by_split(splits_and_paths: Iterable[tuple[str, Path]], *, no_train_error: st
         paths[split] = path
     if "train" not in paths:
         raise HeadstartError(no_train_error)
-    return {paths[split]: split for split in SPLITS if split in paths}
+    return {paths[split]: split for split in TABLES if split in paths}
 
 
 def require(path: Path, columns: Columns, header: list[str]) -> None:

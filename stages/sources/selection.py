@@ -12,7 +12,7 @@ from stages.common.errors import HeadstartError, counted
 from stages.common.params import PrepareParams
 from stages.sources.contents import Contents
 from stages.sources.row import Row
-from stages.tables.prepared import SPLITS
+from stages.tables.prepared import SPLITS, UNLABELLED
 from stages.tables.splitting import Shares, Units, exceptions
 
 Kind = Literal["unreadable", "duplicate", "conflict", "rare_class"]
@@ -29,7 +29,8 @@ class Selection:
     unreadable: dict[int, str] = field(default_factory=dict)  # row number to problem
     rare_classes: dict[str, int] = field(default_factory=dict)  # left out, with their rows
     _given_splits: set[str] = field(default_factory=set)
-    _contents: Contents = field(default_factory=Contents)
+    _contents: Contents = field(default_factory=Contents)  # of labelled rows
+    _unlabelled: Contents = field(default_factory=Contents)
     _shares: Shares | None = None  # once it is decided
     _splits: dict[str, str] = field(default_factory=dict)  # of ids and groups that are not in their natural split
 
@@ -40,7 +41,9 @@ class Selection:
         if row.problem:
             self.unreadable[number] = row.problem
             return
-        assert row.label is not None
+        if row.label is None:
+            self._unlabelled.add(row_id, number, 0, label="", origin=row.origin, group=None)
+            return
         if row.split:
             self._given_splits.add(row.split)
         # If a row occurs in several given splits, keep the copy in the latest: a published test file stays complete.
@@ -68,13 +71,17 @@ class Selection:
         if number in self.unreadable:
             return "unreadable", self.unreadable[number]
         position = self._contents.position(row_id)
+        if row.label is None and position is not None:  # it adds nothing, and may be of a test row
+            return "duplicate", f"duplicate of {self._contents.origin(position)}, which has a label"
+        contents = self._unlabelled if row.label is None else self._contents
+        position = contents.position(row_id)
         if position is None:
             raise HeadstartError(f"{row.origin} changed while it was read; run `dvc repro prepare` again")
-        labels = self._contents.labels(position)
+        labels = contents.labels(position)
         if len(labels) > 1:
             return "conflict", f"the same content is labelled {' and '.join(sorted(labels))}"
-        if self._contents.kept(position) != number:
-            return "duplicate", f"duplicate of {self._contents.origin(position)}"
+        if contents.kept(position) != number:
+            return "duplicate", f"duplicate of {contents.origin(position)}"
         (label,) = labels
         if label in self.rare_classes:
             rows = self.rare_classes[label]
@@ -85,7 +92,9 @@ class Selection:
         return None
 
     def split(self, row: Row, row_id: str) -> str:
-        """Return the given split; a split that is not given for any row is cut from the training rows."""
+        """Return `unlabelled`, or the given split; one that is given for no row is cut from the training rows."""
+        if row.label is None:
+            return UNLABELLED
         if row.split in ("validation", "test"):
             return row.split
         assert self._shares is not None

@@ -4,6 +4,7 @@ A file that cannot be divided into rows (ragged lines, wrong encoding, damage) i
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from stages.sources import (
     text_files,
 )
 from stages.sources.row import Columns, Reading, Row, utf8_name
+from stages.tables.prepared import UNLABELLED
 
 ANY_FORMAT = f"{', '.join(table_folders.FORMATS)} or {delimited.SUFFIX_ALONE}"
 
@@ -36,8 +38,17 @@ def rows(data: Path, columns: Columns, modality: Modality, reading: Reading) -> 
             links.refuse(path, data, follow=reading.follow_links)
         origin = utf8_name(path.relative_to(data if data.is_dir() else data.parent).as_posix())
         folder = table_rows.ImageFolder(path.parent, reading.follow_links) if modality == "image" else None
-        for number, record in records(path, columns, reading):
+        for number, record in _records(path, columns, split, reading):
             yield table_rows.row(f"{origin}:{number}", record, columns, split, folder)
+
+
+def _records(path: Path, columns: Columns, split: str | None, reading: Reading) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield what `records` does; a file of unlabelled rows needs no column of labels."""
+    if split != UNLABELLED or columns.label is None:
+        yield from records(path, columns, reading)
+        return
+    for number, record in records(path, replace(columns, label=None, keep_all=True), reading):
+        yield number, {columns.label: None, **record}
 
 
 def records(path: Path, columns: Columns, reading: Reading) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""Folders of tables: one per split, shards of one, or a folder of shards per split, as data sets of the hub are."""
+"""Folders of tables, one per split: files, shards of one, or folders of shards, as data sets of the hub are."""
 
 import re
 from collections.abc import Iterator
@@ -7,8 +7,9 @@ from pathlib import Path
 
 from stages.common.errors import HeadstartError, listed
 from stages.sources import delimited, json_files, parquet_files, spreadsheets, text_files
-from stages.sources.row import SPLIT_NAMES, by_split
+from stages.sources.row import SPLIT_NAMES, UNLABELLED_NAMES, by_split
 from stages.tables import images
+from stages.tables.prepared import UNLABELLED
 
 TEXT_FORMATS = (*delimited.SUFFIXES, *json_files.SUFFIXES)
 FORMATS = (*TEXT_FORMATS, *parquet_files.SUFFIXES, *spreadsheets.SUFFIXES)
@@ -16,6 +17,7 @@ FORMATS = (*TEXT_FORMATS, *parquet_files.SUFFIXES, *spreadsheets.SUFFIXES)
 SHARD = re.compile(r"(?P<split>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(-[0-9a-f]{16})?")
 
 MAX_PEEK_FILES = 100
+TABLE_NAMES = SPLIT_NAMES | dict.fromkeys(UNLABELLED_NAMES, UNLABELLED)
 
 
 def is_table(path: Path) -> bool:
@@ -51,7 +53,8 @@ def tables(folder: Path) -> dict[Path, str | None]:
             split = _split_of(path)
             if split is None:
                 raise HeadstartError(
-                    f"{path} is named {_name(path)}, but a table in a folder must be named train, validation or test"
+                    f"{path} is named {_name(path)}, but a table in a folder must be named train, validation, test or"
+                    " unlabelled"
                 )
             series = SHARD.sub(r"\g<split>-of-\g<count>", path.name)
             shards.setdefault((split, series), []).append(path)
@@ -88,7 +91,7 @@ def _visible(folder: Path) -> list[Path]:
 
 def _split_folders(folder: Path) -> dict[Path, str]:
     """Map the sub-folders that hold tables, and neither images nor folders, and are named as splits, to these."""
-    named = {path: SPLIT_NAMES[path.name.lower()] for path in _visible(folder) if path.name.lower() in SPLIT_NAMES}
+    named = {path: TABLE_NAMES[path.name.lower()] for path in _visible(folder) if path.name.lower() in TABLE_NAMES}
     return {
         path: split
         for path, split in named.items()
@@ -116,7 +119,7 @@ def _no_train(folder: Path) -> str:
 
 def _split_of(path: Path) -> str | None:
     """Return the split that the name of a table or shard tells; None if it tells none."""
-    return SPLIT_NAMES.get(_name(path)) if is_table(path) else None
+    return TABLE_NAMES.get(_name(path)) if is_table(path) else None
 
 
 def _name(path: Path) -> str:

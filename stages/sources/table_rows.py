@@ -10,7 +10,7 @@ from stages.sources import image_values, links
 from stages.sources.row import SPLIT_NAMES, Columns, Row
 from stages.sources.values import ValueProblemError, as_name, as_text, encodes, is_missing
 from stages.tables import images
-from stages.tables.prepared import Spans
+from stages.tables.prepared import UNLABELLED, Spans
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ def row(
     origin: str, record: dict[str, Any], columns: Columns, split: str | None, image_folder: ImageFolder | None
 ) -> Row:
     """Check the values of one record.
+
+    A row without a label is unlabelled, whatever its split.
 
     Args:
         origin: file and line.
@@ -49,11 +51,11 @@ def row(
             names[other] = None
             problem = problem or f"{other} {error}"
     label = names[columns.label] if columns.label else None
-    if columns.label and label is None:
-        problem = problem or f"{columns.label} is empty"
+    if label is not None and split == UNLABELLED:
+        problem = problem or f"{columns.label} is {label!r} in a file of unlabelled rows; move the row into train"
     if columns.split:
         split = SPLIT_NAMES.get((names[columns.split] or "").strip().lower())
-        if split is None:
+        if split is None and label is not None:
             problem = problem or f"{columns.split} is {record[columns.split]!r}, not train, validation or test"
     return Row(
         origin=origin,

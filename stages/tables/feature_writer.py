@@ -12,17 +12,17 @@ from stages.tables import features, shards
 
 
 class Writer(shards.Writer):
-    """Streams one split of the feature table into shards."""
+    """Streams one split of the feature table, or its unlabelled rows, into the shards of the folder of that name."""
 
     def __init__(self, folder: Path, metadata: features.Metadata, *, has_groups: bool = False) -> None:
         self._metadata, self._has_groups = metadata, has_groups
-        schema = features.schema(metadata)
+        schema = features.schema(metadata, folder.name)
         super().__init__(folder, schema.append(features.GROUP) if has_groups else schema, metadata.model_dump())
 
     def write_rows(
         self,
         ids: Sequence[str],
-        labels: Sequence[str],
+        labels: Sequence[str | None],
         X: features.Matrix,
         counts: np.ndarray | None = None,
         groups: Sequence[str | None] = (),

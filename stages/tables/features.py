@@ -2,8 +2,8 @@
 
 Dense backbones write `feature: fixed_size_list<float16 or float32>[dim]`, sparse ones `indices: list<int32>` and
 `values: list<float32>`. Encoders of texts add `tokens: int32`, the length of every whole text, and
-`unclear: int32`, its tokens that are unknown or single letters. A split with groups has `group`. The metadata names the
-backbone and the settings that made the vectors.
+`unclear: int32`, its tokens that are unknown or single letters. A split with groups has `group`. In the table of
+unlabelled rows every label is null. The metadata names the backbone and the settings that made the vectors.
 """
 
 from collections.abc import Iterator, Mapping
@@ -55,7 +55,7 @@ class Features:
     """One split in memory."""
 
     ids: np.ndarray  # (rows,) str
-    labels: np.ndarray  # (rows,) str
+    labels: np.ndarray  # (rows,) str; None of unlabelled rows
     X: Matrix  # (rows, dim) float32
     metadata: Metadata
     is_long: np.ndarray | None = None  # (rows,) bool: texts with more tokens than are read at a time
@@ -156,8 +156,8 @@ def vectors(features_folder: Path, split: str, rows: np.ndarray) -> Matrix:
 
 
 def identities(features_folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Read ids and labels of one split, without the vectors: (rows,) str and (rows,) str."""
-    table = shards.read_all(features_folder / split, IDENTITY)
+    """Read ids and labels of one split, without the vectors: (rows,) str and (rows,) str, None of unlabelled rows."""
+    table = shards.read_all(features_folder / split, identity(split))
     ids, labels = (np.array(table[name].to_pylist(), dtype=object) for name in table.column_names)
     return ids, labels
 
@@ -217,10 +217,17 @@ def read_metadata(folder: Path) -> Metadata:
     return metadata
 
 
-def schema(metadata: Metadata) -> pa.Schema:
-    """Return the columns of a feature table, without groups."""
+def identity(split: str) -> pa.Schema:
+    """Return the columns id and label; labels of unlabelled rows are null."""
+    if split == prepared.UNLABELLED:
+        return IDENTITY.set(1, IDENTITY.field("label").with_nullable(True))
+    return IDENTITY
+
+
+def schema(metadata: Metadata, split: str = "train") -> pa.Schema:
+    """Return the columns of a split of a feature table, without groups."""
     tokens = [] if metadata.max_length is None else COUNTS
-    return pa.schema([*IDENTITY, *_vector_fields(metadata), *tokens])
+    return pa.schema([*identity(split), *_vector_fields(metadata), *tokens])
 
 
 def _vector_fields(metadata: Metadata) -> list[pa.Field]:

@@ -1,4 +1,9 @@
-"""The prepared table: schema, content ids, and the budget of training rows."""
+"""The prepared table: schema, content ids, and the budget of training rows.
+
+Rows without a label are a fourth table, `unlabelled`, of the same columns with null as every label. Whether a row is
+there depends on itself alone, not on seed or shares. None of them has the content of a labelled row, so that nothing
+learned from them knows a test row. Without such rows the table is there too, empty, as DVC needs what it is told of.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +22,8 @@ from stages.common.setting_types import ColumnNames
 from stages.tables import shards
 
 SPLITS = ("train", "validation", "test")
+UNLABELLED = "unlabelled"
+TABLES = (*SPLITS, UNLABELLED)
 
 Pair = tuple[str, str]
 # Where the texts of two columns are in the text that joins them: start and end of the first, start of the second, which
@@ -50,13 +57,21 @@ class Window:
 
     ids: list[str]
     inputs: list[Any]  # str, pairs of str, or encoded bytes
-    labels: list[str]
+    labels: list[str | None]  # None in the table of unlabelled rows
     groups: list[str | None]
+
+    def select(self, rows: Sequence[int]) -> "Window":
+        """Return the chosen rows."""
+        columns: tuple[list[Any], ...] = (self.ids, self.inputs, self.labels, self.groups)
+        return Window(*([column[row] for row in rows] for column in columns))
 
 
 def writer(folder: Path, info: TableInfo) -> shards.Writer:
-    """Return a writer of one split, with columns id, text or image, label, group, slice, source; spans of pairs."""
-    return shards.Writer(folder, _schema(info), info.model_dump(), group_rows=_GROUP_ROWS[info.modality])
+    """Return a writer of the table that `folder` is named after, a split or the unlabelled rows.
+
+    Its columns are id, text or image, label, group, slice, source; of pairs also spans.
+    """
+    return shards.Writer(folder, _schema(info, folder.name), info.model_dump(), group_rows=_GROUP_ROWS[info.modality])
 
 
 def content_id(content: str | bytes | Pair) -> str:
@@ -123,7 +138,7 @@ def usable_rows(
 def read(prepared_folder: Path, split: str) -> pa.Table:
     """Read one split whole: id, text or image, label, group, slice, source; of pairs also spans."""
     info = validate(TableInfo, shards.metadata(prepared_folder / split), file=str(prepared_folder / split))
-    return shards.read_all(prepared_folder / split, _schema(info))
+    return shards.read_all(prepared_folder / split, _schema(info, split))
 
 
 def slices(prepared_folder: Path, split: str) -> pa.Table:
@@ -132,19 +147,25 @@ def slices(prepared_folder: Path, split: str) -> pa.Table:
 
 
 def inputs_and_sources(
-    prepared_folder: Path, split: str, modality: Modality, ids: Iterable[str]
+    prepared_folder: Path, split: str, modality: Modality | None, ids: Iterable[str]
 ) -> Iterator[tuple[str, Any, str]]:
-    """Yield id, input, and file and line of the rows `ids` of a split that are there, in the table's order."""
-    wanted, columns = pa.array(set(ids), pa.string()), ("id", modality, "source")
-    for batch in shards.read(prepared_folder / split, _fields(columns), rows=WINDOW_ROWS[modality]):
+    """Yield id, input, and file and line of the rows `ids` of a split that are there, in the table's order.
+
+    Without a modality inputs are not read, but None.
+    """
+    wanted, columns = pa.array(set(ids), pa.string()), ("id", modality or "id", "source")
+    for batch in shards.read(
+        prepared_folder / split, _fields(dict.fromkeys(columns)), rows=WINDOW_ROWS[modality or "text"]
+    ):
         rows = batch.filter(pc.is_in(batch["id"], value_set=wanted))
-        yield from zip(*(rows.column(name).to_pylist() for name in columns), strict=True)
+        for row_id, content, source in zip(*(rows.column(name).to_pylist() for name in columns), strict=True):
+            yield row_id, content if modality else None, source
 
 
 def windows(prepared_folder: Path, split: str, modality: Modality, *, combine: Combine = "join") -> Iterator[Window]:
     """Yield the rows of one split in order, a bounded number at a time; `combine` as in `inputs`."""
     columns = ("id", "label", "group", *input_columns(modality, combine))
-    for batch in shards.read(prepared_folder / split, _fields(columns), rows=WINDOW_ROWS[modality]):
+    for batch in shards.read(prepared_folder / split, _fields(columns, split), rows=WINDOW_ROWS[modality]):
         ids, labels, groups = (batch.column(name).to_pylist() for name in ("id", "label", "group"))
         yield Window(ids, inputs(batch, modality, combine=combine), labels, groups)
 
@@ -213,8 +234,13 @@ def map_by_id(
             outputs = function([window.inputs[row] for row in rows])
             results |= zip((window.ids[row] for row in rows), outputs, strict=True)
     if missing := next((row_id for row_id in ids if row_id not in results), None):
-        raise HeadstartError(f"{prepared_folder / split} lacks the row {missing} of the feature table; run `dvc repro`")
+        raise missing_row(prepared_folder / split, missing)
     return [results[row_id] for row_id in ids]
+
+
+def missing_row(folder: Path, row_id: str) -> HeadstartError:
+    """Return the error for a row of the feature table that a table in `folder` lacks."""
+    return HeadstartError(f"{folder} lacks the row {row_id} of the feature table; run `dvc repro`")
 
 
 def read_info(prepared_folder: Path) -> TableInfo:
@@ -228,13 +254,12 @@ def is_shard(path: Path) -> bool:
     return "modality" in keys and "fingerprint" not in keys  # which a feature table has
 
 
-def _schema(info: TableInfo) -> pa.Schema:
+def _schema(info: TableInfo, split: str) -> pa.Schema:
     spans = ("spans",) if info.has_pairs else ()
-    return _fields(("id", info.modality, *spans, "label", "group", "slice", "source"))
+    return _fields(("id", info.modality, *spans, "label", "group", "slice", "source"), split)
 
 
-def _fields(names: Iterable[str]) -> pa.Schema:
-    """Return the columns of these names, with their types; only group and slice may be null."""
-    return pa.schema(
-        [pa.field(name, _TYPES.get(name, pa.string()), nullable=name in ("group", "slice")) for name in names]
-    )
+def _fields(names: Iterable[str], split: str = "train") -> pa.Schema:
+    """Return the columns of these names, with their types; only group, slice and an unlabelled row's label are null."""
+    nullable = ("group", "slice", *(["label"] if split == UNLABELLED else []))
+    return pa.schema([pa.field(name, _TYPES.get(name, pa.string()), nullable=name in nullable) for name in names])

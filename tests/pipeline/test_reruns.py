@@ -18,6 +18,7 @@ RERUNS: list[tuple[dict[str, Any], list[str]]] = [
     ({"prepare__seed": 1}, STAGES),
     ({"backbone__name": "char_wb"}, STAGES[1:]),
     ({"extract__normalize": False}, STAGES[1:]),
+    ({"extract__unlabelled": False}, ["extract"]),
     ({"budget__per_class": 10}, STAGES[2:]),
     ({"train_head__kind": "ridge"}, STAGES[2:]),
     # The stage says what it did not do in the same words, so evaluate is skipped.

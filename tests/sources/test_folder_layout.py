@@ -115,8 +115,8 @@ BESIDE = ["train/cats", "train/dogs", "test/cats", "test/dogs"]
 REFUSED: dict[str, tuple[list[str], list[str]]] = {  # what the sentence holds
     "models": ([*BESIDE, "models/"], ["train", "models, which is no split", "move models out of it"]),
     "sample": ([*BESIDE, "sample/cats"], ["sample, which is no split"]),
-    "unlabeled": ([*BESIDE, "unlabeled"], ["unlabeled, which is no split"]),
-    "two others": ([*BESIDE, "models/", "unlabeled"], ["move unlabeled, models out of it"]),
+    "predicted": ([*BESIDE, "predicted"], ["predicted, which is no split"]),
+    "two others": ([*BESIDE, "models/", "predicted"], ["move predicted, models out of it"]),
     "a class named train": (
         ["train", "bus"],
         ["bus", "or if all are classes, move them into a new folder train in it"],

@@ -31,7 +31,7 @@ SHEET = [
     ["", 1, None],
     ["no label", None, None],
 ]
-READ = [("good", "1", "3"), ("1917", "2", "4"), ("2024-05-01", "1.5", "6"), ("", "1", "7"), ("", None, "8")]
+READ = [("good", "1", "3"), ("1917", "2", "4"), ("2024-05-01", "1.5", "6"), ("", "1", "7"), ("no label", None, "8")]
 
 
 def workbook(path: Path, **sheets: list[list[Any]]) -> Path:
@@ -105,7 +105,7 @@ def test_a_hidden_sheet_is_not_the_first(tmp_path: Path) -> None:
 
 def test_errors_of_formulas_are_empty(tmp_path: Path) -> None:
     path = workbook(tmp_path / "rows.xlsx", Data=[["text", "label"], ["x", "#N/A"], ["y", "#hashtag"]])
-    assert [row.problem for row in rows(path, COLUMNS, "text")] == ["label is empty", None]
+    assert [row.label for row in rows(path, COLUMNS, "text")] == [None, "#hashtag"]
 
 
 def test_a_forgotten_cell_at_the_end_of_a_sheet_takes_no_memory(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_row_of_json_may_lack_a_column(tmp_path: Path, suffix: str) -> None:
     records = [{"text": "no label"}, {"label": "x"}, *RECORDS]
     (tmp_path / f"rows.{suffix}").write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
     assert read(tmp_path / f"rows.{suffix}") == [
-        *(("", None, "1"), ("", "x", "2")),
+        *(("no label", None, "1"), ("", "x", "2")),
         *(("a b", "x", "3"), ("c", "y", "4")),
     ]
 
@@ -195,7 +195,7 @@ CLASSES = {"names": ["negative", "positive"], "_type": "ClassLabel"}
 def test_the_hubs_metadata_names_the_classes(tmp_path: Path) -> None:
     pq.write_table(described([1, 0, -1, 7, None], CLASSES), tmp_path / "rows.parquet")
     labels = [(row.label, row.problem) for row in rows(tmp_path / "rows.parquet", COLUMNS, "text")]
-    assert labels == [("positive", None), ("negative", None), *[(None, "label is empty")] * 3]
+    assert labels == [("positive", None), ("negative", None), *[(None, None)] * 3]
 
 
 @pytest.mark.parametrize("feature", [{"names": "ab", "_type": "ClassLabel"}, {"names": [1], "_type": "ClassLabel"}, {}])

@@ -29,7 +29,7 @@ def row_of(path: Path, label: Any, group: Any = "g", text: Any = "x") -> tuple[s
 
 @pytest.mark.parametrize("value", [None, float("nan"), "", " \n"])
 def test_empty_is_empty(tmp_path: Path, value: Any) -> None:
-    assert row_of(tmp_path, value) == (None, "g", "label is empty")
+    assert row_of(tmp_path, value) == (None, "g", None)
     assert row_of(tmp_path, "a", value) == ("a", None, None)
     assert row_of(tmp_path, "a", text=value) == ("a", "g", "text is empty")
 
@@ -86,7 +86,7 @@ def test_what_is_no_single_value_is_refused_with_the_row(tmp_path: Path, value: 
 def test_labels_in_parquet(tmp_path: Path, values: pa.Array, names: list[str | None]) -> None:
     pq.write_table(pa.table({"text": ["x"] * len(values), "label": values}), tmp_path / "rows.parquet")
     read = list(rows(tmp_path / "rows.parquet", Columns("text", "label"), "text"))
-    expected = [(None, name or "label is empty") if not name or " is " in name else (name, None) for name in names]
+    expected = [(None, name) if not name or " is " in name else (name, None) for name in names]
     assert [(row.label, row.problem) for row in read] == expected
 
 
@@ -112,10 +112,7 @@ def test_no_class_is_made_of_missing_and_several_labels(tmp_path: Path) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in [*ROWS, *bad]), "utf-8")
     prepare(tmp_path / "out", settings(path))
     assert set(prepared.read(tmp_path / "out", "train")["label"].to_pylist()) == {"a", "b"}
-    assert rejected(tmp_path / "out") == [
-        ("rows.jsonl:201", "label is empty"),
-        ("rows.jsonl:202", "label is a list, not one value"),
-    ]
+    assert rejected(tmp_path / "out") == [("rows.jsonl:202", "label is a list, not one value")]
 
 
 def test_numbers_that_are_written_in_two_ways_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
