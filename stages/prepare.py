@@ -86,7 +86,7 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
     kept = ", ".join(f"{counts.rows(split):,} {split}" for split in prepared.SPLITS)
     kept += f", {counts.unlabelled:,} unlabelled" if counts.unlabelled else ""
     print(
-        f"prepare: {counted(selection.rows, 'row')} in {len(counts.labels())} classes -> {kept};"
+        f"prepare: {counted(selection.rows, 'row')} in {counted(len(counts.labels()), 'class', 'classes')} -> {kept};"
         f" {counts.left_out.total():,} left out ({prepared_folder / 'rejected.parquet'})"
         f" in {run_stats.spent()}"
     )

@@ -171,7 +171,7 @@ def test_classes_of_one_row_each_leave_nothing_to_test(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "label", ["NA", "N/A", "n/a", "null", "NULL", "None", "nan", "NaN", "-", "?", "<NA>", "\\N", "nil"]
+    "label", ["NA", "N/A", "n/a", "null", "NULL", "None", "nan", "NaN", "-", "?", "<NA>", "\\N", "nil", "Unlabeled"]
 )
 def test_a_label_that_may_be_none_stays_a_class_and_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], label: str

@@ -20,6 +20,8 @@ NO_VALUE = {
     "nil",
     "undefined",
     "missing",
+    "unlabelled",
+    "unlabeled",
     "blank",
     "empty",
     r"\n",
