@@ -11,6 +11,7 @@ that a row of the cell is near enough, and nearer than those of the cells before
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ RECALL = 0.995  # of pairs at just the threshold; of nearer ones more
 SAMPLE_ROWS = 1_000  # that are moved away
 ROWS_PER_PASS = 8_192  # of those that are compared, by one thread
 ROWS_PER_BLOCK = 4_096  # compared with all leaders at a time
+COSINES_PER_BLOCK = 2**20  # in memory at a time, by one thread
 
 
 def find(train: Matrix, rows: Matrix, threshold: float, *, visit_all: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -87,23 +89,35 @@ def _search(cells: _Cells, rows: Any, short: Any, probes: int, threshold: float)
     visited = _nearest_leaders(rows, cells.leaders, probes).ravel()  # those of the first row, then of the second, …
     order = np.argsort(visited, kind="stable")
     ends = _starts(visited[order], cells.leaders.shape[0])
-    for cell in range(cells.leaders.shape[0]):
-        members = slice(cells.starts[cell], cells.starts[cell + 1])
-        guests = order[ends[cell] : ends[cell + 1]] // probes
-        if members.start == members.stop or not len(guests):
-            continue
-        bounds = _dense(short[guests] @ cells.short[members].T).max(axis=1)
+    buffer = np.empty(max(COSINES_PER_BLOCK, int(np.diff(cells.starts).max())), dtype=np.float32)
+
+    def compare(members: slice, guests: np.ndarray) -> None:
+        """Note the members of a cell that are the nearest of these rows up to here."""
+        bounds = _product(short[guests], cells.short[members], buffer).max(axis=1)
         guests = guests[bounds >= np.maximum(cosines[guests], threshold) - cosine_bounds.MARGIN]
         if not len(guests):
-            continue
+            return
         inside = cells.members[members]
-        product = _dense(rows[guests] @ nearest_rows.unit(cells.train[inside]).T)
+        product = _product(rows[guests], nearest_rows.unit(cells.train[inside]), buffer)
         best = product.argmax(axis=1)
         cosine = product[np.arange(len(guests)), best]
         is_nearer = (cosine > cosines[guests]) & (cosine >= threshold)
         nearest[guests[is_nearer]] = inside[best[is_nearer]]
         cosines[guests[is_nearer]] = cosine[is_nearer]
+
+    for cell, (start, end) in enumerate(pairwise(cells.starts)):
+        guests = order[ends[cell] : ends[cell + 1]] // probes
+        step = max(COSINES_PER_BLOCK // max(end - start, 1), 1)
+        for first in range(0, len(guests) if end > start else 0, step):
+            compare(slice(start, end), guests[first : first + step])
     return nearest, cosines
+
+
+def _product(A: Any, B: Any, buffer: np.ndarray) -> np.ndarray:
+    """Multiply A with B transposed, in the memory of `buffer` unless they are sparse: new memory costs as much time."""
+    if sparse.issparse(A):
+        return _dense(A @ B.T)
+    return np.matmul(A, B.T, out=buffer[: len(A) * len(B)].reshape(len(A), len(B)))
 
 
 def _starts(sorted_cells: np.ndarray, count: int) -> np.ndarray:
@@ -113,8 +127,15 @@ def _starts(sorted_cells: np.ndarray, count: int) -> np.ndarray:
 
 def _in_blocks(function: Callable[[np.ndarray], Any], rows: np.ndarray) -> Any:
     """Compute rows of a matrix from `ROWS_PER_BLOCK` indices at a time, so that little else is in memory."""
-    parts = [function(rows[first : first + ROWS_PER_BLOCK]) for first in range(0, len(rows), ROWS_PER_BLOCK)]
-    return sparse.vstack(parts, format="csr") if sparse.issparse(parts[0]) else np.concatenate(parts)
+    starts = range(0, len(rows), ROWS_PER_BLOCK)
+    parts = (function(rows[start : start + ROWS_PER_BLOCK]) for start in starts)
+    first = next(parts)
+    if sparse.issparse(first):
+        return sparse.vstack([first, *parts], format="csr")
+    matrix = np.empty((len(rows), first.shape[1]), dtype=first.dtype)
+    for start, part in zip(starts, chain([first], parts), strict=True):
+        matrix[start : start + len(part)] = part
+    return matrix
 
 
 def _cells(train: Matrix, threshold: float) -> tuple[Any, np.ndarray, int]:

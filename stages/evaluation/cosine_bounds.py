@@ -31,7 +31,7 @@ def shortener(train: Matrix, threshold: float, block: int) -> Callable[[Matrix],
 
     Returns:
         A function from rows of length 1, (rows, dim), to vectors whose products are, but for `MARGIN`, at least the
-        cosines of the rows: (rows, axes + 1). Sparse rows, and those that no axes save anything of, stay as they are.
+        cosines of the rows: (rows, axes + 1), at most about half as many as dimensions. Sparse rows stay as they are.
     """
     if sparse.issparse(train):
         return lambda rows: rows
@@ -44,12 +44,13 @@ def shortener(train: Matrix, threshold: float, block: int) -> Callable[[Matrix],
     sample = drawn(MOMENT_ROWS)
     axes = np.linalg.eigh((sample.T @ sample).astype(np.float64))[1][:, ::-1].astype(np.float32)
     rows, others = drawn(SAMPLE_ROWS), drawn(block)
-    costs = {dim: float(dim)}  # number of axes to multiplications of a pair
-    for count in range(AXES_PER_STEP, dim, AXES_PER_STEP):
+
+    def cost(count: int) -> float:  # multiplications of a pair
         bounds = _shortened(rows, axes[:, :count]) @ _shortened(others, axes[:, :count]).T
-        costs[count] = count + dim * float((bounds.max(axis=1) >= threshold).mean())
-    count = min(costs, key=lambda count: costs[count])
-    return (lambda rows: rows) if count == dim else (lambda rows: _shortened(rows, axes[:, :count]))
+        return float(count + dim * (bounds.max(axis=1) >= threshold).mean())
+
+    count = min(range(AXES_PER_STEP, dim // 2, AXES_PER_STEP), key=cost, default=dim // 2)
+    return lambda rows: _shortened(rows, axes[:, :count])
 
 
 def _shortened(rows: np.ndarray, axes: np.ndarray) -> np.ndarray:

@@ -35,6 +35,7 @@ def test_nearly_all_pairs_are_found_with_their_nearest_row(
     assert len(exact) >= 180
     monkeypatch.setattr(cells, "ROWS_PER_PASS", 250)
     monkeypatch.setattr(cells, "ROWS_PER_BLOCK", 100)
+    monkeypatch.setattr(cells, "COSINES_PER_BLOCK", 4_000)
     monkeypatch.setattr(near_duplicates, "MAX_FULL_PAIRS", 0)
     assert_all_in(near_duplicates.find(wrap(train), wrap(test), 0.98), exact, share=1)
     monkeypatch.setattr(near_duplicates, "MAX_EXACT_PAIRS", 0)
@@ -77,9 +78,9 @@ def test_bounds_are_no_lower_than_the_cosines_and_close_where_rows_differ_in_few
     assert difference.min() >= -cosine_bounds.MARGIN and difference.max() < 1e-3
 
 
-def test_rows_that_few_axes_do_not_tell_apart_stay_as_they_are() -> None:
+def test_vectors_are_short_where_axes_save_nothing_and_sparse_rows_stay_as_they_are() -> None:
     rows = nearest_rows.unit(np.random.default_rng(0).normal(size=(2_000, 64)).astype(np.float32))
-    assert cosine_bounds.shortener(rows, 0.0, 40)(rows) is rows
+    assert cosine_bounds.shortener(rows, 0.0, 40)(rows).shape == (2_000, 17)
     sparse_rows = sparse.csr_matrix(rows)
     assert cosine_bounds.shortener(sparse_rows, 0.98, 40)(sparse_rows) is sparse_rows
 
