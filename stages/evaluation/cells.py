@@ -3,15 +3,15 @@
 Some training rows, drawn by chance, lead cells: every training row belongs to its nearest leader. A row is compared
 only with the cells of the leaders that are nearest to it. How many these must be depends on the features and on the
 cosine that counts. So it is measured, on training rows that are moved away to just that cosine, in the directions in
-which rows of this table differ. Where features tell rows apart, it is a few of sqrt(training rows) cells.
+which rows of this table differ. Where features tell rows apart, it is few.
 
-With a cell, a row is first compared by short vectors (`cosine_bounds`), and in full only where these do not rule out
-that a row of the cell is near enough, and nearer than those of the cells before.
+Leaders are compared by short vectors (`cosine_bounds`), and so are the rows of a cell at first: in full only where
+these do not rule out that one is near enough, and nearer than those of the cells before.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain, pairwise, repeat
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,10 @@ from stages.evaluation import cosine_bounds, nearest_rows
 from stages.tables.features import Matrix
 
 RECALL = 0.995  # of pairs at just the threshold; of nearer ones more
+CELLS_PER_ROOT = 4  # times the root of the training rows: the more cells, the fewer rows are compared
 SAMPLE_ROWS = 1_000  # that are moved away
 ROWS_PER_PASS = 8_192  # of those that are compared, by one thread
-ROWS_PER_BLOCK = 4_096  # compared with all leaders at a time
+ROWS_PER_BLOCK = 1_024  # compared with all leaders at a time
 COSINES_PER_BLOCK = 2**20  # in memory at a time, by one thread
 
 
@@ -35,24 +36,17 @@ def find(train: Matrix, rows: Matrix, threshold: float, *, visit_all: bool = Fal
     Args:
         train: (training rows, dim)
         rows: (rows, dim)
-        visit_all: compare with all cells, for all cases.
+        visit_all: compare with all training rows, for all cases.
 
     Returns:
         Indices into `train`, int64, and cosines, float32: both (rows,). Rows without a training row so near have
         0 and -1.
     """
     with threadpool_limits(1):  # passes run side by side
-        leaders, cell_of_row, probes = _cells(train, threshold)
-        if visit_all:
-            probes = leaders.shape[0]
-        shortened = cosine_bounds.shortener(train, threshold, train.shape[0] // leaders.shape[0])
-        members = np.argsort(cell_of_row, kind="stable")
-        short = _in_blocks(lambda part: shortened(nearest_rows.unit(train[part])), members)
-        cells = _Cells(train, leaders, members, short, _starts(cell_of_row[members], leaders.shape[0]))
+        cells = _divided(train, threshold, visit_all=visit_all)
 
         def run(first: int) -> tuple[np.ndarray, np.ndarray]:
-            part = nearest_rows.unit(rows[first : first + ROWS_PER_PASS])
-            return _search(cells, part, shortened(part), probes, threshold)
+            return _search(cells, nearest_rows.unit(rows[first : first + ROWS_PER_PASS]), threshold)
 
         passes = range(0, rows.shape[0], ROWS_PER_PASS)
         parts = list(threads.ordered(run, passes, workers=threads.cores()))
@@ -65,30 +59,54 @@ class _Cells:
     """Training rows, and their division into cells.
 
     Attributes:
-        leaders: (cells, dim) of length 1.
         members: (training rows,) indices of training rows, those of the first cell first.
-        short: (training rows, axes) short vectors of the members.
         starts: (cells + 1,) where the members of a cell start and end.
+        shortened: makes short vectors of rows of length 1, (rows, axes).
+        short: (training rows, axes) short vectors of the members.
+        leaders: (cells, axes) short vectors of the leaders; None for cells that are all visited.
+        probes: how many cells a row is compared with.
     """
 
     train: Matrix
-    leaders: Any
     members: np.ndarray
-    short: Any
     starts: np.ndarray
+    shortened: Callable[[Any], Any]
+    short: Any
+    leaders: Any
+    probes: int
+
+    def guests(self, short: Any) -> Iterator[np.ndarray]:
+        """Yield for every cell the indices of the rows that are compared with it; `short`: (rows, axes)."""
+        if self.leaders is None:
+            yield from repeat(np.arange(short.shape[0]), len(self.starts) - 1)
+            return
+        visited = _nearest_leaders(short, self.leaders, self.probes).ravel()  # of the first row, then of the second, …
+        order = np.argsort(visited, kind="stable")
+        for start, end in pairwise(_starts(visited[order], len(self.starts) - 1)):
+            yield order[start:end] // self.probes
 
 
-def _search(cells: _Cells, rows: Any, short: Any, probes: int, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Find the nearest members of the `probes` nearest cells of every row, as `find` does.
+def _divided(train: Matrix, threshold: float, *, visit_all: bool) -> _Cells:
+    """Divide the training rows into cells."""
+    count = train.shape[0]
+    cells = min(int((1 if visit_all else CELLS_PER_ROOT) * count**0.5), count)
+    shortened = cosine_bounds.shortener(train, threshold, count // cells)
+    leaders, cell_of_row, probes = None, np.arange(count) * cells // count, cells
+    if not visit_all:
+        leaders, cell_of_row, probes = _led(train, threshold, shortened, cells)
+    members = np.argsort(cell_of_row, kind="stable")
+    short = _in_blocks(lambda part: shortened(nearest_rows.unit(train[part])), members)
+    return _Cells(train, members, _starts(cell_of_row[members], cells), shortened, short, leaders, probes)
+
+
+def _search(cells: _Cells, rows: Any, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """Find the nearest training rows of the cells that a row is compared with, as `find` does.
 
     Args:
         rows: (rows, dim) of length 1.
-        short: (rows, axes) their short vectors.
     """
     nearest, cosines = np.zeros(rows.shape[0], dtype=np.int64), np.full(rows.shape[0], -1, dtype=np.float32)
-    visited = _nearest_leaders(rows, cells.leaders, probes).ravel()  # those of the first row, then of the second, …
-    order = np.argsort(visited, kind="stable")
-    ends = _starts(visited[order], cells.leaders.shape[0])
+    short = cells.shortened(rows)
     buffer = np.empty(max(COSINES_PER_BLOCK, int(np.diff(cells.starts).max())), dtype=np.float32)
 
     def compare(members: slice, guests: np.ndarray) -> None:
@@ -105,8 +123,7 @@ def _search(cells: _Cells, rows: Any, short: Any, probes: int, threshold: float)
         nearest[guests[is_nearer]] = inside[best[is_nearer]]
         cosines[guests[is_nearer]] = cosine[is_nearer]
 
-    for cell, (start, end) in enumerate(pairwise(cells.starts)):
-        guests = order[ends[cell] : ends[cell + 1]] // probes
+    for (start, end), guests in zip(pairwise(cells.starts), cells.guests(short), strict=True):
         step = max(COSINES_PER_BLOCK // max(end - start, 1), 1)
         for first in range(0, len(guests) if end > start else 0, step):
             compare(slice(start, end), guests[first : first + step])
@@ -138,17 +155,21 @@ def _in_blocks(function: Callable[[np.ndarray], Any], rows: np.ndarray) -> Any:
     return matrix
 
 
-def _cells(train: Matrix, threshold: float) -> tuple[Any, np.ndarray, int]:
-    """Choose leaders, about as many as a cell has rows, and the cells that a row is compared with.
+def _led(train: Matrix, threshold: float, shortened: Callable[[Any], Any], count: int) -> tuple[Any, np.ndarray, int]:
+    """Choose `count` leaders.
 
     Returns:
-        Leaders, (leaders, dim) of length 1; the cell of every training row, (training rows,); the cells to compare.
+        Their short vectors, (leaders, axes); the cell of every training row, (training rows,); and with how many cells
+        a row has to be compared.
     """
-    generator, count = np.random.default_rng(0), train.shape[0]
-    leaders = nearest_rows.unit(train[np.sort(generator.choice(count, max(int(count**0.5), 1), replace=False))])
-    cells = _nearest_leaders(train, leaders, 1).ravel()
-    rows, ones, others = (generator.integers(0, count, SAMPLE_ROWS) for _ in range(3))
-    moved = _moved(_rows(train, rows), _rows(train, ones) - _rows(train, others), threshold)
+    generator = np.random.default_rng(0)
+    chosen = np.sort(generator.choice(train.shape[0], count, replace=False))
+    leaders = shortened(nearest_rows.unit(train[chosen]))
+    cells: np.ndarray = _in_blocks(
+        lambda part: _nearest_leaders(shortened(nearest_rows.unit(train[part])), leaders, 1), np.arange(train.shape[0])
+    ).ravel()
+    rows, ones, others = (generator.integers(0, train.shape[0], SAMPLE_ROWS) for _ in range(3))
+    moved = shortened(_moved(_rows(train, rows), _rows(train, ones) - _rows(train, others), threshold))
     scores = _dense(moved @ leaders.T)  # (sample, leaders)
     own = scores[np.arange(SAMPLE_ROWS), cells[rows]][:, None]
     nearer = (scores > own).sum(axis=1)  # leaders that are nearer to the moved row than that of its own cell
@@ -171,11 +192,11 @@ def _rows(train: Matrix, chosen: np.ndarray) -> np.ndarray:
     return _dense(nearest_rows.unit(train[chosen]))
 
 
-def _nearest_leaders(rows: Matrix, leaders: Any, count: int) -> np.ndarray:
-    """Find the `count` leaders that are nearest to every row, in no order: (rows, count) int32."""
-    nearest = np.empty((rows.shape[0], count), dtype=np.int32)
-    for first in range(0, rows.shape[0], ROWS_PER_BLOCK):
-        scores = -_dense(rows[first : first + ROWS_PER_BLOCK] @ leaders.T)
+def _nearest_leaders(short: Any, leaders: Any, count: int) -> np.ndarray:
+    """Find the `count` leaders that are nearest to every row, in no order: (rows, count) of the smallest type."""
+    nearest = np.empty((short.shape[0], count), dtype=np.min_scalar_type(leaders.shape[0]))  # two bytes sort fast
+    for first in range(0, short.shape[0], ROWS_PER_BLOCK):
+        scores = -_dense(short[first : first + ROWS_PER_BLOCK] @ leaders.T)
         nearest[first : first + ROWS_PER_BLOCK] = np.argpartition(scores, count - 1, axis=1)[:, :count]
     return nearest
 
