@@ -36,7 +36,7 @@ def suggest(*, head_folder: Path, target: Path, rows: int, prepared_folder: Path
     targets.check_file(target, table.is_own, verb="suggest", inputs=[head_folder, prepared_folder, features_folder])
     if target.exists():
         table.check_replaceable(target)
-    unlabelled = _unlabelled(features_folder, prepared_folder)
+    unlabelled = _unlabelled(features_folder)
     train, *judged = (features.read(features_folder, split) for split in prepared.SPLITS)
     scored = _scores(head_folder, features_folder, unlabelled, train)
     P, labels = scored or (None, ())
@@ -64,7 +64,7 @@ def suggest(*, head_folder: Path, target: Path, rows: int, prepared_folder: Path
         )
 
 
-def _unlabelled(features_folder: Path, prepared_folder: Path) -> Features:
+def _unlabelled(features_folder: Path) -> Features:
     """Read the unlabelled rows that may be suggested: not those whose group is validated or tested on.
 
     Raises:
@@ -82,7 +82,7 @@ def _unlabelled(features_folder: Path, prepared_folder: Path) -> Features:
         rows = rows.select(~np.isin(rows.groups.astype(str), taken.astype(str)))
     if not len(rows.ids):
         raise HeadstartError(
-            f"all rows in {prepared_folder / prepared.UNLABELLED} are of groups that are validated or tested on; add"
+            f"all rows in {features_folder / prepared.UNLABELLED} are of groups that are validated or tested on; add"
             " rows of other groups"
         )
     return rows

@@ -23,7 +23,7 @@ MIN_CANDIDATES = 2_000  # of the highest worth
 CANDIDATES_PER_ROW = 10  # of a batch
 MAX_COSINE = 0.98  # of two rows of a batch, or of one and a labelled row: from here, one is a copy of the other
 # The kernel falls to 1/e at half the median squared distance to the 10th neighbour, of so many rows among so many.
-WIDTH_NEIGHBOR, WIDTH_SAMPLE_ROWS, WIDTH_ROWS = 10, 1_000, 10_000
+WIDTH_NEIGHBOR, WIDTH_SAMPLE_ROWS, WIDTH_ROWS = 10, 300, 10_000
 BLOCK_ROWS = 512  # compared with all candidates at a time
 
 
@@ -80,8 +80,8 @@ class _Cover:
             worth: (candidates,)
             width: squared distance at which the kernel is 1/e.
         """
-        self._Z, self._worth, self._width = Z, worth, width
-        self._covered = np.zeros(len(worth))
+        self._Z, self._worth, self._width = Z, worth.astype(np.float32), np.float32(width)
+        self._covered = np.zeros(len(worth), dtype=np.float32)
         self._is_copy = np.zeros(len(worth), dtype=bool)
         self.owners = np.full(len(worth), -1)  # (candidates,) position of the nearest chosen row in the width
 
@@ -140,7 +140,7 @@ def _kernel_width(X: Matrix) -> float:
     rows = normalize(X[:: -(-X.shape[0] // WIDTH_ROWS)])
     cosines = _cosines(rows[:: -(-rows.shape[0] // WIDTH_SAMPLE_ROWS)], rows)
     neighbor = min(WIDTH_NEIGHBOR, rows.shape[0] - 1)  # the nearest is the row itself
-    nearest = -np.partition(-cosines, neighbor, axis=1)[:, neighbor]
+    nearest = np.partition(cosines, -1 - neighbor, axis=1)[:, -1 - neighbor]
     return max(float(np.median(1 - nearest)), 1e-6)
 
 

@@ -1,6 +1,6 @@
 """Measure how many labels suggestions save against a random choice of rows.
 
-    python -m tests.benchmarks.suggest DATA VECTORS [SEEDS]
+    python -m tests.benchmarks.suggest DATA VECTORS [SEEDS] [CASES ...]
 
 DATA holds sst2/ and banking77/, tables of two columns, text and label. VECTORS is a folder that keeps their vectors by
 the packaged MiniLM: the first run makes them. Begins with one random training row of every class. Then a head is fitted
@@ -93,8 +93,8 @@ def first_at(numbers: np.ndarray, accuracies: np.ndarray, target: float) -> floa
 
 
 def main() -> None:
-    args = arguments.parse(__doc__, data=Path, vectors=Path, seeds=10)
-    for name in CASES:
+    args = arguments.parse(__doc__, data=Path, vectors=Path, seeds=10, cases=[*CASES])
+    for name in args.cases:
         measure(args.data, args.vectors, name, args.seeds)
 
 
