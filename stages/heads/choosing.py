@@ -25,7 +25,7 @@ from stages.scores import calibration
 from stages.tables.features import Matrix
 
 MAX_FIT_ROWS = 200_000  # rows of one fit in memory
-MAX_OUT_OF_FOLD_ROWS = 50_000  # of one fit whose probabilities only tell which labels are doubtful
+MAX_OUT_OF_FOLD_ROWS = 20_000  # of one fit whose probabilities only tell which labels are doubtful
 MAX_SCORED_ROWS = 16_384  # copied at a time
 DEFAULT_C = 10.0  # without a cross-validation
 KINDS_TO_CALIBRATE = ("linear_svm", "ridge")
