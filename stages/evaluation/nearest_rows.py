@@ -10,6 +10,8 @@ from stages.tables.features import Matrix
 
 COSINES_PER_BLOCK = 2**24  # cosines held at a time
 TRAIN_ROWS_PER_PART = 2**17  # scaled copies of training rows held at a time
+MIN_GROUPED_COLUMNS = 2**14  # cosines of a row of which the highest are looked for by groups
+COLUMNS_PER_GROUP = 128
 
 
 def find(train: Matrix, rows: Matrix, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -59,9 +61,24 @@ def _highest(cosines: np.ndarray, count: int) -> np.ndarray:
     if count == 1:  # nothing to sort
         highest = cosines.argmax(axis=1, keepdims=True)
         return highest
-    columns = np.sort(np.argpartition(-cosines, count - 1, axis=1)[:, :count], axis=1)
-    order = np.argsort(-np.take_along_axis(cosines, columns, axis=1), axis=1, kind="stable")
-    highest = np.take_along_axis(columns, order, axis=1)
+    if cosines.shape[1] < max(MIN_GROUPED_COLUMNS, count * COLUMNS_PER_GROUP):
+        return _highest_of(cosines, count)
+    # They are in the groups of columns with the highest maxima, or in the columns behind the last whole group.
+    whole = cosines.shape[1] // COLUMNS_PER_GROUP * COLUMNS_PER_GROUP
+    maxima = cosines[:, :whole].reshape(len(cosines), -1, COLUMNS_PER_GROUP).max(axis=2)
+    groups = np.sort(np.argpartition(-maxima, count - 1, axis=1)[:, :count], axis=1)  # (rows, count)
+    columns = (groups[:, :, None] * COLUMNS_PER_GROUP + np.arange(COLUMNS_PER_GROUP)).reshape(len(cosines), -1)
+    rest = np.broadcast_to(np.arange(whole, cosines.shape[1]), (len(cosines), cosines.shape[1] - whole))
+    columns = np.hstack([columns, rest])
+    highest = np.take_along_axis(columns, _highest_of(np.take_along_axis(cosines, columns, axis=1), count), axis=1)
+    return highest
+
+
+def _highest_of(values: np.ndarray, count: int) -> np.ndarray:
+    """Find the columns of the highest values of every row as `_highest` does; takes long on many columns."""
+    columns = np.sort(np.argpartition(-values, count - 1, axis=1)[:, :count], axis=1)
+    order = np.argsort(-np.take_along_axis(values, columns, axis=1), axis=1, kind="stable")
+    highest: np.ndarray = np.take_along_axis(columns, order, axis=1)
     return highest
 
 

@@ -24,6 +24,15 @@ def test_the_nearest_training_rows_are_those_of_scikit_learn(
         np.testing.assert_allclose(cosines, 1 - distances, atol=1e-6)
 
 
+@pytest.mark.parametrize("columns", [1_000, 1_003, 127])
+def test_the_highest_of_many_columns_are_looked_for_by_groups(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    cosines = np.random.default_rng(0).normal(size=(40, columns)).astype(np.float32)
+    cosines[:, -1] = np.linspace(-4, 4, 40)  # in the last group, or behind it
+    monkeypatch.setattr(nearest_rows, "MIN_GROUPED_COLUMNS", 0)
+    monkeypatch.setattr(nearest_rows, "COLUMNS_PER_GROUP", 25)
+    assert nearest_rows._highest(cosines, 5).tolist() == np.argsort(-cosines, axis=1)[:, :5].tolist()
+
+
 @pytest.mark.parametrize("part", [1, 3, 2**17])
 def test_of_equal_rows_the_first_comes_first(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nearest_rows, "TRAIN_ROWS_PER_PART", part)
