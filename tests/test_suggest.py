@@ -46,8 +46,8 @@ def test_rows_are_named_with_guess_and_reason_and_an_empty_label(labelled: Path,
     for row in rows:
         assert (row["source"], row["text"]) == texts[row["id"]] and row["label"] == ""
         assert 0 <= float(row["margin"]) <= float(row["confidence"]) <= 1
-        assert row["reason"].startswith(f"{row['predicted']} ({float(row['confidence']):.2f}) or ")
-        assert "like" in row["reason"]
+        assert row["reason"].startswith(f"{row['predicted']} ({float(row['confidence']):.2f})")
+        assert (") or " in row["reason"]) == (float(row["margin"]) < 0.5) and "; like " in row["reason"]
     assert done.stdout.startswith(
         f"suggest: 20 of {len(table)} unlabelled rows of which the head is unsure -> NEXT.csv"
     )

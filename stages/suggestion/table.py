@@ -16,6 +16,7 @@ from stages.tables import prepared
 
 LABEL = "label"
 Input: TypeAlias = tuple[str, str, str | None]  # id, source, and text; None for an image
+SURE_MARGIN = 0.5  # from which the second guess is not named
 OWN = ("id", "predicted", "confidence", "margin", "reason", LABEL)
 
 
@@ -53,7 +54,8 @@ def _reason(alike: int, guesses: tuple[str, str] | None, shares: np.ndarray) -> 
     if guesses is None:
         return typical
     (first, second), (high, low) = guesses, shares
-    return f"{first} ({high:.2f}) or {second} ({low:.2f})? {typical}"
+    doubt = f" or {second} ({low:.2f})" if high - low < SURE_MARGIN else ""
+    return f"{first} ({high:.2f}){doubt}; {typical}"
 
 
 def check_replaceable(path: Path) -> None:

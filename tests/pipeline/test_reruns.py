@@ -83,6 +83,15 @@ def test_a_change_reruns_only_what_it_affects(
 
 
 @pytest.mark.slow
+def test_more_unlabelled_rows_rerun_prepare_and_extract_alone(finished: Path) -> None:
+    with (finished / "data/reviews.csv").open("a", encoding="utf-8", newline="\n") as file:
+        file.writelines(f"a headphone number {number} that I know little of,,\n" for number in range(20))
+    done = run(finished, "dvc", "repro")
+    assert ran(done) == ["prepare", "extract"] and "20 unlabelled; 0 left out" in done.stdout
+    assert len(list((finished / "data/features/unlabelled").iterdir())) == 1
+
+
+@pytest.mark.slow
 def test_a_change_of_fine_tuning_reruns_it_and_evaluate(tmp_path: Path, tiny_encoder: Path) -> None:
     project = make_project(tmp_path / "project")
     set_params(
