@@ -51,13 +51,13 @@ def main() -> None:
         ("MiniLM, texts", texts.ours, texts.theirs, (rows[: args.texts], "cuda")),
         ("resnet50, images", images.ours, images.theirs, ("resnet50", photos, "cuda")),
     ):
-        seconds, (X, Y) = pair.alternate(ours, theirs, *inputs, rounds=args.rounds)
+        seconds, (X, Y) = pair.alternate(ours, theirs, arguments=inputs, rounds=args.rounds)
         cosine = (X * Y).sum(axis=1) / np.linalg.norm(X, axis=1) / np.linalg.norm(Y, axis=1)
         run = ours(*inputs)
         run()
         print(
             f"{name}: ours {len(X) / min(seconds[0]):,.0f}/s, theirs {len(X) / min(seconds[1]):,.0f}/s,"
-            f" ratio {pair.ratio(seconds):.2f}, lowest cosine {cosine.min():.6f}, the GPU idles {idle_share(run):.0%}"
+            f" ratio {pair.ratio(*seconds):.2f}, lowest cosine {cosine.min():.6f}, the GPU idles {idle_share(run):.0%}"
         )
 
 

@@ -1,15 +1,19 @@
-"""Measure image extraction against a plain loop of torchvision and a DataLoader, and against the machine's limit.
+"""Measure image extraction against a plain loop of torchvision and a DataLoader and against other engines, and against
+the machine's limit.
 
+    pip install openvino onnx onnxruntime onnxscript
     python -m tests.benchmarks.images [MODEL] [ROUNDS] [ROWS]
 
 MODEL (resnet18) has random weights, which take as long as pretrained ones. The plain loop is eager and NCHW, decodes in
-two worker processes, and gets the same JPEGs of 500 x 375 pixels in batches of 32. The limit is 2 operations per
-multiplication of the network, at the speed of a large matrix product in the same run.
+two worker processes, and gets the same JPEGs of 500 x 375 pixels in batches of 32. The engines get the batches that
+Headstart gets; `plain` is Headstart with torch's own linear layers. The limit is 2 operations per multiplication of the
+network, at the best float32 product of any of the libraries in the same run.
 """
 
 import io
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,20 +22,23 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
-from stages import backbones
+from stages.backbones import torchvision
+from stages.backbones.image import ImageEncoder
 from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
-from tests.benchmarks import arguments, pair
+from tests.benchmarks import arguments, engines, pair
 from tests.benchmarks.photos import draw
 
 
-def ours(name: str, photos: list[bytes], device: str = "cpu") -> Callable[[], np.ndarray]:
+def ours(name: str, photos: list[bytes], device: str = "cpu", engine: str = "") -> Callable[[], np.ndarray]:
     encoder = _encoder(name, device)
+    if engine:
+        engines.install(encoder, engine, next(iter(encoder.batches(photos))).content)
     return lambda: encoder.encode(photos)
 
 
 def theirs(name: str, photos: list[bytes], device: str = "cpu") -> Callable[[], np.ndarray]:
     encoder = _encoder(name, device)
-    model, preprocess = encoder.body, encoder.preprocessing  # type: ignore[attr-defined]
+    model, preprocess = encoder.body, encoder.preprocessing
 
     class Photos(torch.utils.data.Dataset[torch.Tensor]):
         def __len__(self) -> int:
@@ -48,9 +55,9 @@ def theirs(name: str, photos: list[bytes], device: str = "cpu") -> Callable[[], 
     return run
 
 
-def _encoder(name: str, device: str = "cpu") -> backbones.Backbone:
+def _encoder(name: str, device: str = "cpu") -> ImageEncoder:
     spec = BackboneParams(family="torchvision", name=name, revision=None, weights="random")
-    return backbones.load(spec, ExtractParams(normalize=False), RuntimeParams(device=device), modality="image")
+    return torchvision.load(spec, ExtractParams(normalize=False), RuntimeParams(device=device))
 
 
 def main() -> None:
@@ -59,18 +66,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         draw(Path(folder), rows)
         photos = [path.read_bytes() for path in sorted(Path(folder).rglob("*.jpg"))]
-    seconds, (X, Y) = pair.alternate(ours, theirs, name, photos, rounds=args.rounds)
+    sides = {"Headstart": ours, "torchvision": theirs}
+    sides |= {name: partial(ours, engine=name) for name in ("plain", *engines.installed())}
+    seconds, vectors = pair.alternate(*sides.values(), arguments=(name, photos), rounds=args.rounds)
     encoder = _encoder(name)
-    size = encoder.preprocessing.size  # type: ignore[attr-defined]
+    size = encoder.preprocessing.size
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        encoder.body(torch.zeros(1, 3, size, size))  # type: ignore[attr-defined]
-    fastest = min(seconds[0])
-    share = counter.get_total_flops() * rows / fastest / 1e9 / pair.gflops()
-    error = np.linalg.norm(X - Y, axis=1) / np.linalg.norm(Y, axis=1)
+        encoder.body(torch.zeros(1, 3, size, size))
     print(f"{name}: {rows:,} photos, {args.rounds} rounds")
-    print(f"ours   {rows / fastest:7.1f} images/s, {share:.0%} of the matrix-product limit")
-    print(f"theirs {rows / min(seconds[1]):7.1f} images/s")
-    print(f"ratio  {pair.ratio(seconds):7.2f}, largest relative difference of a vector {error.max():.1e}")
+    operations = counter.get_total_flops() * rows
+    engines.print_table(list(sides), seconds, vectors, unit="images/s", operations=operations)
 
 
 if __name__ == "__main__":

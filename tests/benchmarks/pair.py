@@ -1,4 +1,4 @@
-"""Time two implementations in turns, both in a process of its own that loads once."""
+"""Time implementations in turns, each in a process of its own that loads once."""
 
 import multiprocessing
 import statistics
@@ -8,20 +8,19 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
-import torch
 
 Setup = Callable[..., Callable[[], np.ndarray]]
 
 
-def alternate(ours: Setup, theirs: Setup, *arguments: Any, rounds: int) -> tuple[list[list[float]], list[np.ndarray]]:
-    """Call `ours(*arguments)` and `theirs(*arguments)` in two processes, then time the functions they return in turns.
+def alternate(*setups: Setup, arguments: tuple[Any, ...], rounds: int) -> tuple[list[list[float]], list[np.ndarray]]:
+    """Call the setups with `arguments`, each in a process, then time the functions they return in turns.
 
     Returns:
-        For both sides, seconds of every round; and for both, the vectors.
+        For every side, seconds of every round; and for every side, the vectors.
     """
     context = multiprocessing.get_context("spawn")
     sides = []
-    for setup in (ours, theirs):
+    for setup in setups:
         here, there = context.Pipe()
         process = context.Process(target=_side, args=(there, setup, arguments))
         process.start()
@@ -31,7 +30,7 @@ def alternate(ours: Setup, theirs: Setup, *arguments: Any, rounds: int) -> tuple
     for here, _ in sides:  # the first call is not timed
         here.send("go")
         vectors.append(here.recv()[1])
-    seconds: list[list[float]] = [[], []]
+    seconds: list[list[float]] = [[] for _ in sides]
     for _ in range(rounds):
         for number, (here, _) in enumerate(sides):
             here.send("go")
@@ -42,20 +41,9 @@ def alternate(ours: Setup, theirs: Setup, *arguments: Any, rounds: int) -> tuple
     return seconds, vectors
 
 
-def ratio(seconds: list[list[float]]) -> float:
+def ratio(ours: list[float], theirs: list[float]) -> float:
     """Give the speed of ours as a multiple of theirs: the median over the rounds."""
-    return statistics.median(theirs / ours for ours, theirs in zip(*seconds, strict=True))
-
-
-def gflops() -> float:
-    """Measure torch's speed on a product of 2048 x 2048 float32 matrices, in 10^9 operations a second."""
-    a, b = torch.randn(2, 2048, 2048)
-    best = 1e9
-    for _ in range(10):
-        start = time.perf_counter()
-        a @ b
-        best = min(best, time.perf_counter() - start)
-    return 2 * 2048**3 / best / 1e9
+    return statistics.median(there / here for here, there in zip(ours, theirs, strict=True))
 
 
 def _side(connection: Connection, setup: Setup, arguments: tuple[Any, ...]) -> None:

@@ -1,28 +1,34 @@
-"""Measure text extraction by the packaged MiniLM against sentence-transformers, and against the machine's limit.
+"""Measure text extraction by the packaged MiniLM against sentence-transformers and other engines, and against the
+machine's limit.
 
-    pip install sentence-transformers
+    pip install sentence-transformers openvino onnx onnxruntime onnxscript
     python -m tests.benchmarks.texts TABLE [ROUNDS] [ROWS]
 
-TABLE is a .csv with a column `text`, for example data/reviews.csv. Both sides pool by the mean, normalise, and cut at
-256 tokens. The limit is 2 operations per weight (without embeddings) and token (without padding), at the speed of a
-large matrix product in the same run.
+TABLE is a .csv with a column `text`, for example data/reviews.csv. All sides pool by the mean, normalise, and cut at
+256 tokens; the engines get the batches that Headstart gets. `plain` is Headstart with torch's own linear layers. The
+limit is 2 operations per weight (without embeddings) and token (without padding), at the best float32 product of any of
+the libraries in the same run.
 """
 
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from pyarrow import csv
 
 from stages import backbones
+from stages.backbones.encoder import Encoder
 from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
-from tests.benchmarks import arguments, pair
+from tests.benchmarks import arguments, engines, pair
 from tests.projects import MINILM, REVISION
 
 
-def ours(texts: list[str], device: str = "cpu") -> Callable[[], np.ndarray]:
+def ours(texts: list[str], device: str = "cpu", engine: str = "") -> Callable[[], np.ndarray]:
     encoder = _encoder(device)
+    if engine:
+        engines.install(encoder, engine, next(iter(encoder.batches(texts[:32]))).content)
     return lambda: encoder.encode(texts)
 
 
@@ -38,9 +44,9 @@ def theirs(texts: list[str], device: str = "cpu") -> Callable[[], np.ndarray]:
     return lambda: model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
 
 
-def _encoder(device: str = "cpu") -> backbones.Backbone:
+def _encoder(device: str = "cpu") -> Encoder:
     spec = BackboneParams(family="transformers", name=MINILM, revision=REVISION)
-    return backbones.load(spec, ExtractParams(), RuntimeParams(device=device), modality="text")
+    return backbones.load_encoder(spec, ExtractParams(), RuntimeParams(device=device), "text")
 
 
 def main() -> None:
@@ -48,17 +54,14 @@ def main() -> None:
     texts = csv.read_csv(args.table)["text"].to_pylist()
     random.Random(0).shuffle(texts)
     texts = texts[: args.rows]
-    seconds, (X, Y) = pair.alternate(ours, theirs, texts, rounds=args.rounds)
-    cosine = (X * Y).sum(axis=1) / np.linalg.norm(X, axis=1) / np.linalg.norm(Y, axis=1)
+    sides = {"Headstart": ours, "sentence-transformers": theirs}
+    sides |= {name: partial(ours, engine=name) for name in ("plain", *engines.installed())}
+    seconds, vectors = pair.alternate(*sides.values(), arguments=(texts,), rounds=args.rounds)
     encoder = _encoder()
-    tokens = sum(len(row["input_ids"]) for row in encoder.training_rows(texts))  # type: ignore[attr-defined]
-    weights = sum(weight.numel() for name, weight in encoder.body.named_parameters() if "embeddings" not in name)  # type: ignore[attr-defined]
-    fastest = min(seconds[0])
-    share = 2 * weights * tokens / fastest / 1e9 / pair.gflops()
+    tokens = sum(len(row["input_ids"]) for row in encoder.training_rows(texts))
+    weights = sum(weight.numel() for name, weight in encoder.body.named_parameters() if "embeddings" not in name)
     print(f"{args.table.name}: {len(texts):,} texts, {tokens / len(texts):.1f} tokens a text, {args.rounds} rounds")
-    print(f"ours   {len(texts) / fastest:7.1f} texts/s, {share:.0%} of the matrix-product limit")
-    print(f"theirs {len(texts) / min(seconds[1]):7.1f} texts/s")
-    print(f"ratio  {pair.ratio(seconds):7.2f}, lowest cosine between the vectors {cosine.min():.7f}")
+    engines.print_table(list(sides), seconds, vectors, unit="texts/s", operations=2 * weights * tokens)
 
 
 if __name__ == "__main__":

@@ -122,11 +122,11 @@ def main() -> None:
     y = np.arange(len(texts)) % LABELS
     print(f"{args.table.name}: {len(texts):,} texts, batches of {BATCH}, {args.device}, {args.rounds} rounds")
     for name, theirs in (("transformers", transformers), ("sentence-transformers", sentence_transformers)):
-        seconds, _ = pair.alternate(ours, theirs, texts, y, args.device, rounds=args.rounds)
+        seconds, _ = pair.alternate(ours, theirs, arguments=(texts, y, args.device), rounds=args.rounds)
         here, there = (len(texts) / min(side) for side in seconds)
         print(
             f"{name}: ours {here:,.1f} rows/s ({here / BATCH:.1f} steps/s), theirs {there:,.1f} rows/s,"
-            f" ratio {pair.ratio(seconds):.2f}"
+            f" ratio {pair.ratio(*seconds):.2f}"
         )
 
 
