@@ -2,19 +2,21 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from stages.backbones.architectures import Part
 from stages.backbones.encoder import Batch, Encoder, affordable, write_weights
 from stages.common import threads
 from stages.common.errors import HeadstartError, one_line
 from stages.common.params import ExtractParams, FinetuneParams
 from stages.tables import images
+
+if TYPE_CHECKING:  # it imports transformers, which most image models do without
+    from stages.backbones.architectures import Part
 
 # A vector depends slightly on the shape of its batch, so all batches have the same size; the last is padded.
 IMAGES_PER_BATCH_CPU = 16
@@ -51,7 +53,7 @@ class ImageEncoder(Encoder):
         settings: ExtractParams,
         *,
         run: Callable[[Any, Tensor], Tensor] = lambda body, pixels: body(pixels),
-        part: Part | None = None,
+        part: "Part | None" = None,
         fingerprint: str = "",
         name: str = "",
     ) -> None:

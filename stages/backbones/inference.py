@@ -1,7 +1,7 @@
 """A fast copy of a network for inference: the same function up to round-off, but it cannot be trained.
 
-Batch normalisation is folded into the convolution before it (Jacob et al. 2018, section 3.2), convolutions read
-channels last, and on CPUs the weights of linear layers are packed once for oneDNN.
+Batch normalisation is folded into the convolution before it (Jacob et al. 2018, section 3.2) and convolutions read
+channels last. On CPUs the weights of convolutions and linear layers are packed once for oneDNN.
 """
 
 import copy
@@ -11,10 +11,10 @@ from typing import cast
 
 import torch
 from torch import nn
+from torch.fx import GraphModule
 from torch.fx.experimental.optimization import fuse
-from transformers.activations import GELUActivation
 
-from stages.backbones import onednn
+from stages.backbones import convolutions, onednn
 from stages.backbones.onednn import PackedLinear, TrainableLinear
 
 # oneDNN compiles a routine per batch shape and keeps 1,024 of them, unless this variable is set before the first. With
@@ -40,22 +40,26 @@ def optimized(body: nn.Module) -> nn.Module:
     fast = copy.deepcopy(body, tensors)
     for module in fast.modules():
         vars(module).pop("forward", None)  # set by `Encoder.recompute_blocks`
-    if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in fast.modules()):
+    if any(isinstance(module, (nn.modules.batchnorm._BatchNorm, nn.ReLU)) for module in fast.modules()):
         try:
             fast = fuse(fast, inplace=True)
-        except Exception:  # a forward that branches on values cannot be traced, so nothing is folded
+        except Exception:  # a forward that branches on values cannot be traced, so nothing is folded or joined
             fast = copy.deepcopy(body, tensors)
     if any(isinstance(module, nn.Conv2d) for module in fast.modules()):
         fast = fast.to(memory_format=torch.channels_last)
-    if next(body.parameters()).device.type == "cpu" and onednn.is_available():
-        _pack_linear_layers(fast)
+    if next(body.parameters()).device.type == "cpu":
+        if isinstance(fast, GraphModule) and convolutions.is_available():
+            convolutions.pack(fast)
+        if onednn.is_available():
+            _pack_linear_layers(fast)
     return fast
 
 
 def _pack_linear_layers(body: nn.Module) -> None:
     for module in body.modules():
         # In the blocks of BERT and its relatives, GELU as a separate step takes a tenth of the time.
-        gelu = isinstance(getattr(module, "intermediate_act_fn", None), GELUActivation)
+        # By its name, because few networks need the seconds that transformers takes to import.
+        gelu = type(getattr(module, "intermediate_act_fn", None)).__name__ == "GELUActivation"
         if gelu and type(getattr(module, "dense", None)) in LINEAR:
             module.dense = PackedLinear(cast(nn.Linear, module.dense), then_gelu=True)
             module.intermediate_act_fn = nn.Identity()

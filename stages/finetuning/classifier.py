@@ -14,7 +14,6 @@ from stages.backbones import blocks, onednn
 from stages.backbones.encoder import Encoder
 from stages.common.errors import HeadstartError, one_line
 from stages.common.params import FinetuneParams, RuntimeParams
-from stages.finetuning import lora
 from stages.heads import linear_layer, loading, model_card
 from stages.heads.model_card import ModelCard
 
@@ -69,6 +68,8 @@ class Classifier(nn.Module):
                 for name in blocks.last_parameters(body):
                     body.get_parameter(name).requires_grad_(True)
             case "lora":
+                from stages.finetuning import lora  # not at the top: peft takes a second to import
+
                 self.encoder.requires_grad_(False)  # steps after the pooling: only adapters of the body are saved
                 lora.add(body, settings, name=self.encoder.name)
         onednn.make_trainable(body)
@@ -120,6 +121,8 @@ class Classifier(nn.Module):
     def save(self, folder: Path, *, method: str) -> None:
         """Write the encoder (with lora only its adapter) and the classifier layer, in the format of a linear head."""
         if method == "lora":
+            from stages.finetuning import lora
+
             lora.save(self.encoder.body, folder)
         else:
             self.encoder.export(folder)
@@ -157,6 +160,8 @@ def load(folder: Path, card: ModelCard, runtime: RuntimeParams) -> Classifier:
         HeadstartError: a file is missing or damaged, or does not fit the others.
     """
     if card.method == "lora":
+        from stages.finetuning import lora
+
         encoder = _backbone(card, runtime)
         lora.load(encoder.body, folder)
     else:

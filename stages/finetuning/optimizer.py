@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-import transformers
 from torch import Tensor, nn
 
 from stages.backbones import blocks
@@ -40,7 +39,13 @@ def build(classifier: Classifier, settings: FinetuneParams) -> torch.optim.Optim
 
 def schedule(optimizer: torch.optim.Optimizer, settings: FinetuneParams, steps: int) -> Any:
     """Return the schedule of the learning rates over `steps`: a linear rise over `warmup`, then a linear fall to 0."""
-    return transformers.get_linear_schedule_with_warmup(optimizer, math.ceil(steps * settings.warmup), steps)
+    warmup = math.ceil(steps * settings.warmup)
+
+    def share(step: int) -> float:
+        """Return the share of the peak rate at a step."""
+        return step / max(warmup, 1) if step < warmup else max(0.0, (steps - step) / max(steps - warmup, 1))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, share)
 
 
 def state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:

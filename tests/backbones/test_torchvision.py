@@ -1,5 +1,7 @@
 """Models of torchvision as encoders."""
 
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from stages.common.errors import HeadstartError
 from stages.tables import images
 from tests.backbones.image_backbones import CPU, PHOTOS, load, settings, spec
 from tests.pictures import png
+from tests.projects import ROOT
 
 
 def test_vectors_are_those_of_the_weights_own_preprocessing() -> None:
@@ -136,3 +139,10 @@ def test_an_image_size_that_a_model_cannot_take_is_refused() -> None:
         load(spec("vit_b_32"), settings(image_size=70), CPU)
     with pytest.raises(HeadstartError, match="squeezenet1_1 cannot encode images of 8 x 8 pixels"):
         load(spec(), settings(image_size=8), CPU)
+
+
+@pytest.mark.slow
+def test_a_model_of_torchvision_imports_no_transformers() -> None:
+    code = "import sys, stages.backbones.torchvision; print({'transformers', 'timm'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

@@ -43,8 +43,8 @@ def test_contrastive_training_ends_with_a_head_on_its_features(modality: Modalit
 
 
 @pytest.mark.slow
-def test_training_without_it_imports_no_scikit_learn(trained: Path) -> None:
+def test_training_without_it_imports_neither_scikit_learn_nor_peft(trained: Path) -> None:
     set_params(trained, finetune__method="full", finetune__epochs=1)
     code = "import sys; sys.argv[1:] = [f'data/{name}' for name in ('prepared', 'features', 'head', 'finetuned')]; "
-    code += "from stages import finetune; finetune.main(); print([name for name in sys.modules if name == 'sklearn'])"
-    assert run(trained, sys.executable, "-c", code).stdout.endswith("[]\n")
+    code += "from stages import finetune; finetune.main(); print({'sklearn', 'peft'} & set(sys.modules))"
+    assert run(trained, sys.executable, "-c", code).stdout.endswith("set()\n")
