@@ -196,8 +196,12 @@ def _nearest_leaders(short: Any, leaders: Any, count: int) -> np.ndarray:
     """Find the `count` leaders that are nearest to every row, in no order: (rows, count) of the smallest type."""
     nearest = np.empty((short.shape[0], count), dtype=np.min_scalar_type(leaders.shape[0]))  # two bytes sort fast
     for first in range(0, short.shape[0], ROWS_PER_BLOCK):
-        scores = -_dense(short[first : first + ROWS_PER_BLOCK] @ leaders.T)
-        nearest[first : first + ROWS_PER_BLOCK] = np.argpartition(scores, count - 1, axis=1)[:, :count]
+        scores = _dense(short[first : first + ROWS_PER_BLOCK] @ leaders.T)
+        if count == 1:  # much faster
+            columns = scores.argmax(axis=1, keepdims=True)
+        else:
+            columns = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+        nearest[first : first + ROWS_PER_BLOCK] = columns
     return nearest
 
 
