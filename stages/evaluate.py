@@ -38,7 +38,7 @@ from stages.evaluation.results import Results, ScoredRows
 from stages.evaluation.rounded_json import write_json
 from stages.extraction import rows
 from stages.finetuning import trained_model
-from stages.heads import loading, model_card
+from stages.heads import loading, model_card, training
 from stages.heads.model_card import ModelCard
 from stages.tables import features
 from stages.tables.features import Features
@@ -94,7 +94,10 @@ def evaluate(
         shown = settings.model_dump(exclude={"cross_validation"})  # it has no say
     else:
         labelled = _labelled(features_folder, train, budget)
-        judged = judging.by_folds(prepared_folder, cards["head"], labelled, settings, head_settings)
+        learning = training.unlabelled_rows(features_folder, head_settings)
+        judged = judging.by_folds(
+            prepared_folder, cards["head"], labelled, settings, head_settings, unlabelled=learning
+        )
         shown = settings.model_dump()
     scored, curves = judged.scored, judged.curves
     results = Results(

@@ -2,13 +2,16 @@
 
     python -m stages.extract data/prepared data/features
 
-Reads `backbone`, `extract` and `runtime` from params.yaml. Writes train/, validation/, test/ and unlabelled/ as Parquet
-shards of id, label and feature. Prints how texts become vectors, and how many are longer than the model reads.
+Reads `backbone`, `extract`, `runtime` and `train_head.unlabelled` from params.yaml. Writes train/, validation/, test/
+and unlabelled/ as Parquet shards of id, label and feature, and the last again as train_unlabelled/ if train_head is to
+learn from these rows, else an empty table. Prints how texts become vectors, and how many are longer than the model
+reads.
 
 Vectors go into the row cache as they are computed. So only rows that are new to a backbone are computed, and a run that
 was killed resumes where it stopped.
 """
 
+import shutil
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -32,16 +35,24 @@ if TYPE_CHECKING:
 CONTENT = targets.Content(
     "extract",
     {
-        **{f"{split}/part-*.parquet": features.is_shard for split in prepared.TABLES},
+        **{f"{split}/part-*.parquet": features.is_shard for split in features.TABLES},
         **{f"train/{files}": None for files in features.BACKBONE_FILES},
     },
 )
 
 
 def extract(
-    *, prepared_folder: Path, target: Path, spec: Backbones, settings: ExtractSection, runtime: RuntimeParams
+    *,
+    prepared_folder: Path,
+    target: Path,
+    spec: Backbones,
+    settings: ExtractSection,
+    runtime: RuntimeParams,
+    learn_from_unlabelled: bool = False,
 ) -> None:
     """Write the features of the prepared table in `prepared_folder` to the folder `target`.
+
+    With `learn_from_unlabelled`, train_head gets the unlabelled rows too, as a table of their own.
 
     Raises:
         HeadstartError: the prepared table is missing or damaged, the backbone cannot be loaded, the row cache cannot
@@ -80,6 +91,11 @@ def extract(
                     writer.write_rows(window.ids, window.labels, X, counts, window.groups)
                     tokens = counts[:, 0]
                     long_texts += tokens[tokens > (backbone.max_length or 0)].tolist()
+        if learn_from_unlabelled:
+            shutil.copytree(out / prepared.UNLABELLED, out / features.LEARNING)
+        else:
+            with feature_writer.Writer(out / features.LEARNING, metadata):
+                pass
         backbone.save(out / "train" / features.BACKBONE_FOLDER)
     unlabelled_rows = shards.count(prepared_folder / prepared.UNLABELLED)
     if len(unlabelled) < unlabelled_rows:
@@ -154,6 +170,7 @@ def main() -> None:
         spec=settings.backbone,
         settings=settings.extract,
         runtime=settings.runtime,
+        learn_from_unlabelled=settings.train_head.unlabelled is not None,
     )
 
 

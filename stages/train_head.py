@@ -5,8 +5,9 @@
 Reads `budget` and `train_head` from params.yaml. Writes head.skops, linear.safetensors for a linear head, and
 model.json with all else that predict needs: labels, backbone and fingerprint, chosen hyper-parameters, versions.
 The validation rows only calibrate the head, by one temperature; predicted labels do not depend on them. With
-`train_head.final: all` the head is fitted on them too, and calibrated on out-of-fold scores. A logistic head on more
-than 200,000 rows reads them from disk in blocks as it trains.
+`train_head.final: all` the head is fitted on them too, and calibrated on out-of-fold scores. With
+`train_head.unlabelled: propagate` it also learns from unlabelled rows, if out-of-fold rows say that this is better. A
+logistic head on more than 200,000 rows reads them from disk in blocks as it trains.
 """
 
 import shutil
@@ -23,7 +24,8 @@ from stages.common.params import BudgetParams, TrainHeadParams
 from stages.heads import choosing, folds, from_disk, linear_layer, model_card, persistence, training
 from stages.heads.choosing import Chosen
 from stages.heads.head import Head
-from stages.tables import features, prepared
+from stages.heads.propagation import Trial
+from stages.tables import features, prepared, shards
 
 CONTENT = targets.Content(
     "train_head",
@@ -62,7 +64,8 @@ def train_head(*, features_folder: Path, target: Path, budget: BudgetParams, set
                 validation_temperature=fitted.factor,
                 chosen={"kind": settings.kind, **asdict(chosen)},
                 training={"rows": len(labels), "per_class": dict(sorted(Counter(labels).items()))}
-                | ({model_card.SPLITS: ["train", "validation"]} if settings.final == "all" else {}),
+                | ({model_card.SPLITS: ["train", "validation"]} if settings.final == "all" else {})
+                | ({"unlabelled": fitted.trial._asdict()} if fitted.trial else {}),
                 versions=model_card.versions("numpy", "scikit-learn", "scipy", "skops"),
                 **metadata.model_dump(
                     include={"input", "modality", "encoding", "sheet", "max_side", "max_pixels", "fingerprint"}
@@ -72,7 +75,7 @@ def train_head(*, features_folder: Path, target: Path, budget: BudgetParams, set
             ),
         )
     print(f"train_head: {_summary(settings.kind, chosen)} on {counted(len(labels), 'row')} in {run_stats.spent()}")
-    if remark := _remark(fitted):
+    for remark in filter(None, (_remark(fitted), _learned(features_folder, fitted, settings))):
         print(f"train_head: {remark}")
 
 
@@ -84,6 +87,7 @@ class _Fitted(NamedTuple):
     factor: float  # of the temperature, from validation rows
     labels: np.ndarray  # (rows,)
     groups: np.ndarray | None  # (rows,), where all rows fit into memory
+    trial: Trial | None = None  # of learning from unlabelled rows
 
 
 def _fit(features_folder: Path, budget: BudgetParams, settings: TrainHeadParams) -> _Fitted:
@@ -108,10 +112,10 @@ def _fit(features_folder: Path, budget: BudgetParams, settings: TrainHeadParams)
             " which are fitted from disk; set it to train: with so many rows, those of validation add nothing"
         )
     train = features.read(features_folder, "train", budget)
-    fitted = training.fit(train, validation, settings)
+    fitted = training.fit(train, validation, settings, training.unlabelled_rows(features_folder, settings))
     if settings.final == "all":
         train = features.joined({"train": train, "validation": validation})
-    return _Fitted(*fitted, train.labels, train.groups)
+    return _Fitted(fitted.head, fitted.chosen, fitted.factor, train.labels, train.groups, fitted.trial)
 
 
 def _summary(kind: str, chosen: Chosen) -> str:
@@ -142,6 +146,23 @@ def _remark(fitted: _Fitted) -> str | None:
         f"{chosen.parameter} was chosen without classes of one training {one}, which cannot be in two folds:"
         f" {listed(single)}"
     )
+
+
+def _learned(features_folder: Path, fitted: _Fitted, settings: TrainHeadParams) -> str | None:
+    """Say whether the head learned from unlabelled rows, and why, if it was to."""
+    if settings.unlabelled is None:
+        return None
+    if (trial := fitted.trial) is None:
+        rows = shards.count(features_folder / features.LEARNING)
+        why = (
+            "there are too few labelled ones to tell if that helps, or too many to need it"
+            if rows
+            else "there are none"
+        )
+        return f"nothing was learned from unlabelled rows: {why}"
+    number = counted(trial.rows, "unlabelled row")
+    accuracies = f"out of fold, accuracy is {trial.accuracy:.3f} with them and {trial.without:.3f} without"
+    return f"{'learned from' if trial.is_used else 'learned nothing from'} {number}: {accuracies}"
 
 
 def main() -> None:

@@ -141,13 +141,13 @@ class TrainHeadParams(Section):
     neighbors: Annotated[tuple[Count, ...], BeforeValidator(_tuple), Field(min_length=1)] = (1, 5, 10, 20)
     folds: Annotated[int, Field(ge=2)] = 5
     class_weight: Literal["balanced"] | None = None
+    unlabelled: Literal["propagate"] | None = None
 
     @model_validator(mode="after")
     def _can_weigh(self) -> Self:
-        if self.class_weight and self.kind in ("knn", "mlp"):
-            raise ValueError(
-                f"class_weight is balanced, which {self.kind} cannot do; use logistic, linear_svm or ridge"
-            )
+        for name in ("class_weight", "unlabelled"):
+            if (value := getattr(self, name)) and self.kind in ("knn", "mlp"):
+                raise ValueError(f"{name} is {value}, which {self.kind} cannot do; use logistic, linear_svm or ridge")
         return self
 
 

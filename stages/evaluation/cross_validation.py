@@ -118,14 +118,16 @@ def measure(
     division: Division,
     labels: Sequence[str],
     settings: tuple[EvaluateParams, TrainHeadParams],
+    *,
+    unlabelled: Features | None = None,
 ) -> dict[str, np.ndarray]:
-    """Compute all that is slow, as arrays for `cached_results`.
+    """Compute all that is slow, as arrays for `cached_results`; `unlabelled`: rows that every head learns from.
 
     Returns:
         `head` and, where a text holds a word, `baseline`: the probabilities of the judged rows, (repeats, judged rows,
         labels); and the learning curves of both.
     """
-    arrays = {"head": head_probabilities(labelled, division, labels, settings[1])}
+    arrays = {"head": head_probabilities(labelled, division, labels, settings[1], unlabelled)}
     P = baseline_probabilities(prepared_folder, labelled, division, labels)
     if P is not None:
         arrays["baseline"] = P
@@ -135,14 +137,18 @@ def measure(
 
 
 def head_probabilities(
-    labelled: Features, division: Division, labels: Sequence[str], settings: TrainHeadParams
+    labelled: Features,
+    division: Division,
+    labels: Sequence[str],
+    settings: TrainHeadParams,
+    unlabelled: Features | None = None,
 ) -> np.ndarray:
     """Compute the probabilities of the judged rows by heads of the other folds: (repeats, judged rows, labels)."""
 
     def predict(fold: Fold) -> tuple[np.ndarray, Sequence[str]]:
         known = labelled.select(fold.training)
         train, validation = (known.select(known.split_names("train") == split) for split in ("train", "validation"))
-        head, _, _ = training.fit(train, validation, settings)
+        head = training.fit(train, validation, settings, unlabelled).head
         return head.probabilities(labelled.X[fold.held_out]), head.labels
 
     return _out_of_fold(division, labels, predict, "heads")

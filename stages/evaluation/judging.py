@@ -67,8 +67,10 @@ def by_folds(
     labelled: Features,
     settings: EvaluateParams,
     head_settings: TrainHeadParams,
+    *,
+    unlabelled: Features | None = None,
 ) -> Judged:
-    """Cross-validate head and baseline on the labelled rows; cached.
+    """Cross-validate head and baseline on the labelled rows; cached. `unlabelled`: rows that every head learns from.
 
     Raises:
         HeadstartError: the head was trained with other settings, or the rows are too few.
@@ -77,11 +79,15 @@ def by_folds(
         raise HeadstartError("the head was trained with other settings than train_head has now; run `dvc repro`")
     division = cross_validation.divide(labelled, settings, head_settings.final)
     key = {"evaluate": settings.model_dump(exclude={"explain"}), "train_head": head_settings.model_dump()}
+    if unlabelled:
+        key["unlabelled"] = unlabelled.ids.tolist()
     arrays = cached_results.result(
         labelled,
         labelled.select(division.judged),
         key,
-        lambda: cross_validation.measure(prepared_folder, labelled, division, card.labels, (settings, head_settings)),
+        lambda: cross_validation.measure(
+            prepared_folder, labelled, division, card.labels, (settings, head_settings), unlabelled=unlabelled
+        ),
     )
     repeated: dict[str, np.ndarray] = {name: arrays[name] for name in ("head", "baseline") if name in arrays}
     rows = replace(labelled.select(division.judged), unclear_share=labelled.unclear_share)

@@ -145,7 +145,7 @@ def cross_validated(X: Matrix, labels: np.ndarray, groups: np.ndarray | None = N
         by_candidate = _cross_validate(X, y, parts, settings.C, settings, most=MAX_FIT_ROWS)
     judged = _judged(parts)
     by_candidate, y = by_candidate[:, judged], y[judged]
-    losses, accuracies = _judge(by_candidate, [1.0] * len(by_candidate), y)
+    losses, accuracies = judge(by_candidate, [1.0] * len(by_candidate), y)
     best = int(np.argmin(losses))
     right = by_candidate[best].argmax(axis=1) == y
     return right, Chosen("C", settings.C[best], settings.C, len(parts), losses, accuracies)
@@ -187,14 +187,14 @@ def _choose(X: Matrix, y: np.ndarray, settings: TrainHeadParams, groups: np.ndar
     if len(judged := _judged(parts)) < len(y):
         by_candidate, y = by_candidate[:, judged], y[judged]
     temperatures = [calibration.fit_temperature(scores, y) if calibrate else 1.0 for scores in by_candidate]
-    losses, accuracies = _judge(by_candidate, temperatures, y)
+    losses, accuracies = judge(by_candidate, temperatures, y)
     best = int(np.argmin(losses))
     if takes_all and not calibrate and len(y) >= calibration.MIN_CALIBRATION_ROWS:
         temperatures[best] = calibration.fit_temperature(by_candidate[best], y)
     return Chosen(parameter, candidates[best], candidates, len(parts), losses, accuracies), temperatures[best]
 
 
-def _judge(
+def judge(
     by_candidate: np.ndarray, temperatures: Sequence[float], y: np.ndarray
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Compute log loss and accuracy of every candidate; of those that were left out early, estimates.

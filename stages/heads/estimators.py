@@ -28,6 +28,7 @@ def fit(
     *,
     start: Any = None,
     moments: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
 ) -> Any:
     """Fit a classifier of kind `settings.kind`.
 
@@ -37,9 +38,10 @@ def fit(
         value: the number of neighbours for knn, else C.
         start: a classifier of the same kind, rows and labels with another value, which saves steps of `lbfgs`.
         moments: the `lbfgs.second_moments` of these rows, or of rows like them, where they are known already.
+        weights: (rows,) what every row counts, beside `class_weight`; knn and mlp take none.
     """
     if not is_for_lbfgs(X.shape[0], settings):
-        return _build(value, settings).fit(X, y)
+        return _build(value, settings).fit(X, y, **({} if weights is None else {"sample_weight": weights}))
     labels = int(y.max()) + 1
     zeros = np.zeros((X.shape[1] + 1, labels if labels > 2 else 1))
     return fit_on_blocks(
@@ -49,6 +51,7 @@ def fit(
         settings,
         start=zeros if start is None else layer(start),
         moments=lbfgs.second_moments(X) if moments is None else moments,
+        row_weights=weights,
     )
 
 
@@ -73,6 +76,7 @@ def fit_on_blocks(
     *,
     start: np.ndarray,
     moments: np.ndarray,
+    row_weights: np.ndarray | None = None,
 ) -> LogisticRegression:
     """Fit a logistic classifier on rows that come in blocks.
 
@@ -81,9 +85,12 @@ def fit_on_blocks(
         y: (rows,) label indices, every one from 0 to the highest.
         start: (dim + 1, labels or 1), as `layer` gives it, such as zeros or the solution for a sample of the rows.
         moments: the `lbfgs.second_moments` of these rows, or of rows like them.
+        row_weights: (rows,) what every row counts, beside `class_weight`.
     """
     estimator: LogisticRegression = _build(C, settings)
     weights = compute_sample_weight(settings.class_weight, y)
+    if row_weights is not None:
+        weights = weights * row_weights
     W = lbfgs.fit(parts, y, C=C, weights=weights, start=start, moments=moments).astype(np.float32)
     estimator.coef_, estimator.intercept_ = np.ascontiguousarray(W[:-1].T), W[-1]
     estimator.classes_ = np.arange(int(y.max()) + 1)

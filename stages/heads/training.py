@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from stages.common.errors import HeadstartError
 from stages.common.params import TrainHeadParams
-from stages.heads import choosing
+from stages.heads import choosing, propagation
 from stages.heads.choosing import Chosen
 from stages.heads.head import Head
+from stages.heads.propagation import Trial
 from stages.scores import calibration
 from stages.tables import features
 from stages.tables.features import Features
@@ -26,19 +28,39 @@ def check_classes(labels: np.ndarray, split_folder: Path) -> None:
         )
 
 
-def fit(train: Features, validation: Features, settings: TrainHeadParams) -> tuple[Head, Chosen, float]:
-    """Fit and calibrate a head.
+class Fitted(NamedTuple):
+    """A head, and how it came about.
 
-    Returns:
-        The head, what was chosen, and the factor of its temperature that was fitted on the validation rows: 1 where
-        they are too few, or where the head was fitted on them too, whose temperature is that of out-of-fold scores.
+    Attributes:
+        factor: of its temperature, fitted on the validation rows: 1 where they are too few, or where the head was
+            fitted on them too, whose temperature is that of out-of-fold scores.
+        trial: of learning from unlabelled rows; None without them.
     """
+
+    head: Head
+    chosen: Chosen
+    factor: float
+    trial: Trial | None = None
+
+
+def unlabelled_rows(features_folder: Path, settings: TrainHeadParams) -> Features | None:
+    """Read the unlabelled rows to learn from, if the settings say so and there are any."""
+    if settings.unlabelled is None:
+        return None
+    rows = features.read(features_folder, features.LEARNING)
+    return rows if len(rows.ids) else None
+
+
+def fit(train: Features, validation: Features, settings: TrainHeadParams, unlabelled: Features | None = None) -> Fitted:
+    """Fit and calibrate a head; with `unlabelled` it also learns from these rows, if that is better."""
     if settings.final == "all":
-        rows = features.joined({"train": train, "validation": validation})
-        return *choosing.fit(rows.X, rows.labels, settings, rows.groups), 1.0
-    head, chosen = choosing.fit(train.X, train.labels, settings, train.groups)
+        train = features.joined({"train": train, "validation": validation})
+    plain = choosing.fit(train.X, train.labels, settings, train.groups)
+    (head, chosen), trial = propagation.fit(train, unlabelled, plain, settings) if unlabelled else (plain, None)
+    if settings.final == "all":
+        return Fitted(head, chosen, 1.0, trial)
     head, factor = calibrated(head, validation)
-    return head, chosen, factor
+    return Fitted(head, chosen, factor, trial)
 
 
 def calibrated(head: Head, validation: Features) -> tuple[Head, float]:

@@ -2,7 +2,7 @@
 
 Dense backbones write `feature: fixed_size_list<float16 or float32>[dim]`, sparse ones `indices: list<int32>` and
 `values: list<float32>`. Encoders of texts add `tokens: int32`, the length of every whole text, and
-`unclear: int32`, its tokens that are unknown or single letters. A split with groups has `group`. In the table of
+`unclear: int32`, its tokens that are unknown or single letters. A split with groups has `group`. In the tables of
 unlabelled rows every label is null. The metadata names the backbone and the settings that made the vectors.
 """
 
@@ -21,6 +21,11 @@ from stages.common.params import Backbones, BudgetParams, ExtractParams, Modalit
 from stages.common.section import Section, validate
 from stages.common.setting_types import ColumnNames
 from stages.tables import prepared, shards
+
+# The unlabelled rows again, where training is to learn from them; else empty, so that more of them change nothing that
+# a head depends on.
+LEARNING = "train_unlabelled"
+TABLES = (*prepared.TABLES, LEARNING)
 
 BACKBONE_FOLDER = "backbone"  # beside the training shards: files to restore a fitted backbone from
 # The second: where several backbones are joined, whose files are in folders named by their positions.
@@ -219,7 +224,7 @@ def read_metadata(folder: Path) -> Metadata:
 
 def identity(split: str) -> pa.Schema:
     """Return the columns id and label; labels of unlabelled rows are null."""
-    if split == prepared.UNLABELLED:
+    if split in (prepared.UNLABELLED, LEARNING):
         return IDENTITY.set(1, IDENTITY.field("label").with_nullable(True))
     return IDENTITY
 

@@ -95,7 +95,7 @@ def judge(X: np.ndarray, y: np.ndarray, case: Case, seed: int) -> tuple[float, f
     rows, others = draw(y, case, seed)
     train = table(X[rows], y[rows])
     none = train.select(np.array([], dtype=int))
-    head, _, _ = training.fit(train, none, SETTINGS)
+    head = training.fit(train, none, SETTINGS).head
     truth = float((np.array(head.labels)[head.scores(X[others]).argmax(axis=1)] == y[others]).mean())
     labelled = features.joined({"train": train, "validation": none})
     division = cross_validation.divide(labelled, EvaluateParams(), SETTINGS.final)

@@ -131,7 +131,7 @@ def test_of_a_single_division_every_row_has_the_prediction_of_its_own_fold(
     settings = TrainHeadParams(final="all", C=(0.1, 10.0))
     for fold in division.repeats[0]:
         known = rows.select(fold.training)
-        head, _, _ = training.fit(known, known.select(np.empty(0, dtype=int)), settings)
+        head = training.fit(known, known.select(np.empty(0, dtype=int)), settings).head
         np.testing.assert_allclose(P[fold.held_out], head.probabilities(rows.X[fold.held_out]), atol=1e-6)
 
 
@@ -157,3 +157,18 @@ def test_near_duplicates_and_neighbours_are_of_other_folds() -> None:
     assert nearest.shape == cosines.shape == (3, 4) and (np.diff(cosines) <= 0).all()
     for row, others in zip((5, 0, 40), nearest, strict=True):
         assert (numbers[others] != numbers[row]).all()
+
+
+def test_every_fold_learns_from_the_same_unlabelled_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, unlabelled = labelled(), table(np.ones((5, 8)), ["?"] * 5)
+    seen: list[Features | None] = []
+    fit = training.fit
+
+    def watched(train: Features, validation: Features, settings: TrainHeadParams, more: Features | None) -> object:
+        seen.append(more)
+        return fit(train, validation, settings)
+
+    monkeypatch.setattr(training, "fit", watched)
+    division = divide(rows, SETTINGS, "all")
+    cross_validation.head_probabilities(rows, division, LABELS, TrainHeadParams(C=(1.0,)), unlabelled)
+    assert len(seen) == 3 * len(division.repeats) and all(more is unlabelled for more in seen)
