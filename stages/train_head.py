@@ -161,8 +161,11 @@ def _learned(features_folder: Path, fitted: _Fitted, settings: TrainHeadParams) 
         )
         return f"nothing was learned from unlabelled rows: {why}"
     number = counted(trial.rows, "unlabelled row")
-    accuracies = f"out of fold, accuracy is {trial.accuracy:.3f} with them and {trial.without:.3f} without"
-    return f"{'learned from' if trial.is_used else 'learned nothing from'} {number}: {accuracies}"
+    return (
+        f"{'learned from' if trial.is_used else 'learned nothing from'} {number}: out of fold, log loss is"
+        f" {trial.log_loss:.3f} with them and {trial.log_loss_without:.3f} without, accuracy {trial.accuracy:.3f} and"
+        f" {trial.accuracy_without:.3f}"
+    )
 
 
 def main() -> None:

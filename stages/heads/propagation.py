@@ -46,16 +46,16 @@ class Trial(NamedTuple):
 
     Attributes:
         rows: unlabelled rows that were guessed.
-        accuracy: with guesses, out of fold.
-        without: by the head that was fitted on labels alone.
-        gain_ci95: 95 % interval of the difference, low and high.
-        is_used: whether the head learned from guesses: the interval is above 0.
+        accuracy, log_loss: with guesses, out of fold, calibrated.
+        accuracy_without, log_loss_without: by the head that was fitted on labels alone.
+        is_used: whether the head learned from guesses: log loss is lower with them, beyond chance (95 %).
     """
 
     rows: int
     accuracy: float
-    without: float
-    gain_ci95: tuple[float, float]
+    accuracy_without: float
+    log_loss: float
+    log_loss_without: float
     is_used: bool
 
 
@@ -84,18 +84,43 @@ def fit(
         scores = learner.out_of_fold(parts)
         judged = np.sort(np.concatenate([part.held_out for part in parts]))
         scores, truth = scores[:, judged], y[judged]
-        is_calibrated = settings.kind in choosing.KINDS_TO_CALIBRATE or settings.final == "all"
-        temperatures = [calibration.fit_temperature(part, truth) if is_calibrated else 1.0 for part in scores]
-        losses, accuracies = choosing.judge(scores[:-1], temperatures[:-1], truth)
+        has_probabilities = settings.kind not in choosing.KINDS_TO_CALIBRATE
+        temperatures = [1.0 if has_probabilities else calibration.fit_temperature(part, truth) for part in scores[:-1]]
+        losses, accuracies = choosing.judge(scores[:-1], temperatures, truth)
         best = int(np.argmin(losses))
-        learned, alone = (part.argmax(axis=1) == truth for part in (scores[best], scores[-1]))
-        interval = proportions.difference_interval(*proportions.wins_and_losses(learned, alone), len(truth))
-        trial = Trial(len(rows), float(learned.mean()), float(alone.mean()), interval, is_used=interval[0] > 0)
+        trial, temperature = _trial(len(rows), scores[[best, -1]], truth)
         if not trial.is_used:
             return plain, trial
         estimator = learner.fit(np.arange(len(y)), settings.C[best : best + 1])[0]
     chosen = Chosen("C", settings.C[best], settings.C, len(parts), losses, accuracies)
-    return (Head(estimator, head.labels, temperatures[best]), chosen), trial
+    if has_probabilities and settings.final != "all":
+        temperature = 1.0
+    return (Head(estimator, head.labels, temperature), chosen), trial
+
+
+def _trial(rows: int, scores: np.ndarray, y: np.ndarray) -> tuple[Trial, float]:
+    """Compare heads with and without guesses of `rows` rows.
+
+    The log loss decides, since it tells more of few rows than accuracy does; calibrated, so that a head is not better
+    for being less sure.
+
+    Args:
+        scores: (2, labelled rows, labels), out of fold; of the head with guesses first.
+        y: (labelled rows,) label indices.
+
+    Returns:
+        The comparison, and the temperature of the head with guesses.
+    """
+    temperatures = [calibration.fit_temperature(part, y) for part in scores]
+    with_guesses, without = (
+        calibration.losses(part / temperature, y) for part, temperature in zip(scores, temperatures, strict=True)
+    )
+    difference = with_guesses - without
+    error = float(difference.std(ddof=1)) / len(y) ** 0.5
+    accuracy, accuracy_without = (scores.argmax(axis=2) == y).mean(axis=1).tolist()
+    is_used = float(difference.mean()) < -proportions.Z * error
+    trial = Trial(rows, accuracy, accuracy_without, float(with_guesses.mean()), float(without.mean()), is_used)
+    return trial, temperatures[0]
 
 
 def most(ids: np.ndarray) -> np.ndarray:
@@ -140,7 +165,9 @@ class Learner:
 
         first, *others = parts
         run(first, np.arange(len(C)))
-        candidates = np.flatnonzero(halving.survivors(out[:-1, first.held_out], self._y[first.held_out]))
+        candidates = np.arange(len(C))
+        if self._settings.kind not in choosing.KINDS_TO_CALIBRATE:
+            candidates = np.flatnonzero(halving.survivors(out[:-1, first.held_out], self._y[first.held_out]))
         with ThreadPoolExecutor(threads.cores()) as pool:
             list(pool.map(lambda part: run(part, candidates), others))
         return out

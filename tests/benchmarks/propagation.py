@@ -48,7 +48,7 @@ def measure(data: Path, folder: Path, case: str, seed: int) -> None:
     (head, _), trial = propagation.fit(train, unlabelled, plain, SETTINGS)
     end = time.process_time()
     assert trial is not None
-    out_of_fold = f"{trial.without:.3f} -> {trial.accuracy:.3f}"
+    out_of_fold = f"{trial.log_loss_without:.3f} -> {trial.log_loss:.3f}"
     print(
         f"| {case} | {seed} | {accuracy(plain[0]):.4f} | {accuracy(head):.4f} | {out_of_fold} |"
         f" {'yes' if trial.is_used else 'no'} | {middle - start:.1f} | {end - middle:.1f} |",
@@ -58,7 +58,9 @@ def measure(data: Path, folder: Path, case: str, seed: int) -> None:
 
 def main() -> None:
     args = arguments.parse(__doc__, data=Path, vectors=Path, seeds=3, cases=CASES)
-    print("| case | seed | labels alone | with unlabelled rows | out of fold | used | seconds | more seconds |")
+    print(
+        "| case | seed | labels alone | with unlabelled rows | log loss out of fold | used | seconds | more seconds |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for case in args.cases:
         for seed in range(args.seeds):

@@ -43,8 +43,8 @@ def test_guesses_of_neighbours_make_a_better_head(kind: str, is_sparse: bool) ->
     assert trial is not None and trial.is_used and trial.rows == 1_920
     assert right(plain[0], new) < 0.98
     assert right(head, new) > 0.99
-    assert trial.gain_ci95[0] > 0
-    assert trial.accuracy == chosen.accuracies[chosen.candidates.index(chosen.value)] > trial.without
+    assert trial.log_loss < trial.log_loss_without
+    assert trial.accuracy == chosen.accuracies[chosen.candidates.index(chosen.value)] > trial.accuracy_without
     assert chosen.folds == 2 and head.labels == plain[0].labels
     assert (head.temperature != 1) == (kind != "logistic")
     again = propagation.fit(train, unlabelled, plain, settings)[0][0]
@@ -62,7 +62,7 @@ def test_guesses_that_do_not_help_are_left_out() -> None:
     plain = choosing.fit(train.X, train.labels, SETTINGS)
     kept, trial = propagation.fit(train, unlabelled, plain, SETTINGS)
     assert kept is plain and trial is not None and not trial.is_used
-    assert trial.accuracy <= trial.without
+    assert trial.accuracy <= trial.accuracy_without
 
 
 @pytest.mark.parametrize(("labelled", "unlabelled"), [(3, 0), (1, 60)])

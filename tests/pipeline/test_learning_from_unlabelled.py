@@ -49,8 +49,8 @@ def test_the_head_learns_and_says_so(project: Path) -> None:
     said = stage(project, "train_head").stdout
     trial = card(project)["training"]["unlabelled"]
     assert trial["rows"] == shards.count(project / "data/features" / features.LEARNING) == 300
-    assert "train_head: learned from 300 unlabelled rows: out of fold, accuracy is " in said
-    assert trial["is_used"] and trial["accuracy"] > trial["without"]
+    assert "train_head: learned from 300 unlabelled rows: out of fold, log loss is " in said
+    assert trial["is_used"] and trial["log_loss"] < trial["log_loss_without"]
     assert card(project)["training"]["rows"] == 40, "guesses are no labels"
 
 
