@@ -47,7 +47,7 @@ def suggest(*, head_folder: Path, target: Path, rows: int, prepared_folder: Path
             " labelled ones; add other rows"
         )
     chosen = table.read_inputs(prepared_folder, unlabelled.metadata.modality, unlabelled.ids[batch.rows].tolist())
-    suggestions = table.make(chosen, batch.alike, None if P is None else P[batch.rows], labels)
+    suggestions = table.make(chosen, batch.stands_for, None if P is None else P[batch.rows], labels)
     with (
         atomic.file(target) as out,
         prediction_files.writer(out, target.suffix, suggestions.schema) as write,

@@ -47,7 +47,7 @@ def test_rows_are_named_with_guess_and_reason_and_an_empty_label(labelled: Path,
         assert (row["source"], row["text"]) == texts[row["id"]] and row["label"] == ""
         assert 0 <= float(row["margin"]) <= float(row["confidence"]) <= 1
         assert row["reason"].startswith(f"{row['predicted']} ({float(row['confidence']):.2f})")
-        assert (") or " in row["reason"]) == (float(row["margin"]) < 0.5) and "; like " in row["reason"]
+        assert (") or " in row["reason"]) == (float(row["margin"]) < 0.5) and "; stands for " in row["reason"]
     assert done.stdout.startswith(
         f"suggest: 20 of {len(table)} unlabelled rows of which the head is unsure -> NEXT.csv"
     )
@@ -75,7 +75,7 @@ def test_without_a_head_typical_rows_are_named(project: Path, verb: Verb, labels
     done = verb("suggest", "data/head", "NEXT.csv", "--rows", "10")
     rows = read(project / "NEXT.csv")
     assert {(row["predicted"], row["confidence"], row["margin"]) for row in rows} == {("", "", "")}
-    assert all(row["reason"].startswith("like ") for row in rows) and len(rows) == 10
+    assert all(row["reason"].startswith("stands for ") for row in rows) and len(rows) == 10
     assert f"10 of {800 - labels} unlabelled rows that are typical, as there is no head yet" in done.stdout
 
 

@@ -32,7 +32,9 @@ class Batch:
     """The chosen rows, best first."""
 
     rows: np.ndarray  # (chosen,) indices
-    alike: np.ndarray  # (chosen,) other candidates that lie in the kernel's width and are nearest to this chosen row
+    stands_for: (
+        np.ndarray
+    )  # (chosen,) other candidates that are nearer to this row than to other chosen or labelled ones
 
 
 def margins(P: np.ndarray) -> np.ndarray:
@@ -83,7 +85,9 @@ class _Cover:
         self._Z, self._worth, self._width = Z, worth.astype(np.float32), np.float32(width)
         self._covered = np.zeros(len(worth), dtype=np.float32)
         self._is_copy = np.zeros(len(worth), dtype=bool)
-        self.owners = np.full(len(worth), -1)  # (candidates,) position of the nearest chosen row in the width
+        self.owners = np.full(
+            len(worth), -1
+        )  # (candidates,) position of the nearest chosen row; -1: a labelled one is nearer
 
     def begin(self, train: Matrix, judged: Sequence[Matrix]) -> None:
         """Let training rows cover the candidates, and leave out copies of labelled rows."""
@@ -121,7 +125,7 @@ class _Cover:
     def _take(self, row: int, cosines: np.ndarray, *, position: int) -> None:
         """Let a chosen candidate cover the others, whose cosines with it are given."""
         kernel = self._kernel(cosines)
-        self.owners[(kernel > self._covered) & (kernel > np.exp(-1))] = position
+        self.owners[kernel > self._covered] = position
         self.owners[row] = position
         self._covered = np.maximum(self._covered, kernel)
         self._is_copy |= cosines >= MAX_COSINE

@@ -20,12 +20,12 @@ SURE_MARGIN = 0.5  # from which the second guess is not named
 OWN = ("id", "predicted", "confidence", "margin", "reason", LABEL)
 
 
-def make(inputs: Sequence[Input], alike: np.ndarray, P: np.ndarray | None, labels: Sequence[str]) -> pa.Table:
+def make(inputs: Sequence[Input], stands_for: np.ndarray, P: np.ndarray | None, labels: Sequence[str]) -> pa.Table:
     """Make the table, one line for every chosen row, best first.
 
     Args:
         inputs: of the rows.
-        alike: (rows,) how many other unlabelled rows are like each.
+        stands_for: (rows,) how many other unlabelled rows each is the nearest to.
         P: (rows, labels) probabilities; None where there is no head yet.
     """
     ids, sources, texts = zip(*inputs, strict=True)
@@ -33,7 +33,7 @@ def make(inputs: Sequence[Input], alike: np.ndarray, P: np.ndarray | None, label
     order = None if P is None else np.argsort(-P, axis=1, kind="stable")[:, :2]
     highest = (nothing if P is None or order is None else np.take_along_axis(P, order, axis=1)).astype(np.float32)
     guesses = [None] * len(ids) if order is None else [tuple(labels[column] for column in row) for row in order]
-    reasons = [_reason(*row) for row in zip(alike.tolist(), guesses, highest, strict=True)]
+    reasons = [_reason(*row) for row in zip(stands_for.tolist(), guesses, highest, strict=True)]
     return pa.table(
         {
             "id": pa.array(ids, pa.string()),
@@ -48,9 +48,9 @@ def make(inputs: Sequence[Input], alike: np.ndarray, P: np.ndarray | None, label
     )
 
 
-def _reason(alike: int, guesses: tuple[str, str] | None, shares: np.ndarray) -> str:
+def _reason(others: int, guesses: tuple[str, str] | None, shares: np.ndarray) -> str:
     """Say why a row was chosen; `guesses`: the two likeliest labels, whose probabilities are `shares`."""
-    typical = f"like {counted(alike, 'other row')}" if alike else "like no other row"
+    typical = f"stands for {counted(others, 'other row')}" if others else "stands for no other row"
     if guesses is None:
         return typical
     (first, second), (high, low) = guesses, shares

@@ -25,7 +25,8 @@ def test_without_a_head_the_largest_clusters_come_first() -> None:
     X, cluster = clusters([200, 10, 100, 50])
     batch = choosing.choose(X, NONE, None, 50)
     assert cluster[batch.rows[:2]].tolist() == [0, 2] and {*cluster[batch.rows]} == {0, 1, 2, 3}
-    assert batch.alike[0] > batch.alike[-1]
+    assert batch.stands_for.sum() == 360 - 50
+    assert choosing.choose(X, NONE, None, 2).stands_for.tolist()[1] >= 99
 
 
 def test_clusters_without_labelled_rows_come_first() -> None:
@@ -94,7 +95,7 @@ def test_sparse_vectors_and_those_of_any_length() -> None:
 @pytest.mark.parametrize("rows", [1, 2, 5])
 def test_few_rows(rows: int) -> None:
     batch = choosing.choose(np.eye(8, dtype=np.float32)[:rows], NONE, None, 50)
-    assert sorted(batch.rows.tolist()) == list(range(rows)) and batch.alike.tolist() == [0] * rows
+    assert sorted(batch.rows.tolist()) == list(range(rows)) and batch.stands_for.tolist() == [0] * rows
 
 
 def test_rows_without_a_direction() -> None:
