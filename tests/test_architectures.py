@@ -14,7 +14,7 @@ import torch
 from stages import backbones
 from stages.common import params
 from stages.common.errors import HeadstartError
-from stages.common.params import BackboneParams, ExtractParams, FinetuneParams, RuntimeParams
+from stages.common.params import BackboneParams, ExtractSection, FinetuneParams, RuntimeParams
 from stages.evaluate import evaluate
 from stages.extract import extract
 from stages.finetune import finetune
@@ -49,7 +49,7 @@ REFUSED_METHODS = {  # before finetune trains
     "mobilenet-v2": {"lora": "cannot be trained with finetune.method lora"},
 }
 CPU = RuntimeParams(device="cpu", row_cache=False)
-SETTINGS = {"text": ExtractParams(max_length=60, normalize=False), "image": ExtractParams(normalize=False)}
+SETTINGS = {"text": ExtractSection(max_length=60, normalize=False), "image": ExtractSection(normalize=False)}
 
 
 @pytest.fixture(scope="module")

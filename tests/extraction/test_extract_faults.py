@@ -20,7 +20,7 @@ OBSERVED = """
 import pathlib, sys
 from stages import extract
 from stages.common import cli
-from stages.tables import prepared
+from stages.tables import features, prepared
 from stages.backbones.encoder import Encoder
 prepared.WINDOW_ROWS["text"] = 16
 log, stream = open(sys.argv.pop(1), "a"), Encoder.stream
@@ -71,7 +71,7 @@ def test_parallel_runs_compute_nothing_twice(
     assert computed == 800
     assert sum(rows for _, rows, _, _ in row_cache_files.info()) == 800
     tables = [contents(project / f"data/run{number}") for number in range(count)]
-    assert all(files == tables[0] for files in tables) and len(tables[0]) == 3
+    assert all(files == tables[0] for files in tables) and len(tables[0]) == len(features.TABLES)
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
