@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from stages.extraction import row_cache_files
+from stages.tables import features
 from tests.extraction.grown_tables import from_cache, table, use_rows
 from tests.projects import MINILM, ROOT, Verb, contents, set_params
 
@@ -20,7 +21,7 @@ OBSERVED = """
 import pathlib, sys
 from stages import extract
 from stages.common import cli
-from stages.tables import features, prepared
+from stages.tables import prepared
 from stages.backbones.encoder import Encoder
 prepared.WINDOW_ROWS["text"] = 16
 log, stream = open(sys.argv.pop(1), "a"), Encoder.stream
