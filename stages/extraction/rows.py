@@ -3,7 +3,6 @@
 Of several backbones that are joined, every one has a row cache of its own.
 """
 
-import heapq
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -133,17 +132,12 @@ def _as_read(X: Matrix, backbone: Backbone) -> Matrix:
 
 
 def unlabelled_ids(prepared_folder: Path, limit: bool | int) -> frozenset[str]:
-    """Return the ids of the unlabelled rows that get vectors, by `extract.unlabelled`.
-
-    A number takes the rows with the lowest hashes of their ids. So a larger one keeps the rows of a smaller one.
-    """
+    """Return the ids of the unlabelled rows that get vectors, by `extract.unlabelled`."""
     if limit is False:
         return frozenset()
     table = shards.read_all(prepared_folder / prepared.UNLABELLED, pa.schema([features.IDENTITY.field("id")]))
     ids = table["id"].to_pylist()
-    if limit is True or limit >= len(ids):
-        return frozenset(ids)
-    return frozenset(heapq.nsmallest(limit, ids, key=lambda row_id: prepared.uniform(f"unlabelled:{row_id}")))
+    return frozenset(prepared.sample_unlabelled(ids, len(ids) if limit is True else limit))
 
 
 def windows(

@@ -8,7 +8,6 @@ Guesses are used only where out-of-fold rows, whose labels were hidden from grap
 chance: where classes are no clusters, guesses mislead, and a few labels cannot tell.
 """
 
-import hashlib
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +29,7 @@ from stages.heads.choosing import Chosen
 from stages.heads.folds import Fold
 from stages.heads.head import Head
 from stages.scores import calibration, proportions
+from stages.tables import prepared
 from stages.tables.features import Features, Matrix
 
 NEIGHBORS = 10
@@ -125,10 +125,8 @@ def _trial(rows: int, scores: np.ndarray, y: np.ndarray) -> tuple[Trial, float]:
 
 def most(ids: np.ndarray) -> np.ndarray:
     """Return the rows to learn from, ascending indices: all, or the `MAX_ROWS` of the lowest hashes of their ids."""
-    if len(ids) <= MAX_ROWS:
-        return np.arange(len(ids))
-    hashes = [hashlib.sha256(row_id.encode()).digest() for row_id in ids.tolist()]
-    return np.sort(np.array(sorted(range(len(ids)), key=hashes.__getitem__)[:MAX_ROWS]))
+    chosen = frozenset(prepared.sample_unlabelled(ids.tolist(), MAX_ROWS))
+    return np.flatnonzero([row_id in chosen for row_id in ids])
 
 
 class Learner:

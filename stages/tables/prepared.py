@@ -6,7 +6,8 @@ learned from them knows a test row. Without such rows the table is there too, em
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import heapq
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,13 @@ def content_id(content: str | bytes | Pair) -> str:
 def uniform(key: str) -> float:
     """Return a hash of `key` as a number in [0, 1)."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) / 2**64
+
+
+def sample_unlabelled(ids: Collection[str], count: int) -> Collection[str]:
+    """Return the `count` ids of unlabelled rows with the lowest hashes, or all: a larger count keeps a smaller one."""
+    if count >= len(ids):
+        return ids
+    return heapq.nsmallest(count, ids, key=lambda row_id: uniform(f"unlabelled:{row_id}"))
 
 
 def within_budget(

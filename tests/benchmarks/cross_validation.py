@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from pyarrow import csv
 from tqdm import tqdm
 
@@ -49,12 +50,21 @@ CASES = {
 }
 
 
+def read(path: Path) -> pa.Table:
+    """Read a table of texts, which may have lines."""
+    return csv.read_csv(path, parse_options=csv.ParseOptions(newlines_in_values=True))
+
+
+def training_rows(data: Path, name: str, rows: int) -> np.ndarray:
+    """Return which of all `rows`, in the order of `vectors`, are in train.csv: the last ones, by its name."""
+    return np.arange(rows)[-read(data / name / "train.csv").num_rows :]
+
+
 def vectors(data: Path, folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Load or make the vectors, (rows, dim), and labels, (rows,), of a table."""
     path = folder / f"{name}.npz"
     if not path.exists():
-        parse = csv.ParseOptions(newlines_in_values=True)
-        tables = [csv.read_csv(file, parse_options=parse) for file in sorted((data / name).glob("*.csv"))]
+        tables = [read(file) for file in sorted((data / name).glob("*.csv"))]
         texts, labels = ([value for table in tables for value in table[k].to_pylist()] for k in (0, 1))
         spec = BackboneParams(family="transformers", name=MINILM, revision=REVISION)
         encoder = backbones.load(spec, ExtractParams(), RuntimeParams(device="cpu"), modality="text")

@@ -13,13 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from pyarrow import csv
 
 from stages.common.params import TrainHeadParams
 from stages.heads import choosing, propagation
 from stages.heads.head import Head
 from tests.benchmarks import arguments
-from tests.benchmarks.cross_validation import vectors
+from tests.benchmarks.cross_validation import training_rows, vectors
 from tests.evaluation.feature_tables import table
 
 CASES = ["banking77-10", "banking77-30", "sst2-16", "sst2-50"]
@@ -30,13 +29,11 @@ def measure(data: Path, folder: Path, case: str, seed: int) -> None:
     """Print a line of the table."""
     name, _, per_class = case.partition("-")
     X, labels = vectors(data, folder, name)
-    parsing = csv.ParseOptions(newlines_in_values=True)
-    train_rows = csv.read_csv(data / name / "train.csv", parse_options=parsing).num_rows
     rows = table(X, labels.astype(str).tolist())
-    pool = np.arange(len(labels))[-train_rows:]  # tables are in the order of their names, and train comes last
+    pool = training_rows(data, name, len(labels))
     order = np.random.default_rng(seed).permutation(pool)
     chosen = np.concatenate([order[labels[order] == label][: int(per_class)] for label in np.unique(labels)])
-    judged, others = (np.setdiff1d(part, chosen) for part in (np.arange(len(labels))[:-train_rows], pool))
+    judged, others = np.setdiff1d(np.arange(len(labels)), pool), np.setdiff1d(pool, chosen)
     train, unlabelled = rows.select(chosen), replace(rows.select(others), labels=np.full(len(others), None))
 
     def accuracy(head: Head) -> float:

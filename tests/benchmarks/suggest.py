@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from pyarrow import csv
 from scipy import stats
 
 from stages.common.params import TrainHeadParams
 from stages.heads import choosing as heads
 from stages.suggestion import choosing
 from tests.benchmarks import arguments
-from tests.benchmarks.cross_validation import vectors
+from tests.benchmarks.cross_validation import training_rows, vectors
 
 SETTINGS = TrainHeadParams(C=(10,))
 LABELS_PER_CLASS = 20  # of the random choice that is to be matched
@@ -66,10 +65,7 @@ def measure(data: Path, folder: Path, name: str, seeds: int) -> None:
     """Print the curves of a data set, and the share of labels that suggestions need."""
     X, labels = vectors(data, folder, name)
     y, case = np.unique(labels.astype(str), return_inverse=True)[1], CASES[name]
-    train_rows = csv.read_csv(
-        data / name / "train.csv", parse_options=csv.ParseOptions(newlines_in_values=True)
-    ).num_rows
-    pool = np.arange(len(y))[-train_rows:]  # tables are in the order of their names, and train comes last
+    pool = training_rows(data, name, len(y))
     chance, suggested = (
         np.array([[*curve(X, y, pool, case, seed, by_chance=by_chance)] for seed in range(seeds)])
         for by_chance in (True, False)
