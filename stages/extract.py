@@ -2,10 +2,10 @@
 
     python -m stages.extract data/prepared data/features
 
-Reads `backbone`, `extract`, `runtime` and `train_head.unlabelled` from params.yaml. Writes train/, validation/, test/
-and unlabelled/ as Parquet shards of id, label and feature, and the last again as train_unlabelled/ if train_head is to
-learn from these rows, else an empty table. Prints how texts become vectors, and how many are longer than the model
-reads.
+Reads `backbone`, `extract`, `runtime`, `train_head.unlabelled` and `finetune.unlabelled` from params.yaml. Writes
+train/, validation/, test/ and unlabelled/ as Parquet shards of id, label and feature, and the last again as
+train_unlabelled/ if training is to learn from these rows, else an empty table. Prints how texts become vectors, and how
+many are longer than the model reads.
 
 Vectors go into the row cache as they are computed. So only rows that are new to a backbone are computed, and a run that
 was killed resumes where it stopped.
@@ -52,7 +52,7 @@ def extract(
 ) -> None:
     """Write the features of the prepared table in `prepared_folder` to the folder `target`.
 
-    With `learn_from_unlabelled`, train_head gets the unlabelled rows too, as a table of their own.
+    With `learn_from_unlabelled`, train_head and finetune get the unlabelled rows too, as a table of their own.
 
     Raises:
         HeadstartError: the prepared table is missing or damaged, the backbone cannot be loaded, the row cache cannot
@@ -92,9 +92,9 @@ def extract(
                     tokens = counts[:, 0]
                     long_texts += tokens[tokens > (backbone.max_length or 0)].tolist()
         if learn_from_unlabelled:
-            shutil.copytree(out / prepared.UNLABELLED, out / features.LEARNING)
+            shutil.copytree(out / prepared.UNLABELLED, out / prepared.LEARNING)
         else:
-            with feature_writer.Writer(out / features.LEARNING, metadata):
+            with feature_writer.Writer(out / prepared.LEARNING, metadata):
                 pass
         backbone.save(out / "train" / features.BACKBONE_FOLDER)
     unlabelled_rows = shards.count(prepared_folder / prepared.UNLABELLED)
@@ -170,7 +170,7 @@ def main() -> None:
         spec=settings.backbone,
         settings=settings.extract,
         runtime=settings.runtime,
-        learn_from_unlabelled=settings.train_head.unlabelled is not None,
+        learn_from_unlabelled=settings.learn_from_unlabelled,
     )
 
 

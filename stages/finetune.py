@@ -14,6 +14,7 @@ valid `backbone.weights` for the next task.
 import hashlib
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -125,7 +126,7 @@ def _train(
     card = _head_card(folders.head, tuning.method)
     tuning = _recipe(tuning, card)
 
-    from stages.finetuning import checkpoints, loop, rows  # not at the top: they import torch
+    from stages.finetuning import checkpoints, loop, rows, self_training  # not at the top: they import torch
     from stages.finetuning import classifier as classifiers
 
     train, validation = data or _rows(folders, card, settings.budget)
@@ -143,15 +144,25 @@ def _train(
         from_random=card.trained_backbone().weights == "random",
         identity=_identity(folders, train, validation),
     )
-    progress = loop.train(classifier, task, lambda: _validate(classifier, validation))
+    if tuning.unlabelled:
+        start = partial(classifiers.starting, card, layer, tuning, settings.runtime)
+        source = self_training.Data(folders.prepared, folders.features, card, settings.budget)
+        classifier, progress, learned = self_training.train(
+            classifier, task, start, lambda tuned: _validate(tuned, validation), source
+        )
+    else:
+        progress, learned = loop.train(classifier, task, lambda: _validate(classifier, validation)), {}
     if not checkpoints.is_main():
         return
+    if tuning.unlabelled:
+        print(f"finetune: {self_training.in_words(learned)}")
     _calibrate(classifier, validation)
     training = _training_record(progress, train, validation) | ({"auto": record} if record else {})
+    training |= {"unlabelled": learned} if learned else {}
     _write(target, classifier, _tuned_card(card, tuning, classifier.temperature, training), progress)
     print(
         f"finetune: {tuning.method}, {counted(len(train.inputs), 'row')}, {counted(progress.step, 'step')}"
-        f" in {run_stats.spent()}, {_outcome(progress)}"
+        f" in {run_stats.spent()}, {progress.in_words()}"
     )
 
 
@@ -265,17 +276,6 @@ def _write(target: Path, classifier: "Classifier", card: ModelCard, progress: "P
         classifier.save(folder, method=card.method)
         model_card.write(folder, card)
         curves.write(folder / curves.FOLDER, progress.history)
-
-
-def _outcome(progress: "Progress") -> str:
-    """Say how validation accuracy changed, and which epoch is kept."""
-    epochs = counted(len(progress.history), "epoch")
-    if not progress.start:
-        return f"{epochs}, no validation rows"
-    before = f"validation accuracy {progress.start['accuracy']:.3f}"
-    if not progress.kept:
-        return f"{before} was not surpassed in {epochs}: the head and the pretrained weights are kept"
-    return f"{before} -> {progress.kept_metrics['accuracy']:.3f} in epoch {progress.kept} of {epochs}"
 
 
 def main() -> None:

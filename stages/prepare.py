@@ -2,13 +2,15 @@
 
     python -m stages.prepare data/prepared
 
-Reads `prepare` from params.yaml. Writes train/, validation/, test/ and, of rows without a label, unlabelled/ as
-Parquet shards with the images packed in, rejected.parquet (source and reason of each row left out and of each file
-skipped) and summary.json (counts per split and class). Where rows are left out and no table can be written,
+Reads `prepare` and `finetune.unlabelled` from params.yaml. Writes train/, validation/, test/ and, of rows without a
+label, unlabelled/ as Parquet shards with the images packed in, and the last again as train_unlabelled/ if finetune is
+to learn from these rows, else an empty table; rejected.parquet (source and reason of each row left out and of each
+file skipped) and summary.json (counts per split and class). Where rows are left out and no table can be written,
 data/prepared.rejected.parquet lists them.
 """
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -34,15 +36,17 @@ Result = TypeVar("Result")
 CONTENT = targets.Content(
     "prepare",
     {
-        **{f"{split}/part-*.parquet": prepared.is_shard for split in prepared.TABLES},
+        **{f"{split}/part-*.parquet": prepared.is_shard for split in (*prepared.TABLES, prepared.LEARNING)},
         "rejected.parquet": None,
         "summary.json": lambda path: {"kept", "left_out"} <= json_file.mapping(path).keys(),
     },
 )
 
 
-def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
+def prepare(prepared_folder: Path, settings: PrepareParams, *, learn_from_unlabelled: bool = False) -> None:
     """Write the prepared table of `settings.data` to `prepared_folder`.
+
+    With `learn_from_unlabelled`, finetune gets the unlabelled rows too, as a table of their own.
 
     Reads the source twice: first to find duplicates, conflicts and given splits, then to write. Memory holds ids, not
     rows.
@@ -76,6 +80,11 @@ def prepare(prepared_folder: Path, settings: PrepareParams) -> None:
     selection.decide()
     with atomic.directory(prepared_folder, CONTENT) as out:
         counts, left_out = _second_pass(out, sources.Notes().without_skipped(rows()), selection, info)
+        if learn_from_unlabelled:
+            shutil.copytree(out / prepared.UNLABELLED, out / prepared.LEARNING)
+        else:
+            with prepared.writer(out / prepared.LEARNING, info):
+                pass
         rejections.write(out / "rejected.parquet", left_out + skipped)
         if not counts.unlabelled and (problem := outcome.problem(counts, settings, is_tested=selection.is_tested)):
             with _listed_on_error(list_file, left_out + skipped, prepared_folder):
@@ -213,7 +222,8 @@ def _parallel(function: Callable[[tuple[int, Row]], Result], rows: Iterator[Row]
 
 def main() -> None:
     args = cli.arguments(__doc__, prepared="folder to write")
-    prepare(args.prepared, params.load(args.params).prepare)
+    settings = params.load(args.params)
+    prepare(args.prepared, settings.prepare, learn_from_unlabelled=settings.finetune.unlabelled is not None)
 
 
 if __name__ == "__main__":

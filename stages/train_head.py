@@ -153,7 +153,7 @@ def _learned(features_folder: Path, fitted: _Fitted, settings: TrainHeadParams) 
     if settings.unlabelled is None:
         return None
     if (trial := fitted.trial) is None:
-        rows = shards.count(features_folder / features.LEARNING)
+        rows = shards.count(features_folder / prepared.LEARNING)
         why = (
             "there are too few labelled ones to tell if that helps, or too many to need it"
             if rows

@@ -4,6 +4,7 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,6 +13,8 @@ import pytest
 from stages.common import presets
 from stages.common.params import RuntimeParams
 from stages.finetuning import classifier as classifiers
+from stages.finetuning import loop, self_training
+from stages.finetuning.progress import Progress
 from stages.heads import loading, model_card
 from stages.tables import features
 from tests.conftest import Once, copy
@@ -148,3 +151,56 @@ def test_few_labels_are_few_for_validation_too(trained: Path, verb: Verb) -> Non
     assert described is not None
     assert (described.training["rows"], described.training["validation_rows"]) == (8, 8)
     assert described.validation_temperature == 1, "too few rows to fit a temperature on"
+
+
+@pytest.fixture
+def unlabelled(trained: Path, verb: Verb) -> Path:
+    """A project with 30 rows without a label, and the setting to learn from them."""
+    table = trained / "data/reviews.csv"
+    lines = table.read_text("utf-8").splitlines()
+    rows = [f'"{line.split(",")[0].strip(chr(34))} again {number}",' for number, line in enumerate(lines[1:31])]
+    table.write_text("\n".join([*lines, *rows]) + "\n", "utf-8")
+    set_params(trained, finetune__method="full", finetune__epochs=1, finetune__unlabelled="pseudo")
+    return trained
+
+
+def learned(project: Path, verb: Verb) -> tuple[str, dict[str, Any]]:
+    """Run all stages to finetune: what it says, and its record."""
+    for name in ("prepare", "extract", "train_head"):
+        verb(name)
+    said = verb("finetune").stdout
+    return said, json.loads((project / "data/finetuned/model.json").read_text("utf-8"))["training"]
+
+
+@pytest.mark.parametrize("helps", [True, False])
+def test_unlabelled_rows_are_learned_from_where_they_help(
+    unlabelled: Path, verb: Verb, monkeypatch: pytest.MonkeyPatch, helps: bool
+) -> None:
+    record = {"rows": 30, "log_loss": 0.5, "log_loss_without": 0.6, "is_used": helps}
+    monkeypatch.setattr(self_training, "_trial", lambda data: dict(record))
+    set_params(unlabelled, prepare__validation=0)
+    said, training = learned(unlabelled, verb)
+    assert training["unlabelled"] == record
+    assert f"finetune: learned {'' if helps else 'nothing '}from 30 unlabelled rows: by heads on frozen vectors" in said
+    assert len(training["epochs"]) == (3 if helps else 1)
+
+
+@pytest.mark.parametrize("accuracy", [0.0, 1.0])
+def test_validation_rows_say_which_of_both_trainings_is_kept(
+    unlabelled: Path, verb: Verb, monkeypatch: pytest.MonkeyPatch, accuracy: float
+) -> None:
+    def train(classifier: Any, task: Any, validate: Any, **kept: Any) -> Progress:
+        progress = trained_by_loop(classifier, task, validate, **kept)
+        if task.targets:
+            progress.start, progress.kept = {"accuracy": accuracy, "log_loss": 0.0}, 0
+        return progress
+
+    trained_by_loop = loop.train
+    monkeypatch.setattr(loop, "train", train)
+    monkeypatch.setattr(self_training, "_trial", lambda data: {"rows": 30, "is_used": True})
+    said, training = learned(unlabelled, verb)
+    record = training["unlabelled"]
+    without = record["validation_accuracy_without"]
+    assert 0 < without <= 1 and record["validation_accuracy"] == accuracy
+    assert record["is_used"] == (accuracy == 1) == (len(training["epochs"]) == 3)
+    assert f"30 unlabelled rows: validation accuracy is {accuracy:.3f} with them and {without:.3f} without" in said

@@ -173,6 +173,7 @@ class FinetuneParams(Section):
     max_grad_norm: Positive = 1.0
     label_smoothing: Fraction = 0.0
     class_weight: Literal["balanced"] | None = None
+    unlabelled: Literal["pseudo"] | None = None
     lora_rank: Count = 16
     lora_alpha: Count = 32
     lora_dropout: Fraction = 0.0
@@ -258,6 +259,11 @@ class Params(Section):
     gate: GateParams = GateParams()
     compare: CompareParams = CompareParams()
     runtime: RuntimeParams = RuntimeParams()
+
+    @property
+    def learn_from_unlabelled(self) -> bool:
+        """Whether training is to see rows without a label."""
+        return self.train_head.unlabelled is not None or self.finetune.unlabelled is not None
 
     @model_validator(mode="after")
     def _has_columns_for_pairs(self) -> Self:

@@ -9,7 +9,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from stages.finetuning.checkpoints import Checkpoint
 from stages.finetuning.classifier import Classifier
 from stages.finetuning.loss import Loss, class_weights
 from stages.finetuning.progress import Metrics, Progress, diverged
+from stages.finetuning.pseudo_labels import Targets
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Task:
         y: (rows,) label indices.
         from_random: whether the backbone starts from random weights.
         identity: names everything else that decides the result; an identical run resumes from its checkpoints.
+        targets: of the rows, in place of the labels `y`.
     """
 
     inputs: Sequence[Any]
@@ -48,22 +50,29 @@ class Task:
     runtime: RuntimeParams
     from_random: bool
     identity: str
+    targets: Targets | None = None
 
 
-def train(classifier: Classifier, task: Task, validate: Callable[[], Metrics]) -> Progress:
+def train(
+    classifier: Classifier, task: Task, validate: Callable[[], Metrics], *, unfinished: ExitStack | None = None
+) -> Progress:
     """Train `classifier` in place. It ends with the weights of the best epoch, which may be those it started from.
 
     Args:
         validate: returns `accuracy` and `log_loss` of the classifier on the validation rows; empty if there are none,
             and then the weights of the last epoch are kept.
+        unfinished: keeps the checkpoints, with one of the end, until it is closed: for a run of several trainings.
 
     Raises:
         HeadstartError: the loss is no longer a number.
     """
     training = _Training(classifier, task, validate)
-    with checkpoints.folder(training.key()) as folder:
+    with ExitStack() as finished:
+        folder = (unfinished or finished).enter_context(checkpoints.folder(training.key()))
         training.start(folder)
         training.run(folder)
+        if unfinished is not None:
+            training.write_checkpoint(folder)
         training.accelerator.end_training()  # a process that exits with open connections may abort
     training.progress.finish(task.settings.learning_rate)
     return training.progress
@@ -85,7 +94,9 @@ class _Training:
         self.memory: contrast.Memory | None = None
         if settings.contrastive:
             self.memory = contrast.Memory(self._encode, y, settings.contrastive_temperature)
-        self.loss = Loss(y, class_weights(task.y, len(classifier.labels), settings), settings, self.memory)
+        self.loss = Loss(
+            y, class_weights(task.y, len(classifier.labels), settings), settings, self.memory, task.targets
+        )
 
         self.accelerator = _accelerator(device)
         self.batches = Batches(
@@ -124,6 +135,8 @@ class _Training:
     def run(self, folder: Path) -> None:
         """Run the steps that are left, with a checkpoint in `folder` every `runtime.checkpoint_steps`."""
         progress, every = self.progress, self.task.runtime.checkpoint_steps
+        if progress.is_out_of_patience:  # the checkpoint is of the end
+            return
         hidden = None if checkpoints.is_main() else True  # None: hidden unless on a terminal
         steps = range(progress.step, self.steps)
         with tqdm(total=self.steps, initial=progress.step, desc="finetune", unit=" steps", disable=hidden) as bar:
@@ -136,9 +149,15 @@ class _Training:
                     progress.end_epoch(self.schedule.get_last_lr()[-1])
                     if progress.is_out_of_patience:
                         return
-                if every and progress.step % every == 0 and checkpoints.is_main():
-                    checkpoints.write(folder, progress.step, self._checkpoint(epoch))
+                if every and progress.step % every == 0:
+                    self.write_checkpoint(folder)
                 bar.update()
+
+    def write_checkpoint(self, folder: Path) -> None:
+        """Write a checkpoint after this step, unless the settings want none."""
+        if self.task.runtime.checkpoint_steps and checkpoints.is_main():
+            epoch = (self.progress.step - 1) // self.batches.steps_per_epoch
+            checkpoints.write(folder, self.progress.step, self._checkpoint(epoch))
 
     def _step(self, batch: Batch) -> float:
         """Train on a batch, and return its loss.

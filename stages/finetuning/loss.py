@@ -6,20 +6,30 @@ from torch import Tensor, nn
 
 from stages.common.params import FinetuneParams
 from stages.finetuning.contrast import Memory
+from stages.finetuning.pseudo_labels import Targets
 
 
 class Loss:
     """The mean loss over the rows of a pass."""
 
-    def __init__(self, y: Tensor, class_weights: Tensor, settings: FinetuneParams, memory: Memory | None) -> None:
+    def __init__(
+        self,
+        y: Tensor,
+        class_weights: Tensor,
+        settings: FinetuneParams,
+        memory: Memory | None,
+        targets: Targets | None = None,
+    ) -> None:
         """
         Args:
             y: (rows,) label indices of all training rows.
             class_weights: (labels,), see `class_weights`.
             memory: for the contrastive loss.
+            targets: of all training rows, in place of their labels.
         """
         self._y, self._class_weights = y, class_weights.to(y.device)
         self._settings, self._memory = settings, memory
+        self._targets = targets and tuple(torch.from_numpy(part).to(y.device) for part in targets)
 
     def __call__(self, logits: Tensor, vectors: Tensor, rows: Tensor) -> Tensor:
         """Return the mean loss of a pass.
@@ -30,7 +40,11 @@ class Loss:
             rows: (batch,) indices of the training rows.
         """
         truth, smoothing = self._y[rows], self._settings.label_smoothing
-        losses = nn.functional.cross_entropy(logits.float(), truth, reduction="none", label_smoothing=smoothing)
+        if self._targets:
+            shares, weights = (part[rows] for part in self._targets)
+            losses = nn.functional.cross_entropy(logits.float(), shares, reduction="none") * weights
+        else:
+            losses = nn.functional.cross_entropy(logits.float(), truth, reduction="none", label_smoothing=smoothing)
         if self._memory:
             losses = losses + self._settings.contrastive * self._memory.losses(vectors, rows)
         return (losses * self._class_weights[truth]).mean()

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stages.common.errors import HeadstartError
+from stages.common.errors import HeadstartError, counted
 from stages.finetuning.classifier import Classifier
 
 Metrics = dict[str, float]
@@ -65,7 +65,7 @@ class Progress:
             self._refit()
             metrics = self._validate()
             entry |= {"accuracy": metrics["accuracy"], "log_loss": metrics["log_loss"]}
-            if _score(metrics) > _score(self.kept_metrics):
+            if score(metrics) > score(self.kept_metrics):
                 self.kept, self.best = entry["epoch"], self._classifier.trained_state()
             self._classifier.classifier.load_state_dict(
                 trained
@@ -91,6 +91,16 @@ class Progress:
         """Set the record to the result of `state`, and the best weights."""
         self.step, self.start, self.history, self.kept = (state[name] for name in ("step", "start", "history", "kept"))
         self._losses, self.best = state["losses"], best
+
+    def in_words(self) -> str:
+        """Say how validation accuracy changed, and which epoch is kept."""
+        epochs = counted(len(self.history), "epoch")
+        if not self.start:
+            return f"{epochs}, no validation rows"
+        before = f"validation accuracy {self.start['accuracy']:.3f}"
+        if not self.kept:
+            return f"{before} was not surpassed in {epochs}: the head and the pretrained weights are kept"
+        return f"{before} -> {self.kept_metrics['accuracy']:.3f} in epoch {self.kept} of {epochs}"
 
     def finish(self, learning_rate: float) -> None:
         """Give the classifier the weights that are kept: the best, or the last without validation rows.
@@ -120,6 +130,6 @@ def diverged(step: int, learning_rate: float) -> DivergedError:
     )
 
 
-def _score(metrics: Metrics) -> tuple[float, float]:
+def score(metrics: Metrics) -> tuple[float, float]:
     """Return what is compared between epochs, higher is better: accuracy, then log loss if accuracies are equal."""
     return metrics["accuracy"], -metrics["log_loss"]

@@ -142,7 +142,7 @@ class Learner:
             C: of the head that is fitted on labels alone.
         """
         self._X, self._y, self._unlabelled, self._C, self._settings = X, y, unlabelled, C, settings
-        self._graph = _graph(X, unlabelled)
+        self._graph = graph(X, unlabelled)
 
     def out_of_fold(self, parts: Sequence[Fold]) -> np.ndarray:
         """Compute scores of the rows by heads of the other folds.
@@ -173,9 +173,9 @@ class Learner:
     def fit(self, rows: np.ndarray, candidates: Sequence[float]) -> list[Any]:
         """Fit a classifier for every candidate of C on labelled rows, ascending indices, and on guesses."""
         y = np.unique(self._y[rows], return_inverse=True)[1]
-        P = softmax(estimators.scores(self._plain(rows), self._unlabelled), axis=1)
-        P = np.sqrt(np.maximum(self._spread(rows), MIN_SHARE) * P)
-        P /= P.sum(axis=1, keepdims=True)
+        known = np.full(len(self._y), -1)
+        known[rows] = self._y[rows]
+        P = guesses(self._graph, known, softmax(estimators.scores(self._plain(rows), self._unlabelled), axis=1))
         X = _stacked(self._X[rows], self._unlabelled)
         y = np.concatenate([y, P.argmax(axis=1)])
         weights = np.concatenate([np.full(len(rows), LABEL_WEIGHT), P.max(axis=1)])
@@ -191,17 +191,25 @@ class Learner:
         y = np.unique(self._y[rows], return_inverse=True)[1]
         return estimators.fit(self._X[rows], y, self._C, self._settings)
 
-    def _spread(self, rows: np.ndarray) -> np.ndarray:
-        """Spread the labels of chosen rows: the share of every label that reached an unlabelled row, (rows, labels)."""
-        known = np.full(self._graph.shape[0], -1)
-        known[rows] = self._y[rows]
-        spreading = LabelSpreading(kernel=lambda *_: self._graph, alpha=SPREAD, max_iter=STEPS)
-        with np.errstate(invalid="ignore", divide="ignore"):  # rows that no label reaches
-            spreading.fit(np.zeros((len(known), 1)), known)
-        return np.asarray(np.nan_to_num(spreading.label_distributions_[len(self._y) :]))
+
+def guesses(graph: Any, y: np.ndarray, P: np.ndarray) -> np.ndarray:
+    """Guess the unlabelled rows: probabilities of labels, (unlabelled rows, labels).
+
+    Args:
+        graph: of labelled rows and, after them, unlabelled ones.
+        y: (labelled rows,) label indices; -1 where the label is hidden.
+        P: (unlabelled rows, labels) what a classifier says of them; the labels are those in `y`, ascending.
+    """
+    known = np.concatenate([y, np.full(len(P), -1)])
+    spreading = LabelSpreading(kernel=lambda *_: graph, alpha=SPREAD, max_iter=STEPS)
+    with np.errstate(invalid="ignore", divide="ignore"):  # rows that no label reaches
+        spreading.fit(np.zeros((len(known), 1)), known)
+    reached = np.nan_to_num(spreading.label_distributions_[len(y) :])
+    joined = np.sqrt(np.maximum(reached, MIN_SHARE) * P)
+    return np.asarray(joined / joined.sum(axis=1, keepdims=True))
 
 
-def _graph(X: Matrix, unlabelled: Matrix) -> Any:
+def graph(X: Matrix, unlabelled: Matrix) -> Any:
     """Give the weights of links between rows: (all rows, all rows), symmetric and sparse.
 
     A weight falls with the squared distance of the vectors, scaled to length 1: to 1/e at half of its median to the

@@ -13,7 +13,7 @@ from stages.heads.choosing import Chosen
 from stages.heads.head import Head
 from stages.heads.propagation import Trial
 from stages.scores import calibration
-from stages.tables import features
+from stages.tables import features, prepared
 from stages.tables.features import Features
 
 
@@ -47,7 +47,7 @@ def unlabelled_rows(features_folder: Path, settings: TrainHeadParams) -> Feature
     """Read the unlabelled rows to learn from, if the settings say so and there are any."""
     if settings.unlabelled is None:
         return None
-    rows = features.read(features_folder, features.LEARNING)
+    rows = features.read(features_folder, prepared.LEARNING)
     return rows if len(rows.ids) else None
 
 

@@ -22,10 +22,7 @@ from stages.common.section import Section, validate
 from stages.common.setting_types import ColumnNames
 from stages.tables import prepared, shards
 
-# The unlabelled rows again, where training is to learn from them; else empty, so that more of them change nothing that
-# a head depends on.
-LEARNING = "train_unlabelled"
-TABLES = (*prepared.TABLES, LEARNING)
+TABLES = (*prepared.TABLES, prepared.LEARNING)
 
 BACKBONE_FOLDER = "backbone"  # beside the training shards: files to restore a fitted backbone from
 # The second: where several backbones are joined, whose files are in folders named by their positions.
@@ -224,7 +221,7 @@ def read_metadata(folder: Path) -> Metadata:
 
 def identity(split: str) -> pa.Schema:
     """Return the columns id and label; labels of unlabelled rows are null."""
-    if split in (prepared.UNLABELLED, LEARNING):
+    if split in (prepared.UNLABELLED, prepared.LEARNING):
         return IDENTITY.set(1, IDENTITY.field("label").with_nullable(True))
     return IDENTITY
 

@@ -24,6 +24,9 @@ from stages.tables import shards
 
 SPLITS = ("train", "validation", "test")
 UNLABELLED = "unlabelled"
+# The unlabelled rows again, where training is to learn from them; else empty, so that more of them change nothing that
+# a model depends on.
+LEARNING = "train_unlabelled"
 TABLES = (*SPLITS, UNLABELLED)
 
 Pair = tuple[str, str]
@@ -269,5 +272,5 @@ def _schema(info: TableInfo, split: str) -> pa.Schema:
 
 def _fields(names: Iterable[str], split: str = "train") -> pa.Schema:
     """Return the columns of these names, with their types; only group, slice and an unlabelled row's label are null."""
-    nullable = ("group", "slice", *(["label"] if split == UNLABELLED else []))
+    nullable = ("group", "slice", *(["label"] if split in (UNLABELLED, LEARNING) else []))
     return pa.schema([pa.field(name, _TYPES.get(name, pa.string()), nullable=name in nullable) for name in names])

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,13 @@ def fresh(modality: Modality, tiny: Path, settings: FinetuneParams) -> Classifie
 
 
 def train(
-    network: Classifier, modality: Modality, settings: FinetuneParams, *, validated: bool = True, **runtime: Any
+    network: Classifier,
+    modality: Modality,
+    settings: FinetuneParams,
+    *,
+    validated: bool = True,
+    unfinished: ExitStack | None = None,
+    **runtime: Any,
 ) -> Progress:
     inputs, y = ROWS[modality](40)
     held_out, truth = inputs[:20], y[:20]
@@ -74,7 +81,7 @@ def train(
         measured = {"accuracy": (P.argmax(axis=1) == truth).mean(), "log_loss": -np.log(P[np.arange(20), truth]).mean()}
         return {name: float(value) for name, value in measured.items()} if validated else {}
 
-    return loop.train(network, task(modality, settings, **runtime), validate)
+    return loop.train(network, task(modality, settings, **runtime), validate, unfinished=unfinished)
 
 
 def task(modality: Modality, settings: FinetuneParams, **runtime: Any) -> loop.Task:

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,23 @@ def test_a_run_killed_after_a_checkpoint_at_the_end_of_an_epoch_resumes_to_the_s
 
 def test_a_run_that_ended_leaves_no_checkpoints(tiny_encoder: Path, runs: Path) -> None:
     trained("text", tiny_encoder)
+    assert not list(runs.iterdir())
+
+
+@pytest.mark.parametrize("patience", [None, 1])
+def test_a_training_that_ended_is_not_repeated_before_the_run_ends(
+    tiny_encoder: Path, runs: Path, capsys: pytest.CaptureFixture[str], patience: int | None
+) -> None:
+    recipe = settings(epochs=3, contrastive=0.5, patience=patience)
+    networks = [fresh("text", tiny_encoder, recipe) for _ in range(2)]
+    with pytest.raises(KilledError), ExitStack() as unfinished:
+        first = train(networks[0], "text", recipe, checkpoint_steps=4, unfinished=unfinished)
+        raise KilledError
+    with ExitStack() as unfinished:
+        again = train(networks[1], "text", recipe, checkpoint_steps=4, unfinished=unfinished)
+    assert f"finetune: resuming the killed run at step {first.step}\n" in capsys.readouterr().err
+    assert again.history == first.history
+    assert_equal(*(network.state_dict() for network in networks))
     assert not list(runs.iterdir())
 
 

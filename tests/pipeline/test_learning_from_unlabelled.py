@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.tables import features, shards
+from stages.tables import prepared, shards
 from tests.projects import TFIDF, contents, make_project, run_stages, set_params, stage
 
 CLASSES = 20
@@ -48,7 +48,7 @@ def card(project: Path) -> dict[str, Any]:
 def test_the_head_learns_and_says_so(project: Path) -> None:
     said = stage(project, "train_head").stdout
     trial = card(project)["training"]["unlabelled"]
-    assert trial["rows"] == shards.count(project / "data/features" / features.LEARNING) == 300
+    assert trial["rows"] == shards.count(project / "data/features" / prepared.LEARNING) == 300
     assert "train_head: learned from 300 unlabelled rows: out of fold, log loss is " in said
     assert trial["is_used"] and trial["log_loss"] < trial["log_loss_without"]
     assert card(project)["training"]["rows"] == 40, "guesses are no labels"
@@ -59,12 +59,12 @@ def test_without_the_setting_nothing_depends_on_unlabelled_rows(project: Path) -
     stage(project, "extract")
     stage(project, "train_head")
     assert "unlabelled" not in card(project)["training"]
-    assert shards.count(project / "data/features" / features.LEARNING) == 0
-    before = contents(project / "data/features" / features.LEARNING)
+    assert shards.count(project / "data/features" / prepared.LEARNING) == 0
+    before = contents(project / "data/features" / prepared.LEARNING)
     write(project, per_class=2, unlabelled=20)
     stage(project, "prepare")
     stage(project, "extract")
-    assert contents(project / "data/features" / features.LEARNING) == before
+    assert contents(project / "data/features" / prepared.LEARNING) == before
 
 
 def test_a_class_that_only_test_rows_have_yet_is_named(tmp_path: Path) -> None:
