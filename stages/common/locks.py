@@ -14,18 +14,21 @@ from stages.common.errors import HeadstartError, one_line
 
 
 @contextmanager
-def held(target: Path) -> Iterator[bool]:
+def held(target: Path, *, wait: float = 0) -> Iterator[bool]:
     """Lock `target` until the block ends, and yield whether that worked; false where another process has the lock.
 
     The lock is a file in the cache folder, so that nothing lies beside `target`. Where that folder cannot be written,
     nothing is locked, and a warning says so.
+
+    Args:
+        wait: seconds to wait for another process.
     """
     is_ours = True
     with ExitStack() as stack:
         try:
             path = lock_file(target)
             path.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(FileLock(path, timeout=0))
+            stack.enter_context(FileLock(path, timeout=wait))
         except Timeout:
             is_ours = False
         except (OSError, HeadstartError) as error:
