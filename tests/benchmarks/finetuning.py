@@ -3,9 +3,10 @@
     python -m tests.benchmarks.finetuning CASE [--seeds N] [--set KEY=VALUE …] FOLDER
 
 CASE is one of those that `--help` lists. FOLDER holds train.csv and test.csv with columns text and label; the case
-`reviews` reads data/reviews.csv instead. A seed decides the draw of the labels, the split where the data has none, and
-the training. Prints both accuracies and the seconds of finetune for every seed, and their means. `--set` changes a
-setting of `finetune`.
+`reviews` reads data/reviews.csv instead. `banking77-10-unlabelled` takes the labels away from all rows but 10 a class,
+and head and network learn from those rows too. A seed decides the draw of the labels, the split where the data has
+none, and the training. Prints both accuracies and the seconds of finetune for every seed, and their means. `--set`
+changes a setting of `finetune`.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from tests.projects import STAGES, make_project, set_params, stage_process
@@ -25,6 +27,10 @@ from tests.projects import STAGES, make_project, set_params, stage_process
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "banking77-10": ({"budget__per_class": 10, "prepare__validation": 0}, {"preset": "few_labels"}),
     "banking77-30": ({"budget__per_class": 30, "prepare__validation": 0}, {"preset": "few_labels"}),
+    "banking77-10-unlabelled": (
+        {"prepare__validation": 0, "train_head__unlabelled": "propagate"},
+        {"preset": "few_labels", "unlabelled": "pseudo"},
+    ),
     "banking77": (
         {"prepare__validation": 0},
         {"preset": "many_labels", "label_smoothing": 0.1, "layer_decay": 0.9, "epochs": 6},
@@ -32,6 +38,14 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "sst2-50": ({"budget__per_class": 50}, {"preset": "many_labels"}),
     "reviews": ({"prepare__label": "sentiment"}, {"preset": "many_labels"}),
 }
+
+
+def take_labels_away(table: Path, target: Path, per_class: int, seed: int) -> None:
+    """Write a table whose rows have no label, but for `per_class` random ones of every class."""
+    rows = pd.read_csv(table)
+    labelled = rows.groupby("label").sample(per_class, random_state=seed).index
+    rows.loc[~rows.index.isin(labelled), "label"] = None
+    rows.to_csv(target, index=False)
 
 
 def main() -> None:
@@ -57,6 +71,8 @@ def main() -> None:
             changes = {"prepare__data": "data/tables", "prepare__label": "label", **changes}
         set_params(project, **changes, **{f"finetune__{key}": value for key, value in finetune.items()})
         for seed in range(arguments.seeds):
+            if "unlabelled" in arguments.case:
+                take_labels_away(arguments.folder / "train.csv", data / "train.csv", 10, seed)
             set_params(project, budget__seed=seed, finetune__seed=seed, prepare__seed=seed)
             for name in STAGES:
                 start = time.perf_counter()
