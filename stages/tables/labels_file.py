@@ -2,29 +2,25 @@
 
 Its columns: id, of the row as in the prepared tables; name, for people alone: the beginning of a text, or the name of a
 picture; label, empty where a label was taken back; split, or empty where prepare decides; time, in UTC.
-Several lines may have one id: the last one counts. A line is one record, so that a damaged one harms no other.
+Several lines may have one id: the last one counts.
 """
 
-import csv
-import io
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from stages.common import locks
-from stages.common.errors import HeadstartError, counted, did_you_mean, listed, not_utf8, one_line, printable
+from stages.common.errors import HeadstartError, counted, listed, one_line, printable
+from stages.tables import label_lines
 from stages.tables.prepared import SPLITS
 
-COLUMNS = ("id", "name", "label", "split", "time")
-NEEDED = ("id", "label", "split")  # to read the file; columns of others are ignored
 MAX_NAME = 200  # characters
 MAX_WAIT = 10  # seconds for another process that appends
-DELIMITERS = ",;\t"  # which spreadsheets write
 BOM = b"\xef\xbb\xbf"
 ID = re.compile("[0-9a-f]{32}")
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?(e[+-]?\d+)?", re.IGNORECASE)
@@ -60,15 +56,6 @@ class Labels:
     remarks: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """How the lines of a file are divided."""
-
-    delimiter: str = ","
-    header: tuple[str, ...] = COLUMNS
-    line: int = 0  # of the header; 0 where there is none yet
-
-
 def append(path: Path, rows: Sequence[NewLabel]) -> str | None:
     """Append lines, on the disk when this returns: all of them or none. A new file gets its header first.
 
@@ -87,15 +74,15 @@ def append(path: Path, rows: Sequence[NewLabel]) -> str | None:
         if not is_ours:
             raise HeadstartError(f"{path} is being written by another process; wait until it ends, or stop it")
         content = _bytes(path) if path.exists() else b""
-        layout = _layout(path, content)
-        lines = [] if layout.line else [_line(layout, dict(zip(COLUMNS, COLUMNS, strict=True)))]
+        layout = label_lines.read_layout(path, content)
+        lines = [] if layout.line else [label_lines.as_line(layout, {name: name for name in layout.header})]
         for row in rows:
             values = {"id": row.id, "name": safe_name(row.name), "label": row.label, "split": row.split, "time": now}
-            lines.append(_line(layout, values))
+            lines.append(label_lines.as_line(layout, values))
         is_torn = bool(layout.line) and not content.endswith((b"\n", b"\r"))
         _write(path, "\n" * is_torn + "".join(lines))
     if is_torn:
-        return f"{path}: its last line had no end, since a program was stopped while it wrote; a new line was begun"
+        return f"{path}: the last line had no end, as of a program that was stopped while it wrote; a new one was begun"
     return None
 
 
@@ -107,13 +94,12 @@ def read(path: Path) -> Labels:
             too many fields, or an id that a spreadsheet has turned into a number.
     """
     content = _bytes(path)
-    layout = _layout(path, content)
     labels, relabelled, damaged = Labels(), {}, []
-    for number, fields in _records(path, content, layout):
-        if fields is None or len(fields) < len(layout.header):
+    for number, record in label_lines.records(path, content, label_lines.read_layout(path, content)):
+        if record is None:
             damaged.append(number)
             continue
-        row_id, label = _label(path, number, layout, fields)
+        row_id, label = _label(path, number, record)
         earlier = labels.by_id.pop(row_id, None)
         if label.label:
             labels.by_id[row_id] = label
@@ -154,15 +140,6 @@ def _check(row: NewLabel) -> None:
         raise HeadstartError(f"the label {row.label!r} is not valid Unicode; name the class without it") from None
 
 
-def _line(layout: _Layout, values: dict[str, str]) -> str:
-    """Return a line in the order of the header, where columns of others stay empty."""
-    out = io.StringIO()
-    csv.writer(out, delimiter=layout.delimiter, lineterminator="\n").writerow(
-        [values.get(name, "") for name in layout.header]
-    )
-    return out.getvalue()
-
-
 def _write(path: Path, text: str) -> None:
     """Append `text`; where that fails, the file stays as it was."""
     try:
@@ -197,88 +174,23 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes().removeprefix(BOM)
     except FileNotFoundError:
-        raise HeadstartError(
-            f"{path} does not exist; `python -m stages.label` makes it, or set prepare.labels to null"
-        ) from None
+        raise HeadstartError(f"{path} does not exist; `python -m stages.label` makes it") from None
     except OSError as error:
         raise HeadstartError(f"{path} cannot be read ({one_line(error)}); close it in other programs") from None
 
 
-def _layout(path: Path, content: bytes) -> _Layout:
-    """Read the header.
-
-    Raises:
-        HeadstartError: it lacks a column, or has one twice.
-    """
-    start = next(((number, line) for number, line in enumerate(content.splitlines(), 1) if line.strip()), None)
-    if start is None:
-        return _Layout()
-    number, line = start
-    headers = [
-        _Layout(delimiter, tuple(name.strip() for name in fields), number)
-        for delimiter in DELIMITERS
-        if (fields := _fields(_text(path, number, line), delimiter))
-    ]
-    layout = max(headers, key=lambda layout: len(layout.header), default=_Layout(header=(), line=number))
-    names = layout.header
-    if twice := [name for name in COLUMNS if names.count(name) > 1]:
-        raise HeadstartError(f"{path} has two columns named {twice[0]}; rename one")
-    if missing := [name for name in NEEDED if name not in names]:
-        shown = listed([name[:MAX_NAME] for name in names])
-        raise HeadstartError(
-            f"{path} has no column {missing[0]} in line {number}; it has {shown}, but its header must be"
-            f" {','.join(COLUMNS)}{did_you_mean(missing[0], names)}"
-        )
-    return layout
-
-
-def _records(path: Path, content: bytes, layout: _Layout) -> Iterator[tuple[int, list[str] | None]]:
-    """Yield line and fields of every line below the header that is not empty; None for a damaged one."""
-    for number, line in enumerate(content.splitlines(), 1):
-        if number <= layout.line or not line.strip(b" \t,;"):
-            continue
-        if b"\0" in line:  # of a machine that stopped while it wrote
-            yield number, None
-            continue
-        fields = _fields(line.decode(errors="replace"), layout.delimiter)
-        if fields and len(fields) >= len(layout.header):
-            fields = _fields(_text(path, number, line), layout.delimiter)
-        yield number, fields
-
-
-def _text(path: Path, number: int, line: bytes) -> str:
-    try:
-        return line.decode()
-    except UnicodeDecodeError:
-        raise not_utf8(path, f"in line {number}") from None
-
-
-def _fields(line: str, delimiter: str) -> list[str] | None:
-    """Divide a line; None where a quote does not close."""
-    try:
-        return next(csv.reader([line], delimiter=delimiter, strict=True), None)
-    except csv.Error:
-        return None
-
-
-def _label(path: Path, number: int, layout: _Layout, fields: list[str]) -> tuple[str, Label]:
+def _label(path: Path, number: int, record: dict[str, str]) -> tuple[str, Label]:
     """Return the id and the label of a line.
 
     Raises:
         HeadstartError: the line's meaning is not clear.
     """
-    if len(fields) > len(layout.header):
-        raise HeadstartError(
-            f"{path} has {len(fields)} fields in line {number}, but its header has {len(layout.header)}; quote fields"
-            " that hold the separator"
-        )
-    record = dict(zip(layout.header, fields, strict=True))
-    row_id, label, split = (record[name].strip() for name in NEEDED)
+    row_id, label, split = (record[name].strip() for name in label_lines.NEEDED)
     row_id, split = row_id.lower(), split.lower()
     if NUMBER.fullmatch(row_id) and not ID.fullmatch(row_id):
         raise HeadstartError(
-            f"{path}: the id in line {number} is {row_id!r}, a number that a spreadsheet made of it; bring the line"
-            " back from Git, or delete it and label the row again"
+            f"{path}: the id in line {number} is {record['id']!r}, a number that a spreadsheet made of it; bring the"
+            " line back from Git, or delete it and label the row again"
         )
     if split and split not in SPLITS:
         raise HeadstartError(
