@@ -2,11 +2,11 @@
 
     python -m stages.prepare data/prepared
 
-Reads `prepare` and `finetune.unlabelled` from params.yaml. Writes train/, validation/, test/ and, of rows without a
-label, unlabelled/ as Parquet shards with the images packed in, and the last again as train_unlabelled/ if finetune is
-to learn from these rows, else an empty table; rejected.parquet (source and reason of each row left out and of each
-file skipped) and summary.json (counts per split and class). Where rows are left out and no table can be written,
-data/prepared.rejected.parquet lists them.
+Reads `prepare` and `finetune.unlabelled` from params.yaml, and joins the labels of the file `prepare.labels`. Writes
+train/, validation/, test/ and, of rows without a label, unlabelled/ as Parquet shards with the images packed in, and
+the last again as train_unlabelled/ if finetune is to learn from these rows, else an empty table; rejected.parquet
+(source and reason of each row left out and of each file skipped) and summary.json (counts per split and class). Where
+rows are left out and no table can be written, data/prepared.rejected.parquet lists them.
 """
 
 import os
@@ -27,6 +27,7 @@ from stages.common import atomic, cli, json_file, params, run_stats, targets, th
 from stages.common.errors import HeadstartError, counted, printable
 from stages.common.params import PrepareParams
 from stages.sources import Row, outcome, rejections
+from stages.sources.given_labels import GivenLabels
 from stages.sources.rejections import Record, Rejections
 from stages.sources.selection import Selection
 from stages.tables import prepared
@@ -56,7 +57,8 @@ def prepare(prepared_folder: Path, settings: PrepareParams, *, learn_from_unlabe
             an earlier prepared table; or, unless there are unlabelled rows, there is only one class, a class has no
             training row, `prepare.test` leaves no test row, or a cross-validation has too few rows.
     """
-    targets.check_folder(prepared_folder, CONTENT, [Path(settings.data)])
+    inputs = [Path(settings.data), *([Path(settings.labels)] if settings.labels else [])]
+    targets.check_folder(prepared_folder, CONTENT, inputs)
     columns = sources.Columns(settings.input, settings.label, settings.group, settings.slice, settings.split)
     data = Path(settings.data)
     reading = sources.Reading(settings.encoding, settings.sheet, settings.follow_links)
@@ -69,17 +71,19 @@ def prepare(prepared_folder: Path, settings: PrepareParams, *, learn_from_unlabe
         max_side=settings.max_side if modality == "image" else None,
         max_pixels=settings.max_pixels if modality == "image" else None,
     )
+    given = GivenLabels.read(settings.labels)
     rows = partial(sources.rows, data, columns, modality, reading)
     notes = sources.Notes()
     list_file = prepared_folder.with_name(f"{prepared_folder.name}.rejected.parquet")  # of a run that fails
-    targets.check_file(list_file, rejections.is_table, verb="prepare", inputs=[data])
-    selection, unreadable = _first_pass(rows(), notes, settings)
+    targets.check_file(list_file, rejections.is_table, verb="prepare", inputs=inputs)
+    selection, unreadable = _first_pass(rows(), notes, settings, given)
     skipped = [rejections.record(row) for row in notes.skipped]
     with _listed_on_error(list_file, [*unreadable.records, *skipped], prepared_folder):
         _check_unreadable(selection, unreadable)
+    given.check(data)
     selection.decide()
     with atomic.directory(prepared_folder, CONTENT) as out:
-        counts, left_out = _second_pass(out, sources.Notes().without_skipped(rows()), selection, info)
+        counts, left_out = _second_pass(out, sources.Notes().without_skipped(rows()), selection, info, given)
         if learn_from_unlabelled:
             shutil.copytree(out / prepared.UNLABELLED, out / prepared.LEARNING)
         else:
@@ -92,6 +96,18 @@ def prepare(prepared_folder: Path, settings: PrepareParams, *, learn_from_unlabe
         summary = outcome.summary(selection.rows, counts)
         json_file.write(out / "summary.json", summary)
     list_file.unlink(missing_ok=True)
+    _print_counts(prepared_folder, selection, counts)
+    for sentence in chain(
+        outcome.similar_classes(summary),
+        notes.sentences(),
+        sources.remarks(data, follow_links=settings.follow_links),
+        given.remarks(data),
+        outcome.remarks(selection, counts, data),
+    ):
+        print(f"prepare: {printable(sentence)}")
+
+
+def _print_counts(prepared_folder: Path, selection: Selection, counts: outcome.Counts) -> None:
     kept = ", ".join(f"{counts.rows(split):,} {split}" for split in prepared.SPLITS)
     kept += f", {counts.unlabelled:,} unlabelled" if counts.unlabelled else ""
     print(
@@ -99,16 +115,6 @@ def prepare(prepared_folder: Path, settings: PrepareParams, *, learn_from_unlabe
         f" {counts.left_out.total():,} left out ({prepared_folder / 'rejected.parquet'})"
         f" in {run_stats.spent()}"
     )
-    for sentence in chain(
-        (
-            f"{' and '.join(map(repr, names))} look like one class; correct the table if they are"
-            for names in summary.get("similar_classes", ())
-        ),
-        notes.sentences(),
-        sources.remarks(data, follow_links=settings.follow_links),
-        outcome.remarks(selection, counts, data),
-    ):
-        print(f"prepare: {printable(sentence)}")
 
 
 @contextmanager
@@ -129,15 +135,18 @@ def _listed_on_error(path: Path, records: list[Record], folder: Path) -> Iterato
         raise HeadstartError(f"{error}; {path} lists all rows that are left out{restore}") from None
 
 
-def _first_pass(rows: Iterator[Row], notes: sources.Notes, settings: PrepareParams) -> tuple[Selection, Rejections]:
+def _first_pass(
+    rows: Iterator[Row], notes: sources.Notes, settings: PrepareParams, given: GivenLabels
+) -> tuple[Selection, Rejections]:
     """Read all rows; gives what is known of them, and those that cannot be used."""
-    selection, unreadable = Selection(settings), Rejections()
+    selection, unreadable = Selection(settings, given.splits()), Rejections()
     identify = partial(_identify, max_pixels=settings.max_pixels)
     progress = tqdm(
         _parallel(identify, notes.without_skipped(rows)), desc="prepare: reading", unit=" rows", disable=None
     )
     for number, row, row_id in progress:
-        selection.add(number, row, row_id)
+        given.note(row, row_id)
+        selection.add(number, given.join(row, row_id), row_id)
         notes.add(row)
         unreadable.add(row)
     return selection, unreadable
@@ -166,13 +175,14 @@ def _identify(numbered: tuple[int, Row], *, max_pixels: int) -> tuple[int, Row, 
 
 
 def _second_pass(
-    out: Path, rows: Iterator[Row], selection: Selection, info: prepared.TableInfo
+    out: Path, rows: Iterator[Row], selection: Selection, info: prepared.TableInfo, given: GivenLabels
 ) -> tuple[outcome.Counts, list[Record]]:
     """Write each row to the table of its split, or list it with the reason why it is left out."""
 
     def finish(numbered: tuple[int, Row]) -> tuple[Row, str, tuple[str, str] | None]:
         number, row = numbered
         row_id = prepared.content_id(row.content)
+        row = given.join(row, row_id)
         reason = selection.reason_to_leave_out(number, row, row_id)
         row = row if reason else sources.ready(row, max_side=info.max_side)
         return row, row_id, reason or (("unreadable", row.problem) if row.problem else None)

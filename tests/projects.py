@@ -44,6 +44,7 @@ CLONED = (
     "stages",
     "data/pretrained",
     "data/reviews.csv",
+    "data/labels.csv",
     ".dvc/config",
     ".dvc/.gitignore",
     ".dvcignore",

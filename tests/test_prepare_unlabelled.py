@@ -38,7 +38,7 @@ def test_rows_with_an_empty_label_are_kept_as_a_table_of_their_own(
     assert json.loads((tmp_path / "out/summary.json").read_text("utf-8"))["unlabelled"] == 50
     printed = capsys.readouterr().out
     assert "50 unlabelled; 0 left out" in printed
-    assert "50 rows without a label wait to be used: `python -m stages.suggest" in printed
+    assert "50 rows without a label wait to be used: `python -m stages.label` asks" in printed
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "xlsx"])

@@ -44,6 +44,7 @@ class PrepareParams(Section):
     data: Name
     input: ColumnNames
     label: Name
+    labels: Name | None = None
     modality: Literal["auto", "text", "image"] = "auto"
     split: Name | None = None
     group: Name | None = None

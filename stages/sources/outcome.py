@@ -1,7 +1,7 @@
 """What prepare kept and left out: counts, whether a classifier can be trained on it, and remarks."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from stages.common.params import PrepareParams
 from stages.sources import similar_labels, table_folders, values
 from stages.sources.selection import KINDS, Selection
 from stages.tables import prepared, splitting
+
+LABEL = "`python -m stages.label`"
 
 
 @dataclass
@@ -40,28 +42,30 @@ class Counts:
 
 
 def problem(counts: Counts, settings: PrepareParams, *, is_tested: bool) -> str | None:
-    """Say why no classifier can be trained and judged on these rows; None where it can."""
+    """Say why no classifier can be trained and judged on these rows, and what to do; None where it can."""
+    ask = f"; {LABEL} asks you for labels" if counts.unlabelled else ""
     labels = counts.labels()
     if len(labels) < 2:
         nothing = "no labelled rows" if counts.unlabelled else "no usable rows"
         return (
             f"{settings.data} has {'only one class, ' + labels[0] if labels else nothing};"
-            f" a classifier needs two classes in column {settings.label}"
+            f" a classifier needs two classes in column {settings.label}{ask}"
         )
     if missing := [label for label in labels if not counts.classes["train"][label]]:
         similar = "".join(f"; {' and '.join(names)} look like one class" for names in similar_labels.groups(labels)[:3])
         return (
             f"{settings.data}: no training row for {listed(missing, limit=10)}, since the data gives all of its rows to"
-            f" other splits; add training rows of it, or leave it out{similar}"
+            f" other splits; add training rows of it, or leave it out{similar}{ask}"
         )
     if is_tested and not counts.rows("test"):
         return (
-            f"{settings.data} leaves no test rows; raise prepare.test, or add rows: a class needs two for one to test"
+            f"{settings.data} leaves no test rows; raise prepare.test, or add rows: a class needs two for one to"
+            f" test{ask}"
         )
     if not is_tested and sum(counts.labelled(label) > 1 for label in labels) < 2:
         return (
             f"{settings.data} leaves no test rows, since prepare.test is 0, and a cross-validation needs two classes of"
-            " two rows; add rows"
+            f" two rows; add rows{ask}"
         )
     return None
 
@@ -82,12 +86,18 @@ def summary(rows: int, counts: Counts) -> dict[str, Any]:
     return content
 
 
+def similar_classes(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for all labels that look like one class, by the content of summary.json."""
+    for names in summary.get("similar_classes", ()):
+        yield f"{' and '.join(map(repr, names))} look like one class; correct the table if they are"
+
+
 def remarks(selection: Selection, counts: Counts, data: Path) -> Iterator[str]:
     """Yield sentences on unlabelled rows, labels that may be none, what was left out, few test rows, and DVC's view."""
     if counts.unlabelled:
         yield (
             f"{counted(counts.unlabelled, 'row')} without a label {'waits' if counts.unlabelled == 1 else 'wait'} to be"
-            " used: `python -m stages.suggest data/head NEXT.csv` names those that are worth labelling next"
+            f" used: {LABEL} asks you for their labels, those worth most first"
         )
         if trouble := problem(counts, selection.settings, is_tested=selection.is_tested):
             yield trouble

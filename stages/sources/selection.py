@@ -4,7 +4,7 @@ Memory holds ids, labels and origins, not the contents themselves.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,6 +24,7 @@ class Selection:
     """What is known of the rows. Add all of them, then `decide`, and then ask about every row."""
 
     settings: PrepareParams
+    labels_file_splits: Mapping[str, str] = field(default_factory=dict)  # by id; binding, whatever the table gives
     rows: int = 0
     names_files: bool = False
     unreadable: dict[int, str] = field(default_factory=dict)  # row number to problem
@@ -32,6 +33,7 @@ class Selection:
     _contents: Contents = field(default_factory=Contents)  # of labelled rows
     _unlabelled: Contents = field(default_factory=Contents)
     _shares: Shares | None = None  # once it is decided
+    _fixed: dict[str, str] = field(default_factory=dict)  # splits of ids, and groups of such ids, in the file of labels
     _splits: dict[str, str] = field(default_factory=dict)  # of ids and groups that are not in their natural split
 
     def add(self, number: int, row: Row, row_id: str) -> None:
@@ -47,7 +49,7 @@ class Selection:
         if row.split:
             self._given_splits.add(row.split)
         # If a row occurs in several given splits, keep the copy in the latest: a published test file stays complete.
-        rank = SPLITS.index(row.split) if row.split else 0
+        rank = SPLITS.index(row.split) if row.split and row_id not in self.labels_file_splits else 0
         self._contents.add(row_id, number, rank, label=row.label, origin=row.origin, group=row.group)
 
     def decide(self) -> None:
@@ -60,7 +62,8 @@ class Selection:
             test=0 if "test" in given else settings.test,
             seed=settings.seed,
         )
-        self._splits = exceptions(self._units(), self._shares)
+        self._fixed = self._fixed_units()
+        self._splits = exceptions(self._units(), self._shares, self._fixed)
 
     def reason_to_leave_out(self, number: int, row: Row, row_id: str) -> tuple[Kind, str] | None:
         """Return (kind, explanation) for a row that is left out, or None.
@@ -95,11 +98,13 @@ class Selection:
         """Return `unlabelled`, or the given split; one that is given for no row is cut from the training rows."""
         if row.label is None:
             return UNLABELLED
+        if split := self.labels_file_splits.get(row_id):
+            return split
         if row.split in ("validation", "test"):
             return row.split
         assert self._shares is not None
         key = row.group or row_id
-        return self._splits.get(key) or self._shares.natural(key)
+        return self._fixed.get(key) or self._splits.get(key) or self._shares.natural(key)
 
     @property
     def cuts_test(self) -> bool:
@@ -109,7 +114,24 @@ class Selection:
     @property
     def is_tested(self) -> bool:
         """Whether there are to be test rows."""
-        return self.settings.test > 0 or "test" in self._given_splits
+        return self.settings.test > 0 or "test" in self._given_splits or "test" in self._fixed.values()
+
+    def _fixed_units(self) -> dict[str, str]:
+        """Return the splits of ids or groups that the file of labels gives.
+
+        Raises:
+            HeadstartError: it gives rows of one group to several splits.
+        """
+        fixed: dict[str, str] = {}
+        for row_id, _, group, _ in self._contents.labelled() if self.labels_file_splits else ():
+            if split := self.labels_file_splits.get(row_id):
+                other = fixed.setdefault(group or row_id, split)
+                if other != split:
+                    raise HeadstartError(
+                        f"{self.settings.labels} gives rows of the group {group!r} to {other} and to {split}, but a"
+                        f" group stays in one split; empty the split of {row_id}, or make it {other}"
+                    )
+        return fixed
 
     def _units(self) -> Units:
         """Return what yields the ids, or groups, of the rows whose split is cut, with their classes."""

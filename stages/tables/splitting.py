@@ -14,7 +14,7 @@ a row only
 """
 
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -55,12 +55,15 @@ def widest_half(test_rows: int) -> float:
     return 1.96 * 0.5 / math.sqrt(test_rows)
 
 
-def exceptions(units: Units, shares: Shares) -> dict[str, str]:
+def exceptions(units: Units, shares: Shares, fixed: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the split of every unit that is not in its natural one, by the rule above.
 
     Memory holds the units of classes that lack rows.
+
+    Args:
+        fixed: splits of units that stay in them, and are counted there; they are not among those returned.
     """
-    return _Cut(units, shares).exceptions()
+    return _Cut(units, shares, fixed or {}).exceptions()
 
 
 @dataclass
@@ -69,12 +72,13 @@ class _Cut:
 
     units: Units
     shares: Shares
+    fixed: Mapping[str, str]
     counts: dict[str, list[int]] = field(default_factory=dict)  # of units: by class, in the order of SPLITS
     moved: dict[str, str] = field(default_factory=dict)
 
     def exceptions(self) -> dict[str, str]:
         for key, classes in self.units():
-            split = SPLITS.index(self.shares.natural(key))
+            split = SPLITS.index(self._split(key))
             for label in classes:
                 self.counts.setdefault(label, [0] * len(SPLITS))[split] += 1
         self._fill("train", highest=True)
@@ -102,7 +106,9 @@ class _Cut:
                     break
 
     def _may_leave(self, key: str, classes: Iterable[str]) -> bool:
-        """Return whether all classes of a unit have another training unit, or it does not train."""
+        """Return whether a unit is not fixed, and does not train or leaves a training unit to all of its classes."""
+        if key in self.fixed:
+            return False
         return self._split(key) != "train" or all(self.counts[label][0] > 1 for label in classes)
 
     def _move(self, key: str, classes: Iterable[str], split: str) -> None:
@@ -112,4 +118,4 @@ class _Cut:
         self.moved[key] = split
 
     def _split(self, key: str) -> str:
-        return self.moved.get(key) or self.shares.natural(key)
+        return self.fixed.get(key) or self.moved.get(key) or self.shares.natural(key)
