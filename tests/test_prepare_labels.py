@@ -270,8 +270,20 @@ def test_labelling_may_begin_with_no_label(
     name = label(tmp_path, labels, "train")
     prepare(tmp_path / "out", settings(csv_of(BARE, tmp_path / "rows.csv"), labels=name))
     printed = capsys.readouterr().out
-    assert words in printed and "`python -m stages.label`" in printed
+    (sentence,) = (line for line in printed.splitlines() if words in line)
+    assert "`python -m stages.label` asks you for labels" in sentence
     assert len(prepared.read(tmp_path / "out", "unlabelled")) == 200 - len(labels)
+
+
+def test_few_test_rows_are_to_be_more_and_not_folds_of_suggested_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = csv_of([*ROWS[:100], *BARE[100:]], tmp_path / "rows.csv")
+    prepare(tmp_path / "out", settings(data))
+    assert "; with prepare.test: 0, evaluate judges all 100 rows" in capsys.readouterr().out
+    name = label(tmp_path, {100: "a", 101: "b"}, "train")
+    prepare(tmp_path / "out", settings(data, labels=name))
+    assert "; `python -m stages.label` asks you for labels of random ones" in capsys.readouterr().out
 
 
 def test_test_rows_of_the_file_are_tested_on_where_none_are_cut(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from stages.sources.selection import KINDS, Selection
 from stages.tables import prepared, splitting
 
 LABEL = "`python -m stages.label`"
+LABEL_RANDOM = f"{LABEL} asks you for labels of random ones"
 
 
 @dataclass
@@ -58,10 +59,8 @@ def problem(counts: Counts, settings: PrepareParams, *, is_tested: bool) -> str 
             f" other splits; add training rows of it, or leave it out{similar}{ask}"
         )
     if is_tested and not counts.rows("test"):
-        return (
-            f"{settings.data} leaves no test rows; raise prepare.test, or add rows: a class needs two for one to"
-            f" test{ask}"
-        )
+        more = "raise prepare.test, or add rows: a class needs two for one to test"
+        return f"{settings.data} leaves no test rows; {LABEL_RANDOM if counts.unlabelled else more}"
     if not is_tested and sum(counts.labelled(label) > 1 for label in labels) < 2:
         return (
             f"{settings.data} leaves no test rows, since prepare.test is 0, and a cross-validation needs two classes of"
@@ -111,10 +110,15 @@ def remarks(selection: Selection, counts: Counts, data: Path) -> Iterator[str]:
             f" {listed(selection.rare_classes)}"
         )
     if selection.cuts_test and 0 < counts.rows("test") < splitting.MIN_TEST_ROWS:
+        remedy = (
+            f"with prepare.test: 0, evaluate judges all {sum(map(counts.rows, prepared.SPLITS)):,} rows by"
+            " cross-validation instead"
+        )
         yield (
             f"{counted(counts.rows('test'), 'test row')} will tell the accuracy to about"
-            f" ±{splitting.widest_half(counts.rows('test')):.2f}; with prepare.test: 0, evaluate judges all"
-            f" {sum(map(counts.rows, prepared.SPLITS)):,} rows by cross-validation instead"
+            f" ±{splitting.widest_half(counts.rows('test')):.2f};"
+            # The suggested rows of a file of labels are the hard ones, by which nothing should be judged.
+            f" {LABEL_RANDOM if selection.labels_file_splits and counts.unlabelled else remedy}"
         )
     if selection.names_files and data.is_file():
         yield (

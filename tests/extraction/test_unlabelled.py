@@ -10,7 +10,7 @@ import yaml
 
 from stages.common.params import BackboneParams, ExtractParams
 from stages.extraction import ray_cluster
-from stages.tables import features, prepared, shards
+from stages.tables import features, labels_file, prepared, shards
 from tests.extraction.grown_tables import from_cache, use_rows
 from tests.projects import ROOT, TFIDF, Verb, contents, set_params
 
@@ -63,6 +63,18 @@ def test_more_of_them_change_no_other_table(
     assert from_cache(verb("extract")) == (70, 41)
     after = contents(project / "data/features")
     assert {name for name in after if after[name] != before[name]} == {"unlabelled/part-00000.parquet"}
+
+
+def test_a_label_of_one_of_them_needs_no_vector(
+    project: Path, verb: Verb, rows: list[list[str]], tiny_encoder: Path
+) -> None:
+    use_rows(project, verb, rows, str(tiny_encoder))
+    verb("extract")
+    row_id = ids(project)[3]
+    labels_file.append(project / "data/labels.csv", [labels_file.NewLabel(row_id, "", rows[0][1], "train")])
+    verb("prepare")
+    assert from_cache(verb("extract")) == (70, 70)
+    assert row_id not in ids(project) and row_id in features.identities(project / "data/features", "train")[0]
 
 
 def test_only_extract_depends_on_them() -> None:

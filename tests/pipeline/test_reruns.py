@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from dvc.repo import Repo
 
+from stages.tables.labels_file import NewLabel, append
+from stages.tables.prepared import content_id
 from tests.conftest import copy
 from tests.projects import STAGES as FOLDERS
 from tests.projects import make_project, ran, run, set_params
@@ -86,6 +88,31 @@ def test_a_change_reruns_only_what_it_affects(
     (light / "params.yaml").write_text(before, "utf-8")
     assert ran(run(light, "dvc", "repro")) == [], "switched back: restored from the run cache"
     assert (light / "dvc.lock").read_text("utf-8") == lock
+
+
+@pytest.mark.usefixtures("lock")
+def test_a_new_label_is_seen_by_prepare_alone(light: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(light)
+    path = light / "data/labels.csv"
+    before = path.read_bytes()
+    append(path, [NewLabel(content_id("no row"), "no row", "books")])
+    with Repo() as repo:
+        assert repo.status() == {"prepare": [{"changed deps": {"data/labels.csv": "modified"}}]}
+    path.write_bytes(before)
+
+
+@pytest.mark.slow
+def test_a_label_reruns_all_stages_and_taking_it_back_prepare_alone(finished: Path) -> None:
+    with (finished / "data/reviews.csv").open("a", encoding="utf-8", newline="\n") as file:
+        file.writelines(f"a headphone number {number} that I know little of,,\n" for number in range(20))
+    run(finished, "dvc", "repro")
+    row_id = content_id("a headphone number 7 that I know little of")
+    append(finished / "data/labels.csv", [NewLabel(row_id, "", "headphones", "train")])
+    done = run(finished, "dvc", "repro")
+    assert ran(done) == STAGES and "494 train, 139 validation, 168 test, 19 unlabelled; 0 left out" in done.stdout
+    append(finished / "data/labels.csv", [NewLabel(row_id, "", "")])
+    done = run(finished, "dvc", "repro")
+    assert ran(done) == ["prepare"] and "20 unlabelled; 0 left out" in done.stdout
 
 
 @pytest.mark.slow
