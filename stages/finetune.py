@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stages import backbones
+from stages.backbones import model_files
 from stages.common import atomic, cli, params, presets, run_stats, targets
 from stages.common.errors import HeadstartError, counted
 from stages.common.params import BudgetParams, FinetuneParams, Params
@@ -33,18 +34,13 @@ if TYPE_CHECKING:
     from stages.finetuning.rows import Rows
 
 
-TOKENIZER_FILES = (
-    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"),
-    *("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "spm.model", "sentencepiece.bpe.model"),
-    *("tokenizer.model", "bpe.codes", "sentencepiece.model", "spm_char.model", "source.spm", "target.spm"),
-    *("vocab-src.json", "vocab-tgt.json", "target_vocab.json", "entity_vocab.json", "dict.txt", "emoji.json"),
-    *("byte_maps.json", "normalizer.json", "word_pronunciation.json", "word_shape.json", "prophetnet.tokenizer"),
-)
 CONTENT = targets.Content(
     "finetune",
     {
         model_card.FILE: lambda path: model_card.is_card(path, "none", "full", "last_block", "lora"),
-        **dict.fromkeys(("model.safetensors", "config.json", "recipe.json", linear_layer.FILE, *TOKENIZER_FILES)),
+        **dict.fromkeys(
+            ("model.safetensors", "config.json", "recipe.json", linear_layer.FILE, *model_files.TOKENIZER_FILES)
+        ),
         **dict.fromkeys(("adapter_model.safetensors", "adapter_config.json")),
         **dict.fromkeys(("preprocessing.json", "preprocessor_config.json", "processor_config.json")),
         "training/metrics.json": None,
@@ -126,7 +122,7 @@ def _train(
     card = _head_card(folders.head, tuning.method)
     tuning = _recipe(tuning, card)
 
-    from stages.finetuning import checkpoints, loop, rows, self_training  # not at the top: they import torch
+    from stages.finetuning import checkpoints, loop, rows  # not at the top: they import torch
     from stages.finetuning import classifier as classifiers
 
     train, validation = data or _rows(folders, card, settings.budget)
@@ -145,6 +141,8 @@ def _train(
         identity=_identity(folders, train, validation),
     )
     if tuning.unlabelled:
+        from stages.finetuning import self_training  # imports scikit-learn
+
         start = partial(classifiers.starting, card, layer, tuning, settings.runtime)
         source = self_training.Data(folders.prepared, folders.features, card, settings.budget)
         classifier, progress, learned = self_training.train(

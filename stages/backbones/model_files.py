@@ -20,8 +20,16 @@ ADAPTER_FILE = "adapter_config.json"
 INDEX_FILE = "model.safetensors.index.json"
 # Files beside the weights that a tokenizer or a configuration may be read from.
 SETTINGS_PATTERNS = ("*.json", "*.txt", "*.model", "*.spm", "*.codes", "*.tokenizer", "*.tiktoken")
-# Of these, files that decide no vector (chat, generation, the list of weight files, the history of training), and those
-# of which `recipe` tells what they decide.
+# Files that the tokenizers of transformers write.
+TOKENIZER_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"),
+    *("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "spm.model", "sentencepiece.bpe.model"),
+    *("tokenizer.model", "bpe.codes", "sentencepiece.model", "spm_char.model", "source.spm", "target.spm"),
+    *("vocab-src.json", "vocab-tgt.json", "target_vocab.json", "entity_vocab.json", "dict.txt", "emoji.json"),
+    *("byte_maps.json", "normalizer.json", "word_pronunciation.json", "word_shape.json", "prophetnet.tokenizer"),
+)
+# Of the settings, files that decide no vector (chat, generation, the list of weight files, the history of training),
+# and those of which `recipe` tells what they decide.
 NOT_DECISIVE = re.compile(
     r"(chat_template|generation_config|trainer_state|(all|train|eval)_results|.*\.index"
     r"|modules|config_sentence_transformers|sentence_.*_config|recipe)\.json"

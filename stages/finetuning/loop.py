@@ -27,9 +27,8 @@ from stages.finetuning import batches, checkpoints, contrast, optimizer
 from stages.finetuning.batches import Batch, Batches
 from stages.finetuning.checkpoints import Checkpoint
 from stages.finetuning.classifier import Classifier
-from stages.finetuning.loss import Loss, class_weights
+from stages.finetuning.loss import Loss, Targets, class_weights
 from stages.finetuning.progress import Metrics, Progress, diverged
-from stages.finetuning.pseudo_labels import Targets
 
 
 @dataclass(frozen=True)

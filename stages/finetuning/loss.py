@@ -1,12 +1,25 @@
 """The loss of training: weighted cross-entropy, and the contrastive loss if it is asked for."""
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from stages.common.params import FinetuneParams
 from stages.finetuning.contrast import Memory
-from stages.finetuning.pseudo_labels import Targets
+
+
+class Targets(NamedTuple):
+    """What a network is to say of rows, and how much that counts.
+
+    Attributes:
+        shares: (rows, labels) that sum to 1.
+        weights: (rows,), 1 on average.
+    """
+
+    shares: np.ndarray
+    weights: np.ndarray
 
 
 class Loss:

@@ -8,7 +8,7 @@ spreads to it from labelled rows, here along neighbours of the trained network's
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy.special import softmax
@@ -17,23 +17,12 @@ from threadpoolctl import threadpool_limits
 
 from stages.common.params import FinetuneParams
 from stages.finetuning.classifier import Classifier
+from stages.finetuning.loss import Targets
 from stages.heads import propagation
 
 EPOCHS = 3  # there are many more rows than labels
 SHARPNESS = 2.0  # power of the probabilities of a guess, which few labels make too flat
 LABEL_WEIGHT = 2.0  # a label counts for so many sure guesses
-
-
-class Targets(NamedTuple):
-    """What a network is to say of rows, and how much that counts.
-
-    Attributes:
-        shares: (rows, labels) that sum to 1.
-        weights: (rows,), 1 on average.
-    """
-
-    shares: np.ndarray
-    weights: np.ndarray
 
 
 def recipe(settings: FinetuneParams) -> FinetuneParams:

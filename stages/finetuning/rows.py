@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stages.common.params import BudgetParams, Combine
-from stages.heads import propagation
 from stages.heads.model_card import ModelCard
 from stages.tables import prepared
 
@@ -43,13 +42,6 @@ def read(prepared_folder: Path, split: str, card: ModelCard, budget: BudgetParam
     digest = hashlib.sha256("".join([*table["id"].to_pylist(), *map(str, y)]).encode()).hexdigest()
     inputs = prepared.inputs(table, card.modality, combine=card.extract.combine)
     return Rows(inputs, y, table["group"].to_pylist(), digest)
-
-
-def read_unlabelled(prepared_folder: Path, card: ModelCard) -> list[Any]:
-    """Read the inputs of the unlabelled rows to learn from, at most as many as train_head takes."""
-    table = prepared.read(prepared_folder, prepared.LEARNING)
-    table = table.take(propagation.most(np.array(table["id"].to_pylist(), dtype=object)))
-    return prepared.inputs(table, card.modality, combine=card.extract.combine)
 
 
 def with_label_names(

@@ -7,15 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from stages.common.errors import counted
 from stages.common.params import BudgetParams, TrainHeadParams
-from stages.finetuning import loop, pseudo_labels, rows
+from stages.finetuning import loop, pseudo_labels
 from stages.finetuning.classifier import Classifier
 from stages.finetuning.loop import Task
 from stages.finetuning.progress import Metrics, Progress, score
-from stages.heads import training
+from stages.heads import propagation, training
 from stages.heads.model_card import ModelCard
-from stages.tables import features
+from stages.tables import features, prepared
 
 PARAMS = TrainHeadParams(unlabelled="propagate")
 
@@ -85,7 +87,9 @@ def _trial(data: Data) -> dict[str, Any]:
 
 def _with_guesses(task: Task, teacher: Classifier, data: Data) -> Task:
     """Return the task of the second training: labelled rows, then unlabelled ones."""
-    inputs = rows.read_unlabelled(data.prepared, data.card)
+    table = prepared.read(data.prepared, prepared.LEARNING)
+    table = table.take(propagation.most(np.array(table["id"].to_pylist(), dtype=object)))
+    inputs = prepared.inputs(table, data.card.modality, combine=data.card.extract.combine)
     targets = pseudo_labels.targets(teacher, task.inputs, task.y, inputs, task.settings.label_smoothing)
     digest = hashlib.sha256(targets.shares.tobytes() + targets.weights.tobytes()).hexdigest()
     return replace(

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 import transformers
 
-from stages.backbones.model_files import SETTINGS_PATTERNS
+from stages.backbones.model_files import SETTINGS_PATTERNS, TOKENIZER_FILES
 from stages.common.params import BackboneParams
-from stages.finetune import TOKENIZER_FILES
 from tests.backbones.text_backbones import CPU, load, settings
 from tests.extraction.grown_tables import from_cache
 from tests.projects import Verb, run_stages, set_params

@@ -8,8 +8,7 @@ import torch
 
 from stages.common.params import FinetuneParams
 from stages.finetuning import pseudo_labels
-from stages.finetuning.loss import Loss, class_weights
-from stages.finetuning.pseudo_labels import Targets
+from stages.finetuning.loss import Loss, Targets, class_weights
 from stages.heads import propagation
 from tests.finetuning.recipes import LABELS, ROWS, fresh, settings
 
