@@ -152,6 +152,11 @@ def read(prepared_folder: Path, split: str) -> pa.Table:
     return shards.read_all(prepared_folder / split, _schema(info, split))
 
 
+def identities(prepared_folder: Path, split: str) -> pa.Table:
+    """Read id, label and group of the rows of a split."""
+    return shards.read_all(prepared_folder / split, _fields(("id", "label", "group"), split))
+
+
 def slices(prepared_folder: Path, split: str) -> pa.Table:
     """Read id, slice and group of the rows of a split."""
     return shards.read_all(prepared_folder / split, _fields(("id", "slice", "group")))
