@@ -1,0 +1,1 @@
+"""The page on which a person labels rows, and the server behind it."""
