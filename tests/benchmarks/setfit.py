@@ -1,26 +1,23 @@
-"""Compare the preset few_labels with SetFit and with the frozen head on the same few rows: accuracy and CPU seconds.
+"""Compare presets of fine-tuning with SetFit, the frozen head and each other on the same few labelled rows.
 
     pip install setfit==1.2.0
-    python -m tests.benchmarks.setfit DATA [--cases CASE …] [--draws N] [--methods METHOD …] [--rows N] [--out FILE]
+    python -m tests.benchmarks.setfit DATA [--cases CASE …] [--draws N] [--methods METHOD …] [--rows N] [--cut]
+        [--out FILE] [--figure FILE]
 
-DATA holds banking77/ with train.csv and test.csv, sst2/ with train.csv and test.csv (columns text and label), and
-reviews.csv (columns text, category and sentiment). A case is a task and its number of labels a class; `--cases` takes
-any beginnings of names, such as `random-03`, `confused` or `sst2-8`. Every draw takes other labelled rows, and the
-test rows are those of the test file (`--rows`: a sample of so many); the reviews' are all rows that were not drawn.
+tests/benchmarks/few_label_tasks.py has the cases and the files in DATA; `--cases` takes any beginnings of names, such
+as `random-03`, `confused` or `sst2-8`. Every draw takes other labelled rows. Test rows are those of the test file; with
+`--cut` the training rows that were not drawn, to choose settings by; `--rows`: a sample of so many.
 
-| task | classes |
-|---|---|
-| random-00 to random-19 | 6 intents of BANKING77 at random |
-| confused-0 to confused-9 | 6 intents of BANKING77 that a head on frozen features confuses |
-| category, sentiment | 8 and 2, of the reviews |
-| sst2 | 2 |
+METHOD is `frozen`, `setfit`, or a preset, alone or with settings of `finetune` that are changed, such as
+`"few_labels layer_decay=1"`. The default is `few_labels setfit frozen`. All start from the packaged MiniLM, for images
+EfficientNet-Lite0. SetFit (Tunstall et al. 2022, Efficient Few-Shot Learning Without Prompts) has the defaults of
+version 1.2: one epoch over all pairs, positive ones drawn as often as negative ones. Seconds are those of training,
+without loading and predicting, and of the processor: time on the wall grows with the work beside it.
 
-All methods start from the packaged MiniLM (Tunstall et al. 2022, Efficient Few-Shot Learning Without Prompts, with the
-defaults of SetFit 1.2: one epoch over all pairs, positive ones drawn as often as negative ones). Seconds are those of
-training, without loading and predicting, and of the processor: time on the wall grows with the work beside it.
-Prints a line a run, then a table: accuracy of each method, the difference of few_labels to SetFit with the standard
-error over draws and test rows, and their seconds. `--out` appends the runs to a JSON Lines file and skips those that
-it has.
+Prints a line a run, then a table of the mean accuracies and seconds of every case, with the difference of the first
+method to the second and its standard error, over draws and test rows; then the mean difference of the first method to
+every other one, in points, over all pairs. `--out` appends the runs to a JSON Lines file and skips those that it has.
+`--figure` draws accuracy against seconds, the means over all cases, with matplotlib, which you install.
 """
 
 import argparse
@@ -28,51 +25,26 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import yaml
 
-from stages import backbones
 from stages.backbones import hub
-from stages.common.params import BackboneParams, ExtractParams, FinetuneParams, RuntimeParams
+from stages.common.errors import counted
+from stages.common.params import FinetuneParams
 from stages.finetuning import loop, rows
 from stages.finetuning.classifier import Classifier
 from stages.heads import choosing, linear_layer
+from tests.benchmarks import few_label_tasks
+from tests.benchmarks.few_label_tasks import CPU, Case, Draw
 from tests.projects import MINILM, REVISION
 
-SUBSETS, CONFUSED, CLASSES = 20, 10, 6
-LABELS_PER_CLASS = {"random": (5, 10), "confused": (5, 10), "category": (8, 16), "sentiment": (8, 16)}
-LABELS_PER_CLASS["sst2"] = (8, 16, 50)
-CONFUSION_ROWS = 30  # rows a class that the frozen head is tried on
-BACKBONE = BackboneParams(family="transformers", name=MINILM, revision=REVISION)
-CPU = RuntimeParams(device="cpu", checkpoint_steps=None)
-
-
-class Case(NamedTuple):
-    """Rows to draw labelled ones from, and rows to test on: tables with columns text and label."""
-
-    name: str
-    train: pd.DataFrame
-    test: pd.DataFrame
-    per_class: int
-
-
-class Draw(NamedTuple):
-    """Labelled rows and test rows of a case.
-
-    Attributes:
-        labels: class names, sorted; `y` and `test_y` are their indices.
-    """
-
-    texts: list[str]
-    y: np.ndarray
-    test_texts: list[str]
-    test_y: np.ndarray
-    labels: tuple[str, ...]
-    seed: int
+METHODS = ("few_labels", "setfit", "frozen")
+BAR = 0.02  # a case should not be worse than another method's by more, beyond noise
 
 
 class Outcome(NamedTuple):
@@ -80,94 +52,52 @@ class Outcome(NamedTuple):
     seconds: float
 
 
-def cases(data: Path, test_rows: int | None) -> Iterator[Case]:
-    """Yield all cases; tests of more than `test_rows` rows are sampled."""
-    for name, train, all_test in _tasks(data):
-        test = all_test.sample(test_rows, random_state=0) if test_rows and len(all_test) > test_rows else all_test
-        for per_class in LABELS_PER_CLASS[name.split("-")[0]]:
-            yield Case(f"{name}-{per_class}", train, test, per_class)
+def run(method: str, drawn: Draw) -> Outcome:
+    """Train and test by a method; see the top for names."""
+    if method in ("frozen", "setfit"):
+        return {"frozen": frozen, "setfit": setfit}[method](drawn)
+    return finetuned(drawn, recipe(method, seed=drawn.seed))
 
 
-def _tasks(data: Path) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
-    train, test = (pd.read_csv(data / "banking77" / f"{split}.csv") for split in ("train", "test"))
-    intents = np.unique(train["label"])
-    groups = {f"random-{index:02}": _random(intents, index) for index in range(SUBSETS)}
-    groups |= {f"confused-{index}": group for index, group in enumerate(_confused(train))}
-    for name, group in groups.items():
-        yield name, train[train["label"].isin(group)], test[test["label"].isin(group)]
-    reviews = pd.read_csv(data / "reviews.csv")
-    for column in ("category", "sentiment"):
-        table = reviews.rename(columns={column: "label"})[["text", "label"]]
-        yield column, table, table
-    yield "sst2", *(pd.read_csv(data / "sst2" / f"{split}.csv") for split in ("train", "test"))
+def recipe(method: str, *, seed: int) -> FinetuneParams:
+    """Return the settings of a preset with changes.
 
-
-def _random(intents: np.ndarray, seed: int) -> list[str]:
-    group: list[str] = np.random.default_rng(seed).choice(intents, CLASSES, replace=False).tolist()
-    return group
-
-
-def _confused(train: pd.DataFrame) -> list[list[str]]:
-    """Return groups of intents, each an intent and those that it is most often confused with, the worst groups first.
-
-    Confusion is the mean out-of-fold probability of the others. An intent is the first of one group only, and no two
-    groups are equal.
+    Raises:
+        ValueError: a name or value is wrong, or nothing would be trained.
     """
-    sample = train.groupby("label").sample(CONFUSION_ROWS, random_state=0)
-    names, y = np.unique(sample["label"], return_inverse=True)
-    P = choosing.out_of_fold(_encoder().encode(sample["text"].tolist()), sample["label"].to_numpy(), 10.0)
-    mean = np.stack([P[y == index].mean(axis=0) for index in range(len(names))])
-    mean = mean + mean.T
-    np.fill_diagonal(mean, 0)
-    others = np.argsort(-mean, axis=1)[:, : CLASSES - 1]
-    lost = np.take_along_axis(mean, others, axis=1).sum(axis=1)
-    groups: list[list[str]] = []
-    for index in np.argsort(-lost):
-        group = sorted(names[[index, *others[index]]])
-        if group not in groups:
-            groups.append(group)
-    return groups[:CONFUSED]
-
-
-def draw(case: Case, seed: int) -> Draw:
-    """Draw the labelled rows of a case; test rows with the text of a labelled row are left out."""
-    labelled = case.train.groupby("label").sample(case.per_class, random_state=seed).sample(frac=1, random_state=seed)
-    test = case.test[~case.test["text"].isin(labelled["text"])]
-    labels = tuple(np.unique(labelled["label"]).tolist())
-    y, test_y = (np.searchsorted(labels, table["label"]) for table in (labelled, test))
-    return Draw(labelled["text"].tolist(), y, test["text"].tolist(), test_y, labels, seed)
-
-
-def _encoder() -> Any:
-    return backbones.load_encoder(BACKBONE, ExtractParams(), CPU, "text")
+    preset, *changes = method.split()
+    values = {name: yaml.safe_load(value) for name, _, value in (change.partition("=") for change in changes)}
+    settings = FinetuneParams.model_validate({"preset": preset, "seed": seed, **values})
+    if settings.method == "none":
+        raise ValueError("trains nothing; many_labels and few_labels do")
+    return settings
 
 
 def frozen(drawn: Draw) -> Outcome:
     """Fit the head of train_head's defaults on frozen features."""
-    encoder = _encoder()
+    encoder = few_label_tasks.encoder(drawn.modality)
     start = time.process_time()
-    head, _ = choosing.logistic_head(encoder.encode(drawn.texts), np.array(drawn.labels)[drawn.y])
+    head, _ = choosing.logistic_head(encoder.encode(drawn.inputs), np.array(drawn.labels)[drawn.y])
     seconds = time.process_time() - start
-    return Outcome(head.probabilities(encoder.encode(drawn.test_texts)).argmax(axis=1) == drawn.test_y, seconds)
+    return Outcome(head.probabilities(encoder.encode(drawn.test_inputs)).argmax(axis=1) == drawn.test_y, seconds)
 
 
-def few_labels(drawn: Draw, **changes: Any) -> Outcome:
-    """Train as the stage finetune does, from the head on frozen features; `changes`: settings of `finetune`."""
-    settings = FinetuneParams(preset="few_labels", seed=drawn.seed, **changes)
-    classifier = Classifier(_encoder(), drawn.labels)
+def finetuned(drawn: Draw, settings: FinetuneParams) -> Outcome:
+    """Train as the stage finetune does, from the head on frozen features."""
+    classifier = Classifier(few_label_tasks.encoder(drawn.modality), drawn.labels)
     start = time.process_time()
-    head, _ = choosing.logistic_head(classifier.encoder.encode(drawn.texts), np.array(drawn.labels)[drawn.y])
+    head, _ = choosing.logistic_head(classifier.encoder.encode(drawn.inputs), np.array(drawn.labels)[drawn.y])
     layer = linear_layer.from_head(head)
     assert layer is not None
     classifier.start_from(*layer)
     classifier.adapt(settings)
-    inputs, y = drawn.texts, drawn.y
-    if settings.label_names:
+    inputs, y = drawn.inputs, drawn.y
+    if settings.label_names and drawn.modality == "text":
         inputs, y = rows.with_label_names(inputs, y, drawn.labels, combine="join")
     task = loop.Task(inputs, y, settings, CPU, from_random=False, identity=f"{time.time_ns()}")
     loop.train(classifier, task, dict)
     seconds = time.process_time() - start
-    return Outcome(classifier.scores(drawn.test_texts).argmax(axis=1) == drawn.test_y, seconds)
+    return Outcome(classifier.scores(drawn.test_inputs).argmax(axis=1) == drawn.test_y, seconds)
 
 
 def setfit(drawn: Draw) -> Outcome:
@@ -178,18 +108,15 @@ def setfit(drawn: Draw) -> Outcome:
     disable_progress_bars()
     folder, _ = hub.resolve(MINILM, REVISION)
     model = SetFitModel.from_pretrained(str(folder), device="cpu", labels=list(drawn.labels))
-    table = Dataset.from_dict({"text": drawn.texts, "label": [drawn.labels[label] for label in drawn.y]})
+    table = Dataset.from_dict({"text": drawn.inputs, "label": [drawn.labels[label] for label in drawn.y]})
     start = time.process_time()
     arguments = TrainingArguments(
         seed=drawn.seed, report_to="none", save_strategy="no", logging_strategy="no", show_progress_bar=False
     )
     Trainer(model=model, args=arguments, train_dataset=table).train()
     seconds = time.process_time() - start
-    guess = model.predict(drawn.test_texts, as_numpy=True)
+    guess = model.predict(drawn.test_inputs, as_numpy=True)
     return Outcome(np.asarray(guess) == np.array(drawn.labels)[drawn.test_y], seconds)
-
-
-METHODS: dict[str, Callable[[Draw], Outcome]] = {"frozen": frozen, "few_labels": few_labels, "setfit": setfit}
 
 
 def measure(chosen: list[Case], methods: list[str], draws: int, out: Path | None) -> pd.DataFrame:
@@ -201,50 +128,76 @@ def measure(chosen: list[Case], methods: list[str], draws: int, out: Path | None
     done = {(run["case"], run["draw"], run["method"]) for run in runs}
     for case in chosen:
         for seed in range(draws):
-            drawn = draw(case, seed)
+            drawn = few_label_tasks.draw(case, seed)
             for method in methods:
                 if (case.name, seed, method) in done:
                     continue
                 with contextlib.redirect_stdout(None):  # SetFit prints its metrics
-                    right, seconds = METHODS[method](drawn)
-                run = {"case": case.name, "draw": seed, "method": method, "accuracy": round(float(right.mean()), 4)}
-                run |= {"seconds": round(seconds, 1), "right": "".join(map(str, right.astype(int)))}
-                runs.append(run)
-                print(f"{case.name} draw {seed} {method}: {run['accuracy']:.4f}, {seconds:.1f} s", flush=True)
+                    right, seconds = run(method, drawn)
+                entry = {"case": case.name, "draw": seed, "method": method, "accuracy": round(float(right.mean()), 4)}
+                entry |= {"seconds": round(seconds, 1), "right": "".join(map(str, right.astype(int)))}
+                runs.append(entry)
+                print(f"{case.name} draw {seed} {method}: {entry['accuracy']:.4f}, {seconds:.1f} s", flush=True)
                 if out:
                     with out.open("a", encoding="utf-8") as file:
-                        file.write(f"{json.dumps(run)}\n")
+                        file.write(f"{json.dumps(entry)}\n")
     names = {case.name for case in chosen}
     table = pd.DataFrame(runs)
     return table[table["case"].isin(names) & table["method"].isin(methods) & (table["draw"] < draws)]
 
 
-def summary(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a case and their mean: accuracies, the difference to SetFit with its error, and seconds."""
+def summary(runs: pd.DataFrame, methods: list[str]) -> pd.DataFrame:
+    """Return a row a case and their mean: accuracies, the difference of the first two methods, and seconds."""
     table = runs.pivot_table(index="case", columns="method", values=["accuracy", "seconds"], sort=False)
-    table.columns = [method if value == "accuracy" else f"{method} s" for value, method in table.columns]
-    if {"few_labels", "setfit"} <= set(table):
-        table.insert(len(table.columns) // 2, "difference", table["few_labels"] - table["setfit"])
-        errors = [_error(runs[runs["case"] == name]) for name in table.index]
-        table.insert(table.columns.get_loc("difference") + 1, "error", errors)
-    mean = table.mean()
-    if "error" in table:
-        mean["error"] = table["difference"].std() / np.sqrt(len(table)) if len(table) > 1 else table["error"].iloc[0]
-    table.loc["mean"] = mean
-    return table
+    columns = {method: table["accuracy", method] for method in methods}
+    if len(methods) > 1:
+        columns["difference"] = columns[methods[0]] - columns[methods[1]]
+        columns["error"] = pd.Series({name: error(runs[runs["case"] == name], *methods[:2]) for name in table.index})
+    result = pd.DataFrame(columns | {f"{method} s": table["seconds", method] for method in methods})
+    mean = result.mean()
+    if "error" in result:
+        mean["error"] = _spread(result["difference"]) if len(result) > 1 else result["error"].iloc[0]
+    result.loc["mean"] = mean
+    return result
 
 
-def _error(runs: pd.DataFrame) -> float:
+def error(runs: pd.DataFrame, first: str, second: str) -> float:
     """Return the standard error of the mean difference of a case: of its draws, but at least that of its test rows."""
     right = runs.pivot(index="draw", columns="method", values="right")
     pairs = [
         np.array(list(ours), dtype=int) - np.array(list(theirs), dtype=int)
-        for ours, theirs in zip(right["few_labels"], right["setfit"], strict=True)
+        for ours, theirs in zip(right[first], right[second], strict=True)
     ]
-    means = [pair.mean() for pair in pairs]
-    by_draws = np.std(means, ddof=1) / np.sqrt(len(means)) if len(means) > 1 else 0.0
+    by_draws = _spread(pd.Series([pair.mean() for pair in pairs])) if len(pairs) > 1 else 0.0
     by_rows = np.sqrt(np.mean([pair.var() / len(pair) for pair in pairs]) / len(pairs))
     return float(max(by_draws, by_rows))
+
+
+def differences(runs: pd.DataFrame, methods: list[str]) -> Iterator[str]:
+    """Yield a line for every method but the first: the mean difference to it over all pairs, in points."""
+    table = runs.pivot(index=["case", "draw"], columns="method", values="accuracy")
+    for other in methods[1:]:
+        pairs = (100 * (table[methods[0]] - table[other])).dropna()
+        noise = f" ± {_spread(pairs):.1f}" if len(pairs) > 1 else ""
+        yield f"{methods[0]} - {other}: {pairs.mean():+.1f}{noise} points over {counted(len(pairs), 'pair')}"
+
+
+def draw_figure(runs: pd.DataFrame, path: Path) -> None:
+    """Draw the accuracy of every method against its seconds, the means over all cases."""
+    from matplotlib.figure import Figure
+
+    means = runs.groupby(["method", "case"])[["seconds", "accuracy"]].mean().groupby("method").mean()
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.scatter(means["seconds"], means["accuracy"])
+    for method, seconds, accuracy in means.itertuples():
+        axes.annotate(method, (seconds, accuracy), xytext=(4, 4), textcoords="offset points")
+    axes.set(xscale="log", xlabel="seconds of the processor", ylabel="accuracy")
+    figure.savefig(path)
+
+
+def _spread(values: pd.Series) -> float:
+    return float(values.std() / np.sqrt(len(values)))
 
 
 def main() -> None:
@@ -252,16 +205,29 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--cases", nargs="+", default=[""], metavar="CASE", help="beginnings of names of cases")
     parser.add_argument("--draws", type=int, default=3)
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), metavar="METHOD")
     parser.add_argument("--rows", type=int, help="the most test rows of a case; all if it is left out")
+    parser.add_argument("--cut", action="store_true", help="test on training rows that were not drawn")
     parser.add_argument("--out", type=Path, metavar="FILE", help="JSON Lines file that keeps the runs")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="picture to draw, .svg or .png")
     arguments = parser.parse_args()
-    chosen = [case for case in cases(arguments.data, arguments.rows) if case.name.startswith(tuple(arguments.cases))]
+    for method in set(arguments.methods) - {"frozen", "setfit"}:
+        try:
+            recipe(method, seed=0)
+        except ValueError as wrong:
+            parser.error(f"{method}: {wrong}")
+    chosen = list(
+        few_label_tasks.cases(arguments.data, tuple(arguments.cases), test_rows=arguments.rows, cut=arguments.cut)
+    )
     if not chosen:
         parser.error(f"no case begins with {' or '.join(arguments.cases)}")
     runs = measure(chosen, arguments.methods, arguments.draws, arguments.out)
     with pd.option_context("display.width", 200, "display.max_rows", None, "display.max_columns", None):
-        print(summary(runs).round(4))
+        print(summary(runs, arguments.methods).round(4))
+    for line in differences(runs, arguments.methods):
+        print(line)
+    if arguments.figure:
+        draw_figure(runs, arguments.figure)
 
 
 if __name__ == "__main__":
