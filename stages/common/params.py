@@ -24,6 +24,7 @@ from stages.common.setting_types import (
     Number,
     Positive,
     Rate,
+    RateOrAuto,
     RowLimit,
     Share,
 )
@@ -166,7 +167,7 @@ class FinetuneParams(Section):
     patience: Count | None = None
     batch_size: Count = 32
     min_steps: Annotated[int, Field(ge=0, le=10_000)] = 0
-    learning_rate: Rate = 1e-4
+    learning_rate: RateOrAuto = 1e-4
     head_learning_rate: Rate = 1e-3
     layer_decay: Annotated[Number, Field(gt=0, le=1)] = 1.0
     weight_decay: Annotated[Number, Field(ge=0, lt=1)] = 0.01

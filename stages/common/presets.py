@@ -13,7 +13,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "label_names": True,
         "token_dropout": "auto",
         "epochs": 6,
-        "learning_rate": 2e-4,
+        "learning_rate": "auto",
         "layer_decay": 0.7,
         "label_smoothing": 0.1,
         "min_steps": 48,

@@ -1,8 +1,11 @@
 """Types of settings: numbers in their ranges, names of columns and encodings."""
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
+
+MAX_RATE = 0.1  # with a larger learning rate, AdamW destroys the pretrained weights
 
 
 def _number(value: object) -> object:
@@ -29,12 +32,17 @@ def _row_limit(value: object) -> object:
     return value
 
 
-def _share(value: object) -> object:
-    """Refuse all but `auto` and a share, in one sentence."""
-    share = _number(value)
-    if share != "auto" and (isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1):
-        raise ValueError(f"it is {value!r}, but must be auto or a number from 0 to below 1")
-    return share
+def _auto_or(allowed: str, is_allowed: Callable[[float], bool]) -> Callable[[object], object]:
+    """Make a check that refuses all but `auto` and an allowed number, in one sentence."""
+
+    def check(value: object) -> object:
+        number = _number(value)
+        is_wrong = isinstance(number, bool) or not isinstance(number, int | float) or not is_allowed(number)
+        if number != "auto" and is_wrong:
+            raise ValueError(f"it is {number!r}, but must be auto or a number {allowed}")
+        return number
+
+    return check
 
 
 def _column_names(value: object) -> object:
@@ -58,9 +66,13 @@ def _encoding(value: object) -> object:
 
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Positive = Annotated[Number, Field(gt=0)]
-Rate = Annotated[Number, Field(gt=0, le=0.1)]  # with a larger learning rate, AdamW destroys the pretrained weights
+Rate = Annotated[Number, Field(gt=0, le=MAX_RATE)]
+RateOrAuto = Annotated[
+    float | Literal["auto"],
+    BeforeValidator(_auto_or(f"above 0, at most {MAX_RATE}", lambda rate: 0 < rate <= MAX_RATE)),
+]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
-Share = Annotated[float | Literal["auto"], BeforeValidator(_share)]
+Share = Annotated[float | Literal["auto"], BeforeValidator(_auto_or("from 0 to below 1", lambda share: 0 <= share < 1))]
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(min_length=1)]
 ColumnNames = Annotated[str | tuple[str, ...], BeforeValidator(_column_names)]

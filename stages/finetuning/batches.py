@@ -9,7 +9,6 @@ import numpy as np
 from stages.common.params import FinetuneParams
 
 MIN_BATCH = 8  # rows; smaller batches give noisier steps
-FEW_CLASSES = 20  # up to so many, token_dropout auto drops none
 SORTED_BATCHES = 8  # so many batches of random rows are sorted by length together
 
 
@@ -18,17 +17,6 @@ class Batch(NamedTuple):
 
     rows: list[int]
     seed: int
-
-
-def with_token_dropout(settings: FinetuneParams, classes: int) -> FinetuneParams:
-    """Return the settings with a number where token_dropout is auto.
-
-    Few classes may differ in one word of a text, such as a question word, and a text without it teaches a wrong label.
-    Many classes are told apart by several words, and there dropping tokens regularises.
-    """
-    if settings.token_dropout != "auto":
-        return settings
-    return settings.model_copy(update={"token_dropout": 0.2 if classes > FEW_CLASSES else 0.0})
 
 
 def size(settings: FinetuneParams, rows: int) -> int:

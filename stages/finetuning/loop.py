@@ -21,9 +21,10 @@ from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_lis
 from torch import Tensor
 from tqdm import tqdm
 
+from stages.backbones.image import ImageEncoder
 from stages.common import package
-from stages.common.params import FinetuneParams, RuntimeParams
-from stages.finetuning import batches, checkpoints, contrast, optimizer
+from stages.common.params import FinetuneParams, Modality, RuntimeParams
+from stages.finetuning import auto_values, batches, checkpoints, contrast, optimizer
 from stages.finetuning.batches import Batch, Batches
 from stages.finetuning.checkpoints import Checkpoint
 from stages.finetuning.classifier import Classifier
@@ -73,7 +74,7 @@ def train(
         if unfinished is not None:
             training.write_checkpoint(folder)
         training.accelerator.end_training()  # a process that exits with open connections may abort
-    training.progress.finish(task.settings.learning_rate)
+    training.progress.finish(training.learning_rate)
     return training.progress
 
 
@@ -82,7 +83,9 @@ class _Training:
 
     def __init__(self, classifier: Classifier, task: Task, validate: Callable[[], Metrics]) -> None:
         self.classifier, self.task, self.encoder = classifier, task, classifier.encoder
-        settings = batches.with_token_dropout(task.settings, len(classifier.labels))
+        modality: Modality = "image" if isinstance(self.encoder, ImageEncoder) else "text"
+        settings = auto_values.resolved(task.settings, classes=len(classifier.labels), modality=modality)
+        self.learning_rate = float(settings.learning_rate)
         device = self.encoder.device
         self.encoder.prepare_training(settings, from_random=task.from_random)
         if task.runtime.gradient_checkpointing:

@@ -30,7 +30,7 @@ FEW_LABELS = {
     "token_dropout": "auto",
     "label_smoothing": 0.1,
     "layer_decay": 0.7,
-    "learning_rate": 2e-4,
+    "learning_rate": "auto",
     "epochs": 6,
     "min_steps": 48,
 }
@@ -69,6 +69,15 @@ def test_other_shares_of_dropped_tokens_are_refused(wrong: object) -> None:
     raw = yaml.safe_load(TEXT) | {"finetune": {"token_dropout": wrong}}
     with pytest.raises(
         params.HeadstartError, match=r"finetune\.token_dropout.* must be auto or a number from 0 to below 1"
+    ):
+        params.validate(params.Params, raw, file="params.yaml")
+
+
+@pytest.mark.parametrize("wrong", ["some", 0, -1e-4, 0.2, True, [1e-4], float("nan")])
+def test_other_learning_rates_of_the_backbone_are_refused(wrong: object) -> None:
+    raw = yaml.safe_load(TEXT) | {"finetune": {"learning_rate": wrong}}
+    with pytest.raises(
+        params.HeadstartError, match=r"finetune\.learning_rate.* must be auto or a number above 0, at most 0\.1"
     ):
         params.validate(params.Params, raw, file="params.yaml")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stages.finetuning.batches import Batch, Batches, with_token_dropout
+from stages.finetuning.batches import Batch, Batches
 from stages.finetuning.batches import size as batch_size
 from tests.finetuning.recipes import fresh, settings, train
 
@@ -81,17 +81,3 @@ def test_few_rows_are_cut_into_smaller_batches(rows: int, epochs: int, min_steps
 def test_a_run_takes_the_steps_that_are_asked(tiny_encoder: Path) -> None:
     chosen = settings(batch_size=32, epochs=2, min_steps=10)
     assert train(fresh("text", tiny_encoder, chosen), "text", chosen).step == 10
-
-
-def test_few_classes_keep_all_tokens_and_many_drop_a_fifth() -> None:
-    few = settings(token_dropout="auto")
-    assert [with_token_dropout(few, count).token_dropout for count in (2, 20, 21, 77)] == [0.0, 0.0, 0.2, 0.2]
-    assert with_token_dropout(settings(token_dropout=0.1), 6).token_dropout == 0.1, "a value that is set stays"
-
-
-def test_training_with_the_preset_of_few_labels_drops_no_tokens_of_two_classes(tiny_encoder: Path) -> None:
-    runs = [
-        train(fresh("text", tiny_encoder, chosen), "text", chosen, validated=False).history
-        for chosen in (settings(token_dropout=value) for value in ("auto", 0.0, 0.2))
-    ]
-    assert runs[0] == runs[1] != runs[2]

@@ -50,4 +50,4 @@ def test_targets_of_labels_are_cross_entropy() -> None:
 
 def test_the_second_training_is_without_contrast() -> None:
     chosen = pseudo_labels.recipe(FinetuneParams(preset="few_labels"))
-    assert chosen.contrastive == 0 and chosen.epochs == pseudo_labels.EPOCHS and chosen.learning_rate == 2e-4
+    assert chosen.contrastive == 0 and chosen.epochs == pseudo_labels.EPOCHS and chosen.learning_rate == "auto"
