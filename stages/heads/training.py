@@ -23,8 +23,8 @@ def check_classes(labels: np.ndarray, split_folder: Path) -> None:
     if len(names) < 2:
         rows = f"only rows of class {names[0]}" if len(names) else "no labelled rows"
         raise HeadstartError(
-            f"{split_folder} has {rows}, but a head needs two classes; label more rows, of which"
-            " `python -m stages.suggest data/head NEXT.csv` names the best, and run `dvc repro`"
+            f"{split_folder} has {rows}, but a head needs two classes; label more rows:"
+            " `python -m stages.label` asks you for them; then run `dvc repro`"
         )
 
 

@@ -99,8 +99,8 @@ def test_without_labels_extract_works_and_train_head_says_what_to_do(
     expected = "no labelled rows" if not labels else f"only rows of class {reviews[0][1]}"
     assert done.returncode == 1
     assert done.stderr == (
-        f"error: data/features/train has {expected}, but a head needs two classes; label more rows, of which"
-        " `python -m stages.suggest data/head NEXT.csv` names the best, and run `dvc repro`\n"
+        f"error: data/features/train has {expected}, but a head needs two classes; label more rows:"
+        " `python -m stages.label` asks you for them; then run `dvc repro`\n"
     )
 
 
