@@ -158,6 +158,15 @@ def test_ids_that_the_table_lacks_are_said(tmp_path: Path, capsys: pytest.Captur
         prepare(tmp_path / "out", settings(csv_of(ROWS[100:140], tmp_path / "rows.csv"), labels=name))
 
 
+def test_an_id_cannot_talk_to_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = label(tmp_path, {0: "a"})
+    with (tmp_path / "labels.csv").open("a", encoding="utf-8") as file:
+        file.write("\x1b[31mred,,\x1b]0;title\x07,,\n")
+    prepare(tmp_path / "out", settings(csv_of(ROWS, tmp_path / "rows.csv"), labels=name))
+    printed = capsys.readouterr().out
+    assert "\\x1b[31mred in line 3" in printed and "\x1b" not in printed
+
+
 def test_a_row_that_cannot_be_used_stays_left_out(tmp_path: Path) -> None:
     rows = [{**row, "part": "train" if n else "trian"} for n, row in enumerate(ROWS)]
     name = label(tmp_path, {0: "a", 1: "b"})

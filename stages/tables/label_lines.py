@@ -14,6 +14,7 @@ from stages.common.errors import HeadstartError, did_you_mean, listed, not_utf8
 COLUMNS = ("id", "name", "label", "split", "time")
 NEEDED = ("id", "label", "split")  # to read the file; columns of others are ignored
 DELIMITERS = ",;\t"  # which spreadsheets write
+BOM = b"\xef\xbb\xbf"
 MAX_SHOWN = 100  # characters of a column's name in an error
 
 
@@ -63,12 +64,16 @@ def as_line(layout: Layout, values: Mapping[str, str]) -> str:
 def records(path: Path, content: bytes, layout: Layout) -> Iterator[tuple[int, dict[str, str] | None]]:
     """Yield line and values of every line below the header that is not empty; None for a damaged one.
 
+    The header of another such file, as of files that were joined, is left out.
+
     Raises:
         HeadstartError: a line has too many fields, or is not UTF-8.
     """
     for number, line in enumerate(content.splitlines(), 1):
         if number > layout.line and line.strip(b" \t,;"):
-            yield number, _record(path, number, line, layout)
+            record = _record(path, number, line.removeprefix(BOM), layout)
+            if record is None or record["id"] != "id":
+                yield number, record
 
 
 def _record(path: Path, number: int, line: bytes, layout: Layout) -> dict[str, str] | None:

@@ -21,7 +21,6 @@ from stages.tables.prepared import SPLITS
 
 MAX_NAME = 200  # characters
 MAX_WAIT = 10  # seconds for another process that appends
-BOM = b"\xef\xbb\xbf"
 ID = re.compile("[0-9a-f]{32}")
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?(e[+-]?\d+)?", re.IGNORECASE)
 LINE_BREAK = re.compile("[\r\n\0]")
@@ -172,7 +171,7 @@ def _bytes(path: Path) -> bytes:
     if path.is_dir():
         raise HeadstartError(f"{path} is a folder; name the file of labels as prepare.labels, such as data/labels.csv")
     try:
-        return path.read_bytes().removeprefix(BOM)
+        return path.read_bytes().removeprefix(label_lines.BOM)
     except FileNotFoundError:
         raise HeadstartError(f"{path} does not exist; `python -m stages.label` makes it") from None
     except OSError as error:

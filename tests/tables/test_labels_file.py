@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from stages.common import locks
 from stages.common.errors import HeadstartError
 from stages.tables import labels_file
 from stages.tables.labels_file import Label, NewLabel, append, read
-from tests.projects import ROOT
+from tests.projects import ROOT, git
 
 A, B, C = ("a" * 32, "b" * 32, "c" * 32)
 HEADER = "id,name,label,split,time\n"
@@ -103,6 +104,7 @@ EXCEL = {
     "order": f"label,comment,split,id\n one ,x,TEST, {A.upper()} \n",
     "whole lines": f'id,name,label,split,time\r\n"{A},""a; b"",one,test,2026"\r\n',
     "classic Mac": f"id,name,label,split,time\r{A},a,one,test,2026\r",
+    "joined files": f"{HEADER}{B},,one,,\n\ufeff{HEADER}{A},,one,test,\n{B},,,,\n",
     "empty lines": f"\n{HEADER}\n{A},,one,test,\n,,,,\n;;;;\n",
 }
 
@@ -195,6 +197,32 @@ def test_what_cannot_be_stored_is_refused_and_nothing_is_written(tmp_path: Path,
     with pytest.raises(HeadstartError):
         append(path, [NewLabel(B, "", "one"), row])
     assert path.read_text("utf-8") == HEADER
+
+
+def test_a_file_that_another_program_holds_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = file(tmp_path, HEADER)
+
+    def refuse(self: Path) -> bytes:
+        raise PermissionError(13, "The process cannot access the file")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(HeadstartError, match=r"labels.csv cannot be read \(.*cannot access.*; close it in other"):
+        read(path)
+
+
+def test_labels_of_two_branches_both_count(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    append(project / "data/labels.csv", [NewLabel(A, "", "one")])
+    shutil.copy(ROOT / ".gitattributes", project)
+    git(project, "init", "-q", "-b", "main")
+    for row_id, command in ((B, ("checkout", "-qb", "other")), (C, ("checkout", "-q", "main"))):
+        git(project, "add", "-A")
+        git(project, "commit", "-qm", "labels")
+        git(project, *command)
+        append(project / "data/labels.csv", [NewLabel(row_id, "", "two")])
+    git(project, "commit", "-qam", "labels")
+    git(project, "merge", "-q", "-m", "both", "other")
+    assert set(labels(project / "data/labels.csv")) == {A, B, C}
 
 
 def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
