@@ -8,6 +8,7 @@ import pytest
 
 from stages.common.errors import HeadstartError
 from stages.prepare import prepare
+from stages.sources.given_labels import GivenLabels
 from stages.tables import prepared
 from stages.tables.labels_file import NewLabel, append
 from stages.tables.splitting import Shares
@@ -156,6 +157,18 @@ def test_ids_that_the_table_lacks_are_said(tmp_path: Path, capsys: pytest.Captur
         HeadstartError, match=r"labels.csv has labels of 3 rows, but none of them is in .*rows.csv; set prepare.labels"
     ):
         prepare(tmp_path / "out", settings(csv_of(ROWS[100:140], tmp_path / "rows.csv"), labels=name))
+
+
+def test_a_label_that_is_given_while_prepare_runs_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = label(tmp_path, {0: "a"})
+    data = csv_of(BARE, tmp_path / "rows.csv")
+    prepare(tmp_path / "out", settings(data, labels=name))
+    assert "changed while" not in capsys.readouterr().out
+    monkeypatch.setattr(GivenLabels, "check", lambda *_: label(tmp_path, {1: "b"}))
+    prepare(tmp_path / "out", settings(data, labels=name))
+    assert f"{name} changed while this ran, and DVC takes its new labels for read" in capsys.readouterr().out
 
 
 def test_an_id_cannot_talk_to_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ class GivenLabels:
 
     path: Path | None = None  # None where there is no such file
     labels: Labels = field(default_factory=Labels)
+    stamp: tuple[int, int] | None = None  # of the file before it was read
     _ids: set[str] = field(default_factory=set)  # of noted rows, that the file labels
     _relabelled: set[str] = field(default_factory=set)  # of those, the ids whose rows have another label in the table
     _classes: set[str] = field(default_factory=set)  # of the table
@@ -33,7 +34,10 @@ class GivenLabels:
         Raises:
             HeadstartError: it is missing or is no such file, or a line of it is not clear.
         """
-        return cls() if path is None else cls(Path(path), labels_file.read(Path(path)))
+        if path is None:
+            return cls()
+        stamp = _stamp(Path(path))
+        return cls(Path(path), labels_file.read(Path(path)), stamp)
 
     def splits(self) -> dict[str, str]:
         """Return the splits that the file gives, by id; those that it leaves to prepare are not among them."""
@@ -88,3 +92,17 @@ class GivenLabels:
                 f"{self.path} has {'a class' if len(new) == 1 else 'classes'} that {data} lacks:"
                 f" {listed(map(repr, new), limit=MAX_NAMES)}; if one was renamed there, rename it in {self.path} too"
             )
+        if self.path and _stamp(self.path) != self.stamp:  # DVC takes the file's hash when the stage has ended
+            yield (
+                f"{self.path} changed while this ran, and DVC takes its new labels for read;"
+                " `dvc repro --force prepare` reads them, and so does `dvc repro` after the next label"
+            )
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Return size and time of a file, by which a change is seen; None where it is missing."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
