@@ -12,7 +12,7 @@ from contextlib import suppress
 import uvicorn
 
 from stages.common.errors import HeadstartError, one_line
-from stages.labelling import server
+from stages.labelling.server import application
 from stages.labelling.session import Session
 
 HOST = "127.0.0.1"
@@ -24,19 +24,24 @@ def serve(session: Session, *, port: int, opens_browser: bool) -> None:
     Raises:
         HeadstartError: the port is in use, or may not be used.
     """
-    with _listening(port) as listener:
-        port, token = listener.getsockname()[1], secrets.token_urlsafe(16)
-        address = f"http://{HOST}:{port}/?token={token}"
+    with listening(port) as listener:
+        server, address = make(session, listener)
         print(f"label: {address} (Ctrl+C ends it)", flush=True)
         if opens_browser and _has_display():
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-        app = server.application(session, token=token, port=port)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listener])
+            server.run(sockets=[listener])
 
 
-def _listening(port: int) -> socket.socket:
+def make(session: Session, listener: socket.socket) -> tuple[uvicorn.Server, str]:
+    """Make a server for this port, and the address of its page with a new token."""
+    port, token = listener.getsockname()[1], secrets.token_urlsafe(16)
+    app = application(session, token=token, port=port)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+    return uvicorn.Server(config), f"http://{HOST}:{port}/?token={token}"
+
+
+def listening(port: int) -> socket.socket:
     """Open a port of this machine; 0: a free one."""
     listener = socket.socket()
     try:

@@ -42,6 +42,19 @@ def make_texts(folder: Path, rows: int = 120, labelled: int = 30, odd: dict[int,
     run_stages(folder, "prepare", "extract")
 
 
+def make_many_classes(folder: Path) -> None:
+    """Make a project of twelve classes."""
+    make_project(folder)
+    generator = np.random.default_rng(0)
+    lines = []
+    for row in range(160):
+        filler = " ".join(f"w{word}" for word in generator.integers(0, 60, 4))
+        lines.append(f"word{row % 12} {filler} {row},{'' if row > 60 else f'class {row % 12:02}'}")
+    (folder / "data/rows.csv").write_text("\n".join(["text,label", *lines]) + "\n", "utf-8")
+    set_params(folder, prepare__data="data/rows.csv", prepare__label="label", **TFIDF)
+    run_stages(folder, "prepare", "extract")
+
+
 def make_pictures(folder: Path) -> None:
     """Make a project of red and blue pictures, and a folder of unlabelled ones."""
     make_project(folder)
@@ -75,6 +88,10 @@ class Desk:
 
     def learn(self) -> None:
         self._worker.step()
+
+    def start(self) -> None:
+        """Do the background work in a thread from now on."""
+        self._worker.start()
 
     def post(self, path: str, tab: str = "one", queue: str = "suggested", **body: Any) -> Any:
         """What the server answers, of JSON."""
