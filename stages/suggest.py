@@ -7,24 +7,38 @@ yet. NEXT ends in .csv, .jsonl, .parquet, or with the extra `spreadsheets` in .x
 predicted, confidence, margin (between the two likeliest labels), reason, and an empty label to fill in.
 
 With a head, rows are chosen that stand for many others of which the head is unsure; without one, the most typical ones.
-No two of them are nearly copies. Labels belong into your table; then `dvc repro`, and the next suggestions know them.
+No two of them are nearly copies. All are rows that prepare will train on, so that validation and test stay a fair
+sample; for those, `python -m stages.label` asks for labels of random rows. Labels belong into your table; then `dvc
+repro`, and the next suggestions know them.
 """
 
 from pathlib import Path
 
 import numpy as np
 
-from stages.common import atomic, cli, run_stats, targets
+from stages.common import atomic, cli, params, run_stats, targets
 from stages.common.errors import HeadstartError, counted
+from stages.common.params import PrepareParams
 from stages.evaluation import prediction_files
 from stages.heads import loading, model_card
 from stages.suggestion import choosing, table
+from stages.suggestion.future_splits import FutureSplits
 from stages.tables import features, prepared
 from stages.tables.features import Features
 
 
-def suggest(*, head_folder: Path, target: Path, rows: int, prepared_folder: Path, features_folder: Path) -> None:
+def suggest(
+    *,
+    head_folder: Path,
+    target: Path,
+    rows: int,
+    prepared_folder: Path,
+    features_folder: Path,
+    settings: PrepareParams,
+) -> None:
     """Write the `rows` unlabelled rows that are worth labelling next to the file `target`.
+
+    They are of those that prepare will train on, so that what is validated and tested stays a fair sample.
 
     Raises:
         HeadstartError: there are no unlabelled rows with vectors, an input is missing or damaged, the head was trained
@@ -36,7 +50,7 @@ def suggest(*, head_folder: Path, target: Path, rows: int, prepared_folder: Path
     targets.check_file(target, table.is_own, verb="suggest", inputs=[head_folder, prepared_folder, features_folder])
     if target.exists():
         table.check_replaceable(target)
-    unlabelled = _unlabelled(features_folder)
+    unlabelled, count = _unlabelled(features_folder, prepared_folder, settings)
     train, *judged = (features.read(features_folder, split) for split in prepared.SPLITS)
     scored = _scores(head_folder, features_folder, unlabelled, train)
     P, labels = scored or (None, ())
@@ -54,7 +68,7 @@ def suggest(*, head_folder: Path, target: Path, rows: int, prepared_folder: Path
     ):
         write(suggestions)
     print(
-        f"suggest: {len(chosen):,} of {counted(len(unlabelled.ids), 'unlabelled row')}"
+        f"suggest: {len(chosen):,} of {counted(count, 'unlabelled row')}"
         f" {'of which the head is unsure' if labels else 'that are typical, as there is no head yet'}"
         f" -> {target} in {run_stats.spent()}"
     )
@@ -64,28 +78,27 @@ def suggest(*, head_folder: Path, target: Path, rows: int, prepared_folder: Path
         )
 
 
-def _unlabelled(features_folder: Path) -> Features:
-    """Read the unlabelled rows that may be suggested: not those whose group is validated or tested on.
+def _unlabelled(features_folder: Path, prepared_folder: Path, settings: PrepareParams) -> tuple[Features, int]:
+    """Read the unlabelled rows that may be suggested, those that would train, and count all with vectors.
 
     Raises:
         HeadstartError: there are none.
     """
     rows = features.read(features_folder, prepared.UNLABELLED)
-    if not len(rows.ids):
+    count = len(rows.ids)
+    if not count:
         raise HeadstartError(
             f"{features_folder / prepared.UNLABELLED} holds no rows; leave the label of rows in your table empty, set"
             " extract.unlabelled to true, and run `dvc repro`"
         )
-    if rows.groups is not None:
-        judged = [features.groups(features_folder, split) for split in ("validation", "test")]
-        taken = np.concatenate([groups for groups in judged if groups is not None] or [np.empty(0, dtype=object)])
-        rows = rows.select(~np.isin(rows.groups.astype(str), taken.astype(str)))
+    split_of = FutureSplits(prepared_folder, settings).unlabelled()
+    rows = rows.select(np.array([split_of.get(row_id) == "train" for row_id in rows.ids.tolist()]))
     if not len(rows.ids):
         raise HeadstartError(
-            f"all rows in {features_folder / prepared.UNLABELLED} are of groups that are validated or tested on; add"
-            " rows of other groups"
+            f"all rows in {features_folder / prepared.UNLABELLED} would be validated or tested on, for which"
+            " `python -m stages.label` asks for labels of random ones; add other rows"
         )
-    return rows
+    return rows, count
 
 
 def _scores(
@@ -110,7 +123,6 @@ def main() -> None:
     default = "(default: %(default)s)"
     args = cli.arguments(
         __doc__,
-        with_params=False,
         head="folder that train_head wrote; it need not exist before there are labels",
         out="file to write: .csv, .jsonl, .parquet or .xlsx",
         options={
@@ -125,6 +137,7 @@ def main() -> None:
         rows=args.rows,
         prepared_folder=args.prepared,
         features_folder=args.features,
+        settings=params.load(args.params).prepare,
     )
 
 

@@ -93,6 +93,19 @@ def test_the_next_suggestions_know_the_labels(labelled: Path, verb: Verb) -> Non
     assert not first.keys() & {row["id"] for row in read(labelled / "NEXT.csv")}
 
 
+def test_suggested_rows_train_once_they_have_labels(labelled: Path, verb: Verb) -> None:
+    verb("suggest", "data/head", "NEXT.csv", "--rows", "100")
+    texts = {row["text"]: row["id"] for row in read(labelled / "NEXT.csv")}
+    with (labelled / "data/rows.csv").open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    rows = [[text, "books" if text in texts else label, *others] for text, label, *others in rows]
+    with (labelled / "data/rows.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+    verb("prepare")
+    ids = prepared.identities(labelled / "data/prepared", "train")["id"].to_pylist()
+    assert len(texts) == 100 and set(texts.values()) <= set(ids)
+
+
 def test_a_file_with_labels_is_never_replaced(labelled: Path, verb: Verb) -> None:
     verb("suggest", "data/head", "NEXT.csv", "--rows", "5")
     path = labelled / "NEXT.csv"

@@ -68,9 +68,8 @@ def take(prepared_folder: Path, features_folder: Path, settings: PrepareParams) 
         HeadstartError: the prepared table is missing or damaged; vectors may be missing.
     """
     now = stamp(prepared_folder, features_folder)
-    rows = prepared.identities(prepared_folder, prepared.UNLABELLED)
-    ids = rows["id"].to_pylist()
     future = FutureSplits(prepared_folder, settings)
+    split_of = future.unlabelled()
     vectors, problem = None, ""
     try:
         vectors = _vectors(features_folder)
@@ -79,8 +78,8 @@ def take(prepared_folder: Path, features_folder: Path, settings: PrepareParams) 
     return Snapshot(
         now,
         Inputs(prepared_folder),
-        {row_id: row for row, row_id in enumerate(ids)},
-        dict(zip(ids, future.names(ids, rows["group"].to_pylist()).tolist(), strict=True)),
+        {row_id: row for row, row_id in enumerate(split_of)},
+        split_of,
         future,
         vectors,
         problem,

@@ -5,11 +5,9 @@ tested stays a fair sample of all rows.
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from stages.common.params import PrepareParams
@@ -27,6 +25,7 @@ class FutureSplits:
 
     def __init__(self, prepared_folder: Path, settings: PrepareParams) -> None:
         """Read ids, labels and groups of the labelled rows."""
+        self._folder = prepared_folder
         self.labelled = {split: prepared.identities(prepared_folder, split) for split in SPLITS}
         shares = Shares(settings.validation, settings.test, settings.seed)
         self.given: tuple[str, ...] = ()  # splits of which the data gives the rows: hashes add none to them
@@ -35,20 +34,19 @@ class FutureSplits:
                 self.given += (split,)
                 shares = replace(shares, test=0) if split == "test" else replace(shares, validation=0)
         self._shares = shares
-        self._groups = {  # of rows whose split is given: a group does not straddle two splits
-            group: split for split in self.given for group in self.labelled[split]["group"].to_pylist() if group
+        self._groups = {  # that are judged on, maybe in place of others that a class lacks
+            group: split for split in SPLITS[1:] for group in self.labelled[split]["group"].to_pylist() if group
         }
 
     def share(self, split: str) -> float:
         """Return the share of new rows that `split`, validation or test, gets."""
         return float(getattr(self._shares, split))
 
-    def names(self, ids: Sequence[str], groups: Sequence[str | None]) -> np.ndarray:
-        """Name the splits of unlabelled rows: (rows,) str."""
-        known, natural = self._groups, self._shares.natural
-        pairs = zip(ids, groups, strict=True)
-        names = [known.get(group) or natural(group) if group else natural(row_id) for row_id, group in pairs]
-        return np.array(names, dtype=object)
+    def unlabelled(self) -> dict[str, str]:
+        """Name the split of every unlabelled row by its id, in the order of their table."""
+        rows = prepared.identities(self._folder, prepared.UNLABELLED)
+        pairs = zip(rows["id"].to_pylist(), rows["group"].to_pylist(), strict=True)
+        return {row_id: self._groups.get(group) or self._shares.natural(group or row_id) for row_id, group in pairs}
 
 
 def _is_given(rows: pa.Table, split: str, shares: Shares) -> bool:
