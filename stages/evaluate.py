@@ -142,14 +142,13 @@ def _read_features(
     features_folder: Path, head_folder: Path, head_card: ModelCard, budget: BudgetParams
 ) -> tuple[Features, Features]:
     """Read the training rows within the budget and the test rows, and check that the head knows their classes."""
-    test, train = features.read(features_folder, "test"), features.read(features_folder, "train", budget)
+    test = features.read(features_folder, "test")
     if unknown := sorted(set(test.labels) - set(head_card.labels)):
-        row = f"{features_folder / 'test'} has rows of class {unknown[0]}"
-        if unknown[0] not in train.labels:  # prepare allows that while rows wait to be labelled
-            raise HeadstartError(
-                f"{row}, but {features_folder / 'train'} has none; label more rows and run `dvc repro`"
-            )
-        raise HeadstartError(f"{row}, which {head_folder} does not know; run `dvc repro`")
+        raise HeadstartError(
+            f"{features_folder / 'test'} has rows of class {unknown[0]}, which {head_folder} does not know;"
+            f" run `dvc repro`"
+        )
+    train = features.read(features_folder, "train", budget)
     if set(train.labels) != set(head_card.labels):
         raise HeadstartError(
             f"{head_folder} was trained on other classes than {features_folder / 'train'} has; run `dvc repro`"

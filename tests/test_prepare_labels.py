@@ -217,6 +217,26 @@ def test_rare_classes_of_the_file_are_left_out(tmp_path: Path) -> None:
     assert [reason for _, reason in rejected(tmp_path / "out")] == ["class rare has 2 rows, prepare.min_rows is 3"] * 2
 
 
+def test_rows_of_a_class_without_a_training_row_wait_for_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    label(tmp_path, {n: "ab"[n % 2] for n in range(20)}, "train")
+    label(tmp_path, {n: "ab"[n % 2] for n in range(20, 30)}, "test")
+    name = label(tmp_path, {30: "A", 31: "new"}, "test")
+    data = csv_of(BARE, tmp_path / "rows.csv")
+    prepare(tmp_path / "out", settings(data, labels=name))
+    assert Counter(labels_by_id(tmp_path / "out", "test").values()) == {"a": 5, "b": 5}
+    reasons = [f"class {name} has no training row yet" for name in ("A", "new")]
+    assert sorted(reason for _, reason in rejected(tmp_path / "out")) == reasons
+    assert (
+        "prepare: no training row yet for A, new: 2 rows of these classes are left out until there is one; A and a look"
+        " like one class; `python -m stages.label` suggests rows for training\n"
+    ) in capsys.readouterr().out
+    label(tmp_path, {32: "new"}, "train")
+    prepare(tmp_path / "out", settings(data, labels=name))
+    assert Counter(labels_by_id(tmp_path / "out", "test").values()) == {"a": 5, "b": 5, "new": 1}
+
+
 def test_damaged_lines_and_several_labels_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     label(tmp_path, {0: "b"})
     with (tmp_path / "labels.csv").open("a", encoding="utf-8") as file:

@@ -35,6 +35,9 @@ class Contents:
         self._names = Names()
         self._other_labels: dict[int, tuple[str, ...]] = {}  # by position, where there are several
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     def position(self, row_id: str) -> int | None:
         """Return where a content is; None if it was not added."""
         return self._positions.get(bytes.fromhex(row_id))

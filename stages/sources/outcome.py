@@ -109,6 +109,14 @@ def remarks(selection: Selection, counts: Counts, data: Path) -> Iterator[str]:
             f"classes with fewer than prepare.min_rows = {selection.settings.min_rows:,} rows are left out:"
             f" {listed(selection.rare_classes)}"
         )
+    if classes := selection.untrained_classes:
+        similar = similar_labels.groups(sorted([*counts.labels(), *classes]))
+        hint = "".join(f"; {' and '.join(names)} look like one class" for names in similar[:3])
+        yield (
+            f"no training row yet for {listed(classes, limit=10)}: {counted(sum(classes.values()), 'row')} of"
+            f" {'that class is' if len(classes) == 1 else 'these classes are'} left out until there is one{hint};"
+            f" {LABEL} suggests rows for training"
+        )
     if selection.cuts_test and 0 < counts.rows("test") < splitting.MIN_TEST_ROWS:
         remedy = (
             f"with prepare.test: 0, evaluate judges all {sum(map(counts.rows, prepared.SPLITS)):,} rows by"

@@ -29,6 +29,7 @@ class Selection:
     names_files: bool = False
     unreadable: dict[int, str] = field(default_factory=dict)  # row number to problem
     rare_classes: dict[str, int] = field(default_factory=dict)  # left out, with their rows
+    untrained_classes: dict[str, int] = field(default_factory=dict)  # likewise, until labels are given
     _given_splits: set[str] = field(default_factory=set)
     _contents: Contents = field(default_factory=Contents)  # of labelled rows
     _unlabelled: Contents = field(default_factory=Contents)
@@ -64,6 +65,8 @@ class Selection:
         )
         self._fixed = self._fixed_units()
         self._splits = exceptions(self._units(), self._shares, self._fixed)
+        if len(self._unlabelled):
+            self.untrained_classes = self._untrained(sizes)
 
     def reason_to_leave_out(self, number: int, row: Row, row_id: str) -> tuple[Kind, str] | None:
         """Return (kind, explanation) for a row that is left out, or None.
@@ -86,25 +89,39 @@ class Selection:
         if contents.kept(position) != number:
             return "duplicate", f"duplicate of {contents.origin(position)}"
         (label,) = labels
-        if label in self.rare_classes:
-            rows = self.rare_classes[label]
-            return (
-                "rare_class",
-                f"class {label} has {counted(rows, 'row')}, prepare.min_rows is {self.settings.min_rows:,}",
-            )
-        return None
+        too_few = self._too_few(label)
+        return ("rare_class", f"class {label} has {too_few}") if too_few else None
+
+    def _too_few(self, label: str) -> str:
+        """Say why the rows of a class are left out; empty where they are not."""
+        if rows := self.rare_classes.get(label):
+            return f"{counted(rows, 'row')}, prepare.min_rows is {self.settings.min_rows:,}"
+        return "no training row yet" if label in self.untrained_classes else ""
 
     def split(self, row: Row, row_id: str) -> str:
         """Return `unlabelled`, or the given split; one that is given for no row is cut from the training rows."""
         if row.label is None:
             return UNLABELLED
+        return self._split(row_id, SPLITS.index(row.split) if row.split else 0, row.group)
+
+    def _split(self, row_id: str, rank: int, group: str | None) -> str:
+        """Return the split of a labelled row; `rank`: index of the given one."""
         if split := self.labels_file_splits.get(row_id):
             return split
-        if row.split in ("validation", "test"):
-            return row.split
+        if rank:
+            return SPLITS[rank]
         assert self._shares is not None
-        key = row.group or row_id
+        key = group or row_id
         return self._fixed.get(key) or self._splits.get(key) or self._shares.natural(key)
+
+    def _untrained(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """Return the classes that have rows, but none for training, with these numbers of rows."""
+        trained = {
+            label
+            for row_id, rank, group, label in self._contents.labelled()
+            if self._split(row_id, rank, group) == "train"
+        }
+        return {label: sizes[label] for label in sorted(sizes.keys() - trained - self.rare_classes.keys())}
 
     @property
     def cuts_test(self) -> bool:

@@ -65,18 +65,3 @@ def test_without_the_setting_nothing_depends_on_unlabelled_rows(project: Path) -
     stage(project, "prepare")
     stage(project, "extract")
     assert contents(project / "data/features" / prepared.LEARNING) == before
-
-
-def test_a_class_that_only_test_rows_have_yet_is_named(tmp_path: Path) -> None:
-    project = make_project(tmp_path / "project")
-    rows = [*[(f"{word} {n}", word, "train") for n in range(4) for word in ("red", "green")], ("blue", "blue", "test")]
-    lines = ["text,label,split", *map(",".join, rows), "yellow,,"]
-    (project / "data/rows.csv").write_text("\n".join(lines) + "\n", "utf-8")
-    set_params(project, **TFIDF, prepare__data="data/rows.csv", prepare__label="label", prepare__split="split")
-    run_stages(project, *STAGES, "finetune")
-    done = stage(project, "evaluate", check=False)
-    assert done.returncode == 1
-    assert done.stderr == (
-        "error: data/features/test has rows of class blue, but data/features/train has none; label more rows and run"
-        " `dvc repro`\n"
-    )
