@@ -33,7 +33,7 @@ class Book:
             row_id: (label.label, label.split or snapshot.split_of.get(row_id, ""))
             for row_id, label in stored.by_id.items()
         }
-        for name in (*sorted(snapshot.class_rows), *(label for label, _ in self.labels.values())):
+        for name in (*snapshot.classes(), *(label for label, _ in self.labels.values())):
             self._know(name)
 
     def add(self, line: NewLabel) -> None:
@@ -57,17 +57,9 @@ class Book:
         self.labels.pop(row_id, None)
         self.given -= 1
 
-    def sizes(self, snapshot: Snapshot) -> list[tuple[str, int]]:
-        """List the classes with their rows, in the tables and since then."""
-        rows = snapshot.class_rows + Counter(label for label, _ in self._new(snapshot))
-        return [(name, rows[name]) for name in self.classes]
-
     def splits(self, snapshot: Snapshot) -> Counter[str]:
         """Count the labels that the tables do not have yet, by split."""
-        return Counter(split for _, split in self._new(snapshot))
-
-    def _new(self, snapshot: Snapshot) -> list[tuple[str, str]]:
-        return [label for row_id, label in self.labels.items() if row_id in snapshot.row_of]
+        return Counter(split for row_id, (_, split) in self.labels.items() if row_id in snapshot.row_of)
 
     def _know(self, name: str) -> None:
         if name not in self.classes:

@@ -56,7 +56,7 @@ async function look() {
 
 function show(answer) {
   const isNew = answer.row?.id !== row?.id || !answer.row;
-  const names = answer.state.classes.map(({ name }) => name);
+  const names = answer.state.classes;
   const grew = names.length !== classes.length;
   queue = answer.queue;
   sessionStorage.setItem("queue", queue);

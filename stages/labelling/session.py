@@ -82,7 +82,7 @@ class Session:
 
     def renew(self, snapshot: Snapshot, *, counts: bool) -> None:
         """Take over new tables, and read the file of labels again."""
-        order = snapshot.random_order
+        order = snapshot.random_order()
         with self._lock:
             self.book.read(snapshot)
             self.snapshot, self.counts, split_of = snapshot, counts, snapshot.split_of
@@ -127,7 +127,7 @@ class Session:
         return {
             "labels": len(self.book.labels),
             "given": self.book.given,
-            "classes": [{"name": name, "rows": rows} for name, rows in self.book.sizes(self.snapshot)],
+            "classes": list(self.book.classes),
             "notes": progress.notes(
                 self.snapshot, self.book.path, self.book.remarks, self.troubles, counts=self.counts
             ),

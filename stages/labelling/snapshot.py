@@ -1,9 +1,7 @@
 """What the page knows of the prepared and the feature tables at one moment, read again after a `dvc repro`."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from stages.common.errors import HeadstartError
@@ -37,15 +35,13 @@ class Snapshot:
     vectors: Vectors | None
     no_vectors: str = ""  # why there are none
 
-    @property
     def random_order(self) -> list[str]:
         """List the ids of all unlabelled rows in an order that is random, and the same after a restart."""
         return sorted(self.row_of, key=lambda row_id: prepared.uniform(f"label:{row_id}"))
 
-    @cached_property
-    def class_rows(self) -> Counter[str]:
-        """Count the labelled rows of every class."""
-        return Counter(label for rows in self.future.labelled.values() for label in rows["label"].to_pylist())
+    def classes(self) -> list[str]:
+        """List the labels of the tables, sorted."""
+        return sorted({label for rows in self.future.labelled.values() for label in rows["label"].to_pylist()})
 
 
 def stamp(prepared_folder: Path, features_folder: Path) -> Stamp:

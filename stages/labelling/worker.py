@@ -49,7 +49,9 @@ class Worker:
                 session.renew(tables, counts=counts)
             troubles.pop("tables", None)
         except HeadstartError as error:
-            troubles["tables"] = f"The tables are not there ({error}); while `dvc repro` makes them, wait"
+            troubles["tables"] = (
+                f"The page keeps what it read before ({error}); while `dvc repro` makes new tables, wait"
+            )
             return
         task = session.task()
         try:

@@ -6,11 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from stages.common import params
+from stages.labelling.inputs import Inputs
 from stages.labelling.queues import MAX_SILENCE, Queues
-from stages.tables import labels_file, prepared, splitting
+from stages.tables import labels_file, prepared, shards, splitting
 from tests.conftest import Once, copy
 from tests.labelling.desks import Desk, make_pictures, make_texts
 from tests.projects import run_stages, set_params
@@ -159,7 +162,7 @@ def test_from_no_label_on_classes_are_named_and_guesses_follow(bare: Path) -> No
     desk.label("tool: \"a\", 'b' <i>")
     desk.learn()
     answer = desk.view("two")
-    assert [group["name"] for group in answer["state"]["classes"]] == ["fruit", "tool: \"a\", 'b' <i>"]
+    assert answer["state"]["classes"] == ["fruit", "tool: \"a\", 'b' <i>"]
     assert {guess["name"] for guess in answer["row"]["guesses"]} == {"fruit", "tool: \"a\", 'b' <i>"}
     assert [line["label"] for line in desk.stored()] == ["fruit", "tool: \"a\", 'b' <i>"]
 
@@ -175,8 +178,7 @@ def test_a_class_needs_a_name_of_one_line(desk: Desk, label: str) -> None:
 
 def test_classes_keep_their_order_when_one_is_added(desk: Desk) -> None:
     desk.label("aardvark")
-    names = [group["name"] for group in desk.view()["state"]["classes"]]
-    assert names == ["bird", "fruit", "tool", "aardvark"]
+    assert desk.view()["state"]["classes"] == ["bird", "fruit", "tool", "aardvark"]
 
 
 def test_accuracy_on_validation_rows_is_followed(desk: Desk) -> None:
@@ -245,7 +247,7 @@ def test_while_tables_are_made_again_labels_are_stored_and_rows_wait(desk: Desk)
     row = desk.view()["row"]
     shutil.move(desk.project / "data/prepared", desk.project / "data/away")
     desk.learn()
-    assert "while `dvc repro` makes them" in desk.view()["state"]["notes"][0]
+    assert "while `dvc repro` makes new tables" in desk.view()["state"]["notes"][0]
     answer = desk.post("/label", id=row["id"], label="tool")
     assert "cannot be read" in answer["error"] and desk.stored()[-1]["id"] == row["id"]
     shutil.move(desk.project / "data/away", desk.project / "data/prepared")
@@ -265,6 +267,39 @@ def test_a_table_that_was_replaced_gives_no_wrong_row(desk: Desk) -> None:
     assert "was made again" in answer["error"] and desk.stored()[-1]["id"] == shown["id"]
     desk.learn()
     assert desk.view()["row"]["id"] != shown["id"]
+
+
+def test_a_click_reads_one_row_group_and_scans_no_table(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, groups = pq.ParquetFile.read_row_group, []
+
+    def counted(shard: pq.ParquetFile, group: int, columns: list[str]) -> pa.Table:
+        groups.append(group)
+        return read(shard, group, columns=columns)
+
+    def scanned(*_: object, **__: object) -> None:
+        raise AssertionError("a table is scanned")
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
+    for name in ("read", "read_all"):
+        monkeypatch.setattr(shards, name, scanned)
+    for number in range(1, 6):
+        desk.label("tool", queue="random")
+        assert len(groups) == number + 1  # and the row that comes next
+    desk.view(queue="random")
+    assert len(groups) == 6
+
+
+def test_rows_of_later_row_groups_and_shards_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "SHARD_ROWS", 40)
+    monkeypatch.setattr(shards, "GROUP_ROWS", 16)
+    make_texts(tmp_path / "project")
+    folder = tmp_path / "project/data/prepared"
+    rows = prepared.read(folder, "unlabelled").to_pylist()
+    inputs = Inputs(folder)
+    assert len(shards.paths(folder / "unlabelled")) > 1
+    for number, row in enumerate(rows):
+        shown = inputs.read(number, row["id"])
+        assert (shown.texts, shown.source) == ((("", row["text"]),), row["source"])
 
 
 def test_without_vectors_rows_come_in_random_order(project: Path) -> None:
