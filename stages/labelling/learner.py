@@ -4,7 +4,7 @@ All of it uses vectors that extract made, so a head takes well under a second fo
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
@@ -39,31 +39,38 @@ class Accuracy:
     points: tuple[Point, ...]
 
 
-@dataclass
 class Learner:
-    """Heads so far; of one thread."""
+    """Heads so far; fitted by one thread, asked by others."""
 
-    head: Head | None = None
-    _heads: list[tuple[int, Head]] = field(default_factory=list)  # training rows, and the head
+    def __init__(self) -> None:
+        self._now: tuple[str, Head] | None = (
+            None  # fingerprint of the vectors that the head was fitted on, and the head
+        )
+        self._fingerprint = ""  # of the vectors that all heads were fitted on
+        self._heads: list[tuple[int, Head]] = []  # training rows, and the head
 
     def fit(self, vectors: Vectors, labels: Mapping[str, tuple[str, str]]) -> Accuracy | None:
         """Fit the head anew, and judge all heads on the validation rows of today, so that they can be compared.
 
         Args:
+            vectors: of the tables.
             labels: label and split of unlabelled rows, by id.
 
         Returns:
             None where there is no head, for lack of two classes, or no validation row.
         """
+        fingerprint = vectors.unlabelled.metadata.fingerprint
+        if fingerprint != self._fingerprint:
+            self._fingerprint, self._heads = fingerprint, []
         X, y = rows_of(vectors, labels, "train")
-        self._heads = [(count, head) for count, head in self._heads if head.estimator.n_features_in_ == X.shape[1]]
         if len(set(y)) < 2:
-            self.head = None
+            self._now = None
             return None
         count = len(y)
         sample = np.sort(np.random.default_rng(0).permutation(count)[:MAX_TRAIN_ROWS])
-        self.head, _ = heads.logistic_head(X[sample], y[sample], heads.DEFAULT_C)
-        self._heads = [*(past for past in self._heads if past[0] < count), (count, self.head)]
+        head, _ = heads.logistic_head(X[sample], y[sample], heads.DEFAULT_C)
+        self._now = fingerprint, head
+        self._heads = [*(past for past in self._heads if past[0] < count), (count, head)]
         if len(self._heads) > MAX_POINTS:
             del self._heads[1::2]  # the last one stays, as their number is odd
         return self._accuracy(*rows_of(vectors, labels, "validation"))
@@ -85,15 +92,16 @@ class Learner:
             return []
         X = vectors.unlabelled.X[[vectors.row_of[row_id] for row_id in ids]]
         train, validation, test = (rows_of(vectors, labels, split)[0] for split in ("train", "validation", "test"))
-        P = None if self.head is None else self.head.probabilities(X)
+        P = self._now[1].probabilities(X) if self._now else None
         batch = choosing.choose(X, train, P, BATCH_ROWS, judged=[validation, test])
         return [ids[row] for row in batch.rows]
 
     def guess(self, vectors: Vectors, row_id: str) -> list[tuple[str, float]]:
         """Give the labels with their probabilities for a row, the likeliest first; none without head or vector."""
-        head, row = self.head, vectors.row_of.get(row_id)
-        if head is None or row is None or head.estimator.n_features_in_ != vectors.unlabelled.X.shape[1]:
+        now, row = self._now, vectors.row_of.get(row_id)
+        if now is None or row is None or now[0] != vectors.unlabelled.metadata.fingerprint:
             return []
+        head = now[1]
         shares = head.probabilities(vectors.unlabelled.X[row : row + 1])[0]
         return [(head.labels[label], float(shares[label])) for label in np.argsort(-shares, kind="stable")]
 

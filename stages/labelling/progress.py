@@ -53,20 +53,18 @@ def nothing_left(queue: Queue, snapshot: Snapshot) -> str:
         future = snapshot.future
         if not future.share("test") and not future.share("validation"):
             return "No random rows are needed, as no row is taken for validation or test by chance."
-        return "All random rows have a label. Suggested rows are in the other queue."
+        return "No random row is left. Suggested rows are in the other queue."
     if snapshot.vectors:
         return "Nothing is left to suggest: all other rows with vectors are nearly copies of labelled ones."
     return "All rows for training have a label."
 
 
-def curve(accuracy: Accuracy | None, train_rows: int) -> dict[str, Any]:
+def curve(accuracy: Accuracy | None, future: FutureSplits) -> dict[str, Any]:
     """Give the points of the curve, and say how good the head is."""
     if accuracy is None:
-        say = (
-            "It is measured on validation rows, which random rows become."
-            if train_rows
-            else "It shows once two classes have training rows and random rows validate."
-        )
+        say = "It shows once two classes have training rows and some random rows validate."
+        if not future.share("validation") and not future.labelled["validation"].num_rows:
+            say = "There are no validation rows to measure it on, as prepare.validation is 0."
         return {"points": [], "say": say}
     last = accuracy.points[-1]
     return {

@@ -132,7 +132,7 @@ class Session:
                 self.snapshot, self.book.path, self.book.remarks, self.troubles, counts=self.counts
             ),
             "test": progress.test_rows(self.snapshot.future, new),
-            "curve": progress.curve(self._accuracy, new["train"] + self.snapshot.future.labelled["train"].num_rows),
+            "curve": progress.curve(self._accuracy, self.snapshot.future),
         }
 
     def _wait(self, queue: Queue) -> str:

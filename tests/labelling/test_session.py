@@ -74,7 +74,7 @@ def test_tabs_at_once_never_get_the_same_row_and_lose_none(desk: Desk) -> None:
         rows = [row for done in pool.map(work, ("one", "two", "three")) for row in done]
     stored = [line["id"] for line in desk.stored()]
     assert len(rows) == len(set(rows)) and sorted(rows) == sorted(stored)
-    assert "nearly copies" in desk.view()["wait"] and "All random rows" in desk.view(queue="random")["wait"]
+    assert "nearly copies" in desk.view()["wait"] and "No random row is left" in desk.view(queue="random")["wait"]
 
 
 def test_undo_takes_back_the_last_answer_of_its_own_tab(desk: Desk) -> None:
@@ -300,6 +300,44 @@ def test_rows_of_later_row_groups_and_shards_are_found(tmp_path: Path, monkeypat
     for number, row in enumerate(rows):
         shown = inputs.read(number, row["id"])
         assert (shown.texts, shown.source) == ((("", row["text"]),), row["source"])
+
+
+def test_another_backbone_begins_another_curve(desk: Desk) -> None:
+    desk.label("tool")
+    desk.learn()
+    assert len(desk.view()["state"]["curve"]["points"]) == 2
+    set_params(desk.project, backbone__name="char_wb")
+    run_stages(desk.project, "extract")
+    desk.learn()
+    assert len(desk.view()["state"]["curve"]["points"]) == 1
+    desk.label("bird")
+    assert desk.view()["row"]["guesses"]
+
+
+def test_without_validation_rows_there_is_no_curve(project: Path) -> None:
+    set_params(project, prepare__validation=0)
+    run_stages(project, "prepare", "extract")
+    desk = Desk(project)
+    desk.learn()
+    curve = desk.view()["state"]["curve"]
+    assert curve["points"] == [] and "prepare.validation is 0" in curve["say"]
+
+
+def test_where_learning_fails_labels_are_stored_all_the_same(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError("too small")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.session.learner, "fit", fail)
+        desk.label("tool")
+        desk.learn()
+        assert "Guesses and suggestions stopped (too small)" in desk.view()["state"]["notes"][0]
+        assert "MemoryError" in capsys.readouterr().err
+        desk.label("tool", queue="random")
+    desk.learn()
+    assert len(desk.stored()) == 2 and not desk.view()["state"]["notes"] and desk.view()["row"]
 
 
 def test_without_vectors_rows_come_in_random_order(project: Path) -> None:
