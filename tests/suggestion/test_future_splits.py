@@ -9,7 +9,8 @@ import pytest
 
 from stages.common import params
 from stages.suggestion.future_splits import FutureSplits
-from stages.tables import prepared
+from stages.tables import labels_file, prepared
+from stages.tables.labels_file import NewLabel
 from tests.projects import run_stages, set_params
 
 ROWS = 300
@@ -60,3 +61,35 @@ def test_a_row_gets_the_split_that_was_told(project: Path, labelled: int, change
         assert future.share("test") == 0 and "test" not in told.values()
     shares = {split: np.mean([name == split for name in told.values()]) for split in prepared.SPLITS[1:]}
     assert shares == pytest.approx({split: future.share(split) for split in shares}, abs=0.08)
+
+
+@pytest.mark.parametrize("change", [{"prepare__seed": 1}, {"prepare__test": 0.05}], ids=str)
+@pytest.mark.parametrize("group", [None, "group"])
+def test_labels_of_an_earlier_seed_or_share_are_no_given_split(
+    project: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], group: str | None
+) -> None:
+    """Labels of the page keep the split that they got; rows of other groups still come at random for the test."""
+    monkeypatch.chdir(project)
+    write(project, 0)
+    settings = params.load(project / "params.yaml").prepare
+    waiting = tables(project, prepare__group=group)["unlabelled"]
+    rows = [*waiting][::2] if group is None else [*waiting][::3][:60]  # one row of a group, so that others wait
+    told = FutureSplits(project / "data/prepared", settings).unlabelled()
+    splits = [told[row] for row in rows]
+    pairs = enumerate(zip(rows, splits, strict=True))
+    new = [NewLabel(row, "", ["a", "b"][number % 2], split) for number, (row, split) in pairs]
+    labels_file.append(project / "data/labels.csv", new)
+    after = tables(project, **change)
+    assert all(row in after[split] for row, split in zip(rows, splits, strict=True))
+    settings = params.load(project / "params.yaml").prepare
+    future = FutureSplits(project / "data/prepared", settings)
+    assert future.given == () and future.share("test") == settings.test
+    told = future.unlabelled()
+    bound = {waiting[row]: split for row, split in zip(rows, splits, strict=True)}
+    assert "test" in told.values()
+    more = [NewLabel(row, "", "a", split) for row, split in told.items()]
+    if group:
+        assert all(bound.get(after["unlabelled"][line.id], line.split) == line.split for line in more)
+    labels_file.append(project / "data/labels.csv", more)
+    whole = tables(project)  # a group in two splits would be an error
+    assert all(line.id in whole[line.split] for line in (*new, *more))
