@@ -45,10 +45,12 @@ async function act(path, body) {
 /** Ask whether there is a row by now, or a better curve; a row that is shown stays as it is. */
 async function look() {
   if (isBusy) return;
-  const before = actions;
+  const before = actions, id = row?.id;
   try {
     const answer = await ask("view");
-    if (before === actions) show(answer);
+    if (before !== actions) return;
+    show(answer);
+    if (row?.id !== id) $("alert").textContent = ""; // of a row that could not be read
   } catch (error) {
     if (before === actions) $("alert").textContent = error.message;
   }

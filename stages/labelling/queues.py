@@ -27,7 +27,7 @@ class Queues:
         """Note that a tab is open, and forget those that are not."""
         now = self._clock()
         self._heard[tab] = now
-        for other in [other for other, time_ in self._heard.items() if now - time_ > MAX_SILENCE]:
+        for other in [other for other, heard in self._heard.items() if now - heard > MAX_SILENCE]:
             self.leave(other)
 
     def leave(self, tab: str) -> None:
@@ -57,9 +57,6 @@ class Queues:
         """Yield the rows of a queue that are neither labelled, nor shown, nor put aside."""
         shown = set(self._row_of.values())
         for row_id in self.orders[queue]:
-            if row_id not in labelled and row_id not in shown and not self.is_aside(row_id):
+            is_aside = row_id in self.skipped or row_id in self.unsure
+            if row_id not in labelled and row_id not in shown and not is_aside:
                 yield row_id
-
-    def is_aside(self, row_id: str) -> bool:
-        """Tell whether a row was skipped, or nobody was sure of it."""
-        return row_id in self.skipped or row_id in self.unsure

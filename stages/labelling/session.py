@@ -212,9 +212,9 @@ class Session:
             return Task(self._version, self.snapshot, dict(self.book.labels), candidates)
 
     def _candidates(self) -> tuple[list[str], list[str]]:
-        aside = self._queues
-        free = [row for row in self._training if row not in self.book.labels and row not in aside.unsure]
-        return [row for row in free if row not in aside.skipped], [row for row in free if row in aside.skipped]
+        skipped, unsure = self._queues.skipped, self._queues.unsure
+        free = [row for row in self._training if row not in self.book.labels and row not in unsure]
+        return [row for row in free if row not in skipped], [row for row in free if row in skipped]
 
     def _is_due(self) -> bool:
         """Tell whether rows are to be suggested anew."""

@@ -215,6 +215,19 @@ def test_nothing_is_wider_than_the_window(many: Desk, serve: Open, browser: Brow
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_the_page_goes_on_by_itself_when_new_tables_are_there(desk: Desk, serve: Open, browser: Browser) -> None:
+    tab = Tab(browser, serve(desk))
+    folder = desk.project / "data/prepared"
+    folder.rename(folder.with_name("away"))
+    before = tab.source
+    tab.page.keyboard.press("1")
+    expect(tab.page.locator("#alert")).to_contain_text("the page goes on by itself")
+    folder.with_name("away").rename(folder)
+    expect(tab.page.locator("#row .source")).not_to_have_text(before)
+    expect(tab.page.locator("#alert")).to_be_empty()
+    assert len(desk.stored()) == 1
+
+
 def test_a_lost_server_is_said(desk: Desk, browser: Browser) -> None:
     with served(desk) as address:
         tab = Tab(browser, address)
