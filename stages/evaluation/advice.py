@@ -223,9 +223,9 @@ def _cross_validate(results: Results) -> Iterator[Advice]:
     between = f", an accuracy between {ends['low']:.2f} and {ends['high']:.2f}" if ends else ""
     yield Advice(
         NO_GAIN,
-        f"{counted(rows, 'test row')} {'tells' if rows == 1 else 'tell'} little{between}: prepare.test: 0, in data"
-        " without test rows of its own, judges all labelled rows by cross-validation, and train_head.final: all trains"
-        " on them",
+        f"{counted(rows, 'test row')} {'tells' if rows == 1 else 'tell'} little{between}: prepare.test: 0, where"
+        " neither the data nor the file of labels gives test rows, judges all labelled rows by cross-validation,"
+        " and train_head.final: all trains on them",
     )
 
 

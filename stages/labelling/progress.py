@@ -24,10 +24,10 @@ def test_rows(future: FutureSplits, new: Mapping[str, int]) -> dict[str, Any]:
     if "test" in future.given:
         return count | {"say": "Your data has test rows of its own. " + _validation(future)}
     if not future.share("test"):
-        return count | {
-            "needed": 0,
-            "say": f"prepare.test is 0: evaluate judges by cross-validation. {_validation(future)}",
-        }
+        judged = "evaluate judges by cross-validation"
+        if rows:  # labelled when prepare.test was not 0
+            judged = f"no more rows test, but the {counted(rows, 'test row')} of the file of labels still do"
+        return count | {"needed": 0, "say": f"prepare.test is 0: {judged}. {_validation(future)}"}
     if rows >= MIN_TEST_ROWS:
         return count | {
             "say": f"Enough for an honest test: the accuracy will be known to about ±{widest_half(rows):.2f}."

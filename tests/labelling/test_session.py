@@ -227,6 +227,23 @@ def test_without_test_rows_to_cut_random_rows_only_validate(project: Path) -> No
     assert {line["split"] for line in desk.stored()} == {"validation"}
 
 
+def test_without_test_rows_to_cut_those_of_earlier_labels_still_test(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bare)
+    desk = Desk(bare)
+    desk.learn()
+    desk.label("tool")  # a class without a training row is left out
+    while desk.view(queue="random")["row"]:
+        desk.label("tool", queue="random")
+    set_params(bare, prepare__test=0)
+    run_stages(bare, "prepare", "extract")
+    tested = sum(line["split"] == "test" for line in desk.stored())
+    test = Desk(bare).view()["state"]["test"]
+    assert tested and test["rows"] == tested and test["needed"] == 0
+    assert f"{tested} test rows of the file of labels still do" in test["say"]
+
+
 def test_new_tables_are_taken_over(desk: Desk) -> None:
     shown = desk.view("two")["row"]
     desk.label("tool")
