@@ -74,6 +74,8 @@ def finetune(
         _write_none(target)
         if (preset := settings.finetune.preset) != "none":
             print(f"finetune: preset {preset} had no say, since finetune.method is none; leave it empty or set another")
+        if settings.finetune.unlabelled:
+            print("finetune: unlabelled had no say, since finetune.method is none; set a preset or another method")
     else:
         _train(folders, target, settings, settings.finetune)
 

@@ -66,6 +66,13 @@ def test_a_preset_gives_the_bytes_of_its_values_and_prints_them(trained: Path, v
     assert contents(trained / "data/finetuned") == named
 
 
+def test_pseudo_labels_say_that_nothing_is_trained(trained: Path, verb: Verb) -> None:
+    set_params(trained, finetune__method=None, finetune__preset="none", finetune__unlabelled="pseudo")
+    assert verb("finetune").stdout.splitlines()[1:] == [
+        "finetune: unlabelled had no say, since finetune.method is none; set a preset or another method"
+    ]
+
+
 def test_a_preset_says_that_a_method_of_none_was_set(trained: Path, verb: Verb) -> None:
     set_params(trained, finetune__preset="few_labels", finetune__method="none")
     assert verb("finetune").stdout.splitlines()[1] == (
