@@ -68,9 +68,7 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams, ex
         HeadstartError: `folder` holds no model, `new` is not a readable table with the model's input column, the model
             needs another version of its backbone, or `target` is anything but earlier predictions.
     """
-    card = model_card.read(folder)
-    if card is None:
-        raise HeadstartError(f"{folder} holds no model, since finetune.method was none; use the head's folder")
+    card = model_card.read_trained(folder)
     prediction_files.check_format(target)
     targets.check_file(target, prediction_files.is_own, verb="predict", inputs=[folder, new])
     columns = sources.Columns(card.input, keep_all=True)

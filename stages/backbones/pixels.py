@@ -25,10 +25,10 @@ class Pixels:
 
     def __init__(self, spec: BackboneParams, settings: ExtractParams) -> None:
         self.settings = settings
-        self._size = settings.image_size or SIZE
-        self.dim = 3 * self._size * self._size
+        self.size = settings.image_size or SIZE
+        self.dim = 3 * self.size * self.size
         self.fingerprint = fingerprint.from_parts(
-            family=spec.family, size=self._size, normalize=settings.is_normalized, dtype=settings.dtype
+            family=spec.family, size=self.size, normalize=settings.is_normalized, dtype=settings.dtype
         )
 
     def encode(self, inputs: Sequence[bytes]) -> np.ndarray:
@@ -41,7 +41,7 @@ class Pixels:
         """Write nothing: the settings suffice."""
 
     def _values(self, content: bytes) -> np.ndarray:
-        picture = images.decode_prepared(content).resize((self._size, self._size), Image.Resampling.BILINEAR)
+        picture = images.decode_prepared(content).resize((self.size, self.size), Image.Resampling.BILINEAR)
         return np.asarray(picture, dtype=np.float32).ravel() / 255
 
 

@@ -27,7 +27,7 @@ def pool(hidden: Tensor, mask: Tensor, modes: Iterable[Mode]) -> Tensor:
 
 def _pool(hidden: Tensor, mask: Tensor, mode: Mode) -> Tensor:
     column = mask.unsqueeze(-1)  # (rows, length, 1)
-    rows = torch.arange(len(hidden), device=hidden.device)
+    rows = torch.arange(hidden.shape[0], device=hidden.device)
     match mode:
         case "cls":  # the first token that counts
             return hidden[rows, mask.int().argmax(dim=1)]

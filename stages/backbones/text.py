@@ -60,14 +60,14 @@ class TextEncoder(Encoder):
         self.recipe_sentence = recipe.sentence()
         self.max_length: int = recipe.max_length or 0
         self.dim = recipe.dim(traits.dim)
-        self._part, self._traits = part, traits
-        self._frame = windows.frame(tokenizer, recipe)
+        self._part, self.traits = part, traits
+        self.frame = windows.frame(tokenizer, recipe)
         self._pair_frame = None
         if recipe.combine == "pair":
             self._pair_frame = windows.pair_frame(tokenizer, recipe, name)
             text_traits.check_pairs(body, tokenizer, traits, between=self._pair_frame.middle, name=name)
-        self._vocabulary = text_traits.vocabulary(body)
-        self._unknown = text_traits.known_token(tokenizer, self._vocabulary, "unk", "eos", "bos", "cls", "pad")
+        self.vocabulary = text_traits.vocabulary(body)
+        self.unknown = text_traits.known_token(tokenizer, self.vocabulary, "unk", "eos", "bos", "cls", "pad")
         self._unclear = text_traits.unclear(tokenizer)
         self._token_dropout = 0.0
 
@@ -97,7 +97,7 @@ class TextEncoder(Encoder):
 
         Random numbers come from torch's global generator.
         """
-        parts = [self._frame.windows(row) for row in rows]
+        parts = [self.frame.windows(row) for row in rows]
         batch = [self._drop_tokens(part) if self._token_dropout else part for row in parts for part in row]
         padded = self._pad(batch, None)
         if len(batch) > len(rows):
@@ -126,9 +126,9 @@ class TextEncoder(Encoder):
 
     def _pooled(self, body: Any, batch: Tensors) -> Tensor:
         """Pool the tokens of every row: (rows, dim of the pooling)."""
-        if self._traits.can_pad:
+        if self.traits.can_pad:
             return self._pool(body, batch)
-        lengths = batch["attention_mask"].sum(dim=1).clamp(min=self._traits.min_tokens)
+        lengths = batch["attention_mask"].sum(dim=1).clamp(min=self.traits.min_tokens)
         rows_by_length = [
             (length, (lengths == length).nonzero().squeeze(1)) for length in sorted(set(lengths.tolist()))
         ]
@@ -139,11 +139,11 @@ class TextEncoder(Encoder):
         return torch.cat(vectors)[torch.cat([rows for _, rows in rows_by_length]).argsort()]
 
     def _pool(self, body: Any, batch: Tensors) -> Tensor:
-        hidden = self._traits.run(body, batch)  # (rows, length, dim)
+        hidden = self.traits.run(body, batch)  # (rows, length, dim)
         mask = batch["attention_mask"].bool()  # (rows, length)
         if self.recipe.prompt and not self.recipe.include_prompt:
             mask = mask.clone()
-            mask[:, : self._frame.head] = False
+            mask[:, : self.frame.head] = False
         return pooling.pool(hidden, mask, self.recipe.pooling)
 
     def batches(self, inputs: Sequence[str | Pair]) -> Iterator[Batch]:
@@ -171,7 +171,7 @@ class TextEncoder(Encoder):
             yield Batch(chosen, padded, [tokens[row] for row in chosen], [unclear[row] for row in chosen])
             start = end
         for row in (row for row in range(len(rows)) if in_windows[row]):
-            content = self._pad(self._frame.windows(rows[row]), None)
+            content = self._pad(self.frame.windows(rows[row]), None)
             content[OWNER] = torch.zeros(len(content["input_ids"]), dtype=torch.long, device=self.device)
             yield Batch([row], content, [tokens[row]], [unclear[row]])
 
@@ -197,8 +197,8 @@ class TextEncoder(Encoder):
         self._part.check_reload(self.body, "text", self.name)
 
     def _padded_length(self, tokens: int) -> int:
-        length = padded_length(tokens, self.max_length) if self._traits.can_pad else tokens
-        return max(length, self._traits.min_tokens)
+        length = padded_length(tokens, self.max_length) if self.traits.can_pad else tokens
+        return max(length, self.traits.min_tokens)
 
     def _tokenize(self, inputs: Sequence[str | Pair]) -> list[Tokens]:
         """Tokenize whole texts with their prompt; of a pair, the first has it."""
@@ -213,7 +213,7 @@ class TextEncoder(Encoder):
     def _cut(self, inputs: Sequence[str | Pair], rows: Sequence[Tokens]) -> list[Tokens]:
         """Leave out the tokens of texts and pairs that are too many."""
         if self._pair_frame is None:
-            return [self._frame.cut(row) for row in rows]
+            return [self.frame.cut(row) for row in rows]
         return [
             row
             if len(row["input_ids"]) <= self.max_length
@@ -230,9 +230,9 @@ class TextEncoder(Encoder):
         """Replace tokens that the embedding table lacks, and give a text without tokens one."""
         ids = row["input_ids"]
         if not ids:
-            return {name: [1 if name == "attention_mask" else 0] for name in row} | {"input_ids": [self._unknown]}
-        if self._vocabulary is not None and max(ids) >= self._vocabulary:
-            ids = [token if token < self._vocabulary else self._unknown for token in ids]
+            return {name: [1 if name == "attention_mask" else 0] for name in row} | {"input_ids": [self.unknown]}
+        if self.vocabulary is not None and max(ids) >= self.vocabulary:
+            ids = [token if token < self.vocabulary else self.unknown for token in ids]
         return row | {"input_ids": ids}
 
     def _drop_tokens(self, row: Tokens) -> Tokens:
@@ -240,7 +240,7 @@ class TextEncoder(Encoder):
         numbers = torch.rand(len(row["input_ids"])).tolist()
         special = self.tokenizer.all_special_ids
         keep = [
-            number >= self._token_dropout or token in special or position < self._frame.head
+            number >= self._token_dropout or token in special or position < self.frame.head
             for position, (number, token) in enumerate(zip(numbers, row["input_ids"], strict=True))
         ]
         if not any(keep):  # GPT-2 has no special tokens
@@ -249,7 +249,7 @@ class TextEncoder(Encoder):
 
     def _pad(self, rows: Sequence[Tokens], length: int | None) -> Tensors:
         """Pad to `length`, or to the longest row."""
-        length = length or max(self._traits.min_tokens, *(len(row["input_ids"]) for row in rows))
+        length = length or max(self.traits.min_tokens, *(len(row["input_ids"]) for row in rows))
         padded = self.tokenizer.pad(
             {name: [row[name] for row in rows] for name in rows[0]},
             padding="max_length",

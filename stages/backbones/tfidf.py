@@ -37,16 +37,16 @@ class Tfidf:
             idf: (dim,) inverse document frequencies.
         """
         self.settings = settings
-        self._terms, self._idf = list(terms), idf
+        self.terms, self.idf = list(terms), idf
         self._vectorizer = _vectorizer(spec, settings)
-        self._vectorizer.vocabulary = {term: index for index, term in enumerate(self._terms)}
+        self._vectorizer.vocabulary = {term: index for index, term in enumerate(self.terms)}
         self._vectorizer.idf_ = idf
-        self.dim = len(self._terms)
-        self.size_bytes = sum(len(term.encode()) for term in self._terms) + idf.nbytes
+        self.dim = len(self.terms)
+        self.size_bytes = sum(len(term.encode()) for term in self.terms) + idf.nbytes
         self.fingerprint = fingerprint.from_parts(
             family=spec.family,
             name=spec.name,
-            weights=fingerprint.from_parts(terms=self._terms, idf=idf.tolist()),
+            weights=fingerprint.from_parts(terms=self.terms, idf=idf.tolist()),
             normalize=settings.is_normalized,
         )
 
@@ -57,7 +57,7 @@ class Tfidf:
     def save(self, folder: Path) -> None:
         """Write the vocabulary for `load(saved=folder)`."""
         folder.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.table({"term": self._terms, "idf": self._idf}), folder / VOCABULARY, compression="zstd")
+        pq.write_table(pa.table({"term": self.terms, "idf": self.idf}), folder / VOCABULARY, compression="zstd")
 
 
 def load(

@@ -86,6 +86,18 @@ def read(folder: Path) -> ModelCard | None:
     return validate(ModelCard, content, file=str(path))
 
 
+def read_trained(folder: Path) -> ModelCard:
+    """Read the model.json of a head or a fine-tuned model.
+
+    Raises:
+        HeadstartError: the file is missing or damaged, or says that there is no model.
+    """
+    card = read(folder)
+    if card is None:
+        raise HeadstartError(f"{folder} holds no model, since finetune.method was none; use the head's folder")
+    return card
+
+
 def read_head(folder: Path) -> ModelCard:
     """Read the model.json of a head.
 

@@ -55,7 +55,7 @@ def test_a_text_in_windows_is_the_mean_of_its_windows_by_their_tokens(tiny_encod
     text = "i love this product is terrible great awful the a best movie bad good " * 3
     whole = encoder(tiny_encoder, long="chunks", normalize=False)
     (row,) = whole.training_rows([text])
-    parts = whole._frame.windows(row)
+    parts = whole.frame.windows(row)
     assert len(parts) == 5
     with torch.no_grad():
         hidden = [whole.body(**{k: torch.tensor([v]) for k, v in part.items()}).last_hidden_state[0] for part in parts]
@@ -74,7 +74,7 @@ def test_short_texts_get_the_same_bits(tiny_encoder: Path, pooling: str) -> None
 def test_a_prompt_is_before_every_window(tiny_encoder: Path) -> None:
     whole = encoder(tiny_encoder, long="chunks", prompt="i love ")
     (row,) = whole.training_rows(["good bad movie " * 9])
-    assert {tuple(ids(part)[:3]) for part in whole._frame.windows(row)} == {tuple(ids(row)[:3])}
+    assert {tuple(ids(part)[:3]) for part in whole.frame.windows(row)} == {tuple(ids(row)[:3])}
 
 
 def test_training_sees_all_windows_as_extract_does(tiny_encoder: Path) -> None:

@@ -1,0 +1,1 @@
+"""A trained model as a folder that runs with onnxruntime alone: its graph, its preprocessing as data, and a runner."""

@@ -1,0 +1,1 @@
+"""The exported folder: its graph, its readers and its runner."""
