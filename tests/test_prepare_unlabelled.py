@@ -193,9 +193,12 @@ def test_a_folder_of_unlabelled_pictures(
 
 
 @pytest.mark.parametrize("classes", [[], ["cats"]])
-def test_a_folder_of_pictures_without_labels_yet(tmp_path: Path, classes: list[str]) -> None:
+def test_a_folder_of_pictures_without_labels_yet(
+    tmp_path: Path, classes: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     make_pictures(tmp_path / "photos/unlabelled", *(tmp_path / "photos" / name for name in classes))
     prepare(tmp_path / "out", settings(tmp_path / "photos"))
+    assert "a classifier needs two classes; `python -m stages.label`" in capsys.readouterr().out
     assert len(unlabelled(tmp_path / "out", "id")) == 4
 
 

@@ -21,6 +21,10 @@ MAX_SIDE = 1_024  # pixels of a picture that is shown
 AGAIN = "while `dvc repro` runs, wait: the page goes on by itself; else run it"
 
 
+class UnreadableError(HeadstartError):
+    """The tables are being made again, or are damaged."""
+
+
 @dataclass(frozen=True)
 class Input:
     """What a person sees of a row: texts with headings, or a picture, which is fetched by its id."""
@@ -89,7 +93,7 @@ class Inputs:
                 rows = table.slice(row - self._starts[number], 1).to_pylist()
                 replaced = not rows or rows[0]["id"] != row_id
         if replaced:
-            raise HeadstartError(f"{self._folder} was made again; {AGAIN}")
+            raise UnreadableError(f"{self._folder} was made again; {AGAIN}")
         return dict(rows[0])
 
 
@@ -100,7 +104,7 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
         with pq.ParquetFile(path) as shard:
             yield shard
     except shards.UNREADABLE as error:
-        raise HeadstartError(f"{path} cannot be read ({one_line(error)}); {AGAIN}") from None
+        raise UnreadableError(f"{path} cannot be read ({one_line(error)}); {AGAIN}") from None
 
 
 def _shortened(text: str) -> str:

@@ -1,6 +1,7 @@
 // The page: asks the server for rows, and gives it labels, by keys or clicks.
 import { $, showOptions, showRow, showState } from "./view.js";
 
+const UNREADABLE = 503; // the answer while the tables are made again
 const MAX_KEYS = 9; // classes with a digit; of more, typing finds one
 const token = new URLSearchParams(location.search).get("token") ?? "";
 const tab = crypto.randomUUID(); // of this load of the page
@@ -9,6 +10,13 @@ let row = null, classes = [], options = [], selected = 0;
 let isAdding = false; // a new class is being named
 let toConfirm = ""; // a new class that Enter adds when it is pressed once more
 let isBusy = false, actions = 0;
+let isPassing = false; // whether the alert is over once a row can be read
+
+/** Say what went wrong; of no error, nothing. */
+function alarm(error, { passes = false } = {}) {
+  $("alert").textContent = error?.message ?? "";
+  isPassing = passes;
+}
 
 async function ask(path, body = {}) {
   const headers = { "content-type": "application/json", "x-token": token };
@@ -21,7 +29,7 @@ async function ask(path, body = {}) {
   if (answer.ok) return answer.json();
   const isJson = answer.headers.get("content-type")?.includes("json");
   const error = isJson ? (await answer.json()).error : answer.status === 403 ? await answer.text() : null;
-  throw new Error(error ?? "The server failed; the terminal says why.");
+  throw Object.assign(new Error(error ?? "The server failed; the terminal says why."), { status: answer.status });
 }
 
 /** Do something that changes what is shown; one at a time. */
@@ -32,10 +40,10 @@ async function act(path, body) {
   document.body.ariaBusy = "true";
   try {
     show(await ask(path, body));
-    $("alert").textContent = "";
+    alarm(null);
   } catch (error) {
-    $("alert").textContent = error.message;
-    if (path !== "view") await ask("view").then(show, () => {});
+    alarm(error, { passes: path === "view" || error.status === UNREADABLE });
+    if (path !== "view") await ask("view").then(showAgain, () => {});
   } finally {
     isBusy = false;
     document.body.ariaBusy = "false";
@@ -45,15 +53,18 @@ async function act(path, body) {
 /** Ask whether there is a row by now, or a better curve; a row that is shown stays as it is. */
 async function look() {
   if (isBusy) return;
-  const before = actions, id = row?.id;
+  const before = actions;
   try {
     const answer = await ask("view");
-    if (before !== actions) return;
-    show(answer);
-    if (row?.id !== id) $("alert").textContent = ""; // of a row that could not be read
+    if (before === actions) showAgain(answer);
   } catch (error) {
-    if (before === actions) $("alert").textContent = error.message;
+    if (before === actions) alarm(error, { passes: true });
   }
+}
+
+function showAgain(answer) {
+  show(answer);
+  if (isPassing) alarm(null);
 }
 
 function show(answer) {
@@ -110,7 +121,7 @@ function choose(option, { isClick = true } = {}) {
   if (!row || !option) return;
   if (option.isNew && !isClick && !isAdding && classes.length && toConfirm !== option.name) {
     toConfirm = option.name;
-    $("alert").textContent = `Press Enter again to add the class “${option.name}”.`;
+    alarm({ message: `Press Enter again to add the class “${option.name}”.` });
     return;
   }
   act("label", { id: row.id, label: option.name });

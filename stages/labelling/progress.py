@@ -13,11 +13,12 @@ from stages.suggestion.future_splits import FutureSplits
 from stages.tables.splitting import MIN_TEST_ROWS, widest_half
 
 
-def test_rows(future: FutureSplits, new: Mapping[str, int]) -> dict[str, Any]:
+def test_rows(future: FutureSplits, new: Mapping[str, int], *, random_left: int) -> dict[str, Any]:
     """Say how many test rows there are, how many more there should be, and why.
 
     Args:
         new: rows that were labelled since the tables were made, by split.
+        random_left: rows of the random queue that are not labelled.
     """
     rows = future.labelled["test"].num_rows + new.get("test", 0)
     count = {"rows": rows, "needed": MIN_TEST_ROWS}
@@ -33,6 +34,11 @@ def test_rows(future: FutureSplits, new: Mapping[str, int]) -> dict[str, Any]:
             "say": f"Enough for an honest test: the accuracy will be known to about ±{widest_half(rows):.2f}."
         }
     missing = MIN_TEST_ROWS - rows
+    if not random_left:
+        return count | {
+            "say": f"The accuracy is known to about ±{widest_half(max(rows, 1)):.2f}, and no random row is left: add"
+            " rows without a label to your data."
+        }
     random = math.ceil(missing * (future.share("test") + future.share("validation")) / future.share("test"))
     return count | {
         "say": f"{missing} more, about {counted(random, 'random row')}: with {MIN_TEST_ROWS} test rows, the accuracy is"

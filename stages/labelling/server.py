@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from stages.common.errors import HeadstartError
 from stages.labelling.guard import Guard
+from stages.labelling.inputs import UnreadableError
 from stages.labelling.queues import Queue
 from stages.labelling.session import Session
 
@@ -51,7 +52,7 @@ def application(session: Session, *, token: str, port: int) -> Guard:
 
     @app.exception_handler(HeadstartError)
     def refuse(_: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({"error": str(error)}, 409)
+        return JSONResponse({"error": str(error)}, 503 if isinstance(error, UnreadableError) else 409)
 
     @app.exception_handler(RequestValidationError)
     def refuse_form(_: Request, __: Exception) -> JSONResponse:

@@ -8,7 +8,7 @@ from typing import Any
 
 from stages.common.errors import counted, listed
 from stages.common.params import PrepareParams
-from stages.sources import similar_labels, table_folders, values
+from stages.sources import image_folders, similar_labels, table_folders, values
 from stages.sources.selection import KINDS, Selection
 from stages.tables import prepared, splitting
 
@@ -48,9 +48,10 @@ def problem(counts: Counts, settings: PrepareParams, *, is_tested: bool) -> str 
     labels = counts.labels()
     if len(labels) < 2:
         nothing = "no labelled rows" if counts.unlabelled else "no usable rows"
+        where = "" if image_folders.is_image_folder(Path(settings.data)) else f" in column {settings.label}"
         return (
             f"{settings.data} has {'only one class, ' + labels[0] if labels else nothing};"
-            f" a classifier needs two classes in column {settings.label}{ask}"
+            f" a classifier needs two classes{where}{ask}"
         )
     if missing := [label for label in labels if not counts.classes["train"][label]]:
         similar = "".join(f"; {' and '.join(names)} look like one class" for names in similar_labels.groups(labels)[:3])

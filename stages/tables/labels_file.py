@@ -173,7 +173,10 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes().removeprefix(label_lines.BOM)
     except FileNotFoundError:
-        raise HeadstartError(f"{path} does not exist; `python -m stages.label` makes it") from None
+        raise HeadstartError(
+            f"{path} does not exist; restore it with `git checkout {path}`, or write a file of one line,"
+            f" {','.join(label_lines.COLUMNS)}"
+        ) from None
     except OSError as error:
         raise HeadstartError(f"{path} cannot be read ({one_line(error)}); close it in other programs") from None
 

@@ -207,7 +207,9 @@ def test_the_page_says_how_many_test_rows_are_missing_and_why(desk: Desk) -> Non
     while desk.view(queue="random")["row"]:
         desk.label("tool", queue="random")
     tested = sum(line["split"] == "test" for line in desk.stored())
-    assert tested and desk.view()["state"]["test"]["rows"] == before["rows"] + tested
+    after = desk.view()["state"]["test"]
+    assert tested and after["rows"] == before["rows"] + tested
+    assert "no random row is left: add rows without a label" in after["say"]
 
 
 def test_enough_test_rows(tmp_path: Path) -> None:

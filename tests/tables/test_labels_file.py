@@ -147,7 +147,9 @@ def test_ids_that_look_like_numbers_are_read_as_they_are(tmp_path: Path) -> None
 
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(HeadstartError, match=r"labels.csv does not exist; `python -m stages.label` makes it"):
+    with pytest.raises(
+        HeadstartError, match=r"labels.csv does not exist; restore it with `git checkout .*, id,name,label,split,time"
+    ):
         read(tmp_path / "labels.csv")
     (tmp_path / "labels.csv").mkdir()
     for use in (read, lambda path: append(path, [NewLabel(A, "", "one")])):
