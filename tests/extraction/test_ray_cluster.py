@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def cluster() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    Path(tempfile.gettempdir(), "ray").mkdir(exist_ok=True)  # where Ray notes the newest cluster, wherever that is
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:  # for sockets: a short path
         head = {"num_cpus": 1, "include_dashboard": False, "temp_dir": folder}
         nodes = Cluster(initialize_head=True, head_node_args=head)
@@ -167,14 +169,15 @@ def test_a_worker_that_is_killed_is_replaced(fill: Fill) -> None:
 
     def kill() -> None:
         for _ in range(600):
-            if alive := workers():
-                time.sleep(2)
-                os.kill(alive[0], signal.SIGKILL)
-                killed.append(alive[0])
-                return
+            for worker in workers():
+                time.sleep(0.5)  # so that it is at work
+                with suppress(ProcessLookupError):  # it has ended
+                    os.kill(worker, signal.SIGKILL)
+                    killed.append(worker)
+                    return
             time.sleep(0.1)
 
-    cache, keys = fill(texts(400), kill)
+    cache, keys = fill(texts(1600), kill)
     assert killed and cache.get(keys)[0].all()
 
 
