@@ -4,23 +4,19 @@ import time
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
 from tests.projects import make_project, run_stages, set_params
+from tests.watched_page import WatchedPage
 
 HOSTILE = "</script><script>window.harmed = 1</script><img src=x onerror='window.harmed = 1'> <b>great</b> & \u2028"
 
 
-class Opened:
-    """A page with all that it complained of and asked for."""
+class Opened(WatchedPage):
+    """A report, and how long it took to open."""
 
     def __init__(self, browser: Browser, path: Path, *, width: int = 1100) -> None:
-        self.page: Page = browser.new_page(viewport={"width": width, "height": 900})
-        self.problems: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.problems.append(message.text))
-        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
+        super().__init__(browser, width=width, height=900)
         start = time.perf_counter()
         self.page.goto(path.as_uri())
         self.page.wait_for_selector("#row-list .row, #row-count")

@@ -4,10 +4,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from stages.labelling import serving
 from tests.labelling.desks import Desk
+from tests.watched_page import WatchedPage
 
 
 @contextmanager
@@ -25,16 +26,11 @@ def served(desk: Desk) -> Iterator[str]:
             thread.join()
 
 
-class Tab:
-    """A tab of the page, with all that it complained of and asked for."""
+class Tab(WatchedPage):
+    """A tab of the page."""
 
     def __init__(self, browser: Browser, address: str, *, width: int = 1100) -> None:
-        self.page: Page = browser.new_page(viewport={"width": width, "height": 800})
-        self.problems: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.problems.append(message.text))
-        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
+        super().__init__(browser, width=width, height=800)
         self.page.goto(address)
         self.page.wait_for_selector("#row .source")
 
