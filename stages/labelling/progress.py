@@ -13,12 +13,12 @@ from stages.suggestion.future_splits import FutureSplits
 from stages.tables.splitting import MIN_TEST_ROWS, widest_half
 
 
-def test_rows(future: FutureSplits, new: Mapping[str, int], *, random_left: int) -> dict[str, Any]:
+def test_rows(future: FutureSplits, new: Mapping[str, int], *, has_random: bool) -> dict[str, Any]:
     """Say how many test rows there are, how many more there should be, and why.
 
     Args:
         new: rows that were labelled since the tables were made, by split.
-        random_left: rows of the random queue that are not labelled.
+        has_random: whether a row of the random queue is left to label.
     """
     rows = future.labelled["test"].num_rows + new.get("test", 0)
     count = {"rows": rows, "needed": MIN_TEST_ROWS}
@@ -34,7 +34,7 @@ def test_rows(future: FutureSplits, new: Mapping[str, int], *, random_left: int)
             "say": f"Enough for an honest test: the accuracy will be known to about ±{widest_half(rows):.2f}."
         }
     missing = MIN_TEST_ROWS - rows
-    if not random_left:
+    if not has_random:
         return count | {
             "say": f"The accuracy is known to about ±{widest_half(max(rows, 1)):.2f}, and no random row is left: add"
             " rows without a label to your data."

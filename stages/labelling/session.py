@@ -131,14 +131,14 @@ class Session:
             "notes": progress.notes(
                 self.snapshot, self.book.path, self.book.remarks, self.troubles, counts=self.counts
             ),
-            "test": progress.test_rows(self.snapshot.future, new, random_left=self._random_left()),
+            "test": progress.test_rows(self.snapshot.future, new, has_random=self._has_random()),
             "curve": progress.curve(self._accuracy, self.snapshot.future),
         }
 
-    def _random_left(self) -> int:
-        """Count the rows of the random queue that have no label."""
+    def _has_random(self) -> bool:
+        """Tell whether a row of the random queue has no label; every click asks, so the first such row is enough."""
         labels, unsure = self.book.labels, self._queues.unsure
-        return sum(row_id not in labels and row_id not in unsure for row_id in self._queues.orders["random"])
+        return any(row_id not in labels and row_id not in unsure for row_id in self._queues.orders["random"])
 
     def _wait(self, queue: Queue) -> str:
         """Say why a queue may have no row for now."""
