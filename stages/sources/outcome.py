@@ -54,10 +54,9 @@ def problem(counts: Counts, settings: PrepareParams, *, is_tested: bool) -> str 
             f" a classifier needs two classes{where}{ask}"
         )
     if missing := [label for label in labels if not counts.classes["train"][label]]:
-        similar = "".join(f"; {' and '.join(names)} look like one class" for names in similar_labels.groups(labels)[:3])
-        return (
+        return (  # while rows wait for labels, the selection leaves such classes out
             f"{settings.data}: no training row for {listed(missing, limit=10)}, since the data gives all of its rows to"
-            f" other splits; add training rows of it, or leave it out{similar}{ask}"
+            f" other splits; add training rows of it, or leave it out{_similar(labels)}"
         )
     if is_tested and not counts.rows("test"):
         more = "raise prepare.test, or add rows: a class needs two for one to test"
@@ -68,6 +67,11 @@ def problem(counts: Counts, settings: PrepareParams, *, is_tested: bool) -> str 
             f" two rows; add rows{ask}"
         )
     return None
+
+
+def _similar(labels: list[str]) -> str:
+    """Say which labels look like one class, the first three groups of them; empty where none do."""
+    return "".join(f"; {' and '.join(names)} look like one class" for names in similar_labels.groups(labels)[:3])
 
 
 def summary(rows: int, counts: Counts) -> dict[str, Any]:
@@ -111,8 +115,7 @@ def remarks(selection: Selection, counts: Counts, data: Path) -> Iterator[str]:
             f" {listed(selection.rare_classes)}"
         )
     if classes := selection.untrained_classes:
-        similar = similar_labels.groups(sorted([*counts.labels(), *classes]))
-        hint = "".join(f"; {' and '.join(names)} look like one class" for names in similar[:3])
+        hint = _similar(sorted([*counts.labels(), *classes]))
         yield (
             f"no training row yet for {listed(classes, limit=10)}: {counted(sum(classes.values()), 'row')} of"
             f" {'that class is' if len(classes) == 1 else 'these classes are'} left out until there is one{hint};"
