@@ -14,9 +14,8 @@ less probable, and by how much; see stages/evaluation/README.md. Every row takes
 """
 
 import functools
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -30,32 +29,16 @@ from stages import sources
 from stages.common import atomic, cli, run_stats, targets, threads
 from stages.common.errors import HeadstartError, counted, listed
 from stages.common.params import RuntimeParams
-from stages.evaluation import explanations, prediction_columns, prediction_files
-from stages.extraction import rows as vectors
-from stages.finetuning import trained_model
-from stages.finetuning.trained_model import TrainedModel
+from stages.evaluation import prediction_columns, prediction_files
 from stages.heads import model_card
 from stages.heads.model_card import ModelCard
+from stages.prediction import classified_rows
+from stages.prediction.classified_rows import ClassifiedRows
+from stages.prediction.own_words import in_own_words
 from stages.sources import Row, kept_columns
-from stages.tables import images, prepared
+from stages.tables import prepared
 
 IMAGE_PATH = "image"  # the column of the paths in a folder of images
-TRAIN_AGAIN = "copy the model's whole folder again, or train it again"
-# What errors of prepare and of the pipeline's stages say that a user of predict does not have, and what to say instead.
-IN_OWN_WORDS = (
-    (r"(?:, or )?set prepare\.sheet to another", ""),
-    (r"rename one, or correct prepare\.sheet", "give a sheet the name of the one that the model was trained on"),
-    (r"if that is right, set prepare\.encoding: [^,]+, or save", "save"),
-    (r"copy it there, or let prepare follow links with prepare\.follow_links: true", "copy it there"),
-    (
-        r"holds no train\{[^}]*\}; (?:add one, or )?",
-        "holds no table named train, nor images for a model that reads images; ",
-    ),
-    (r"set prepare\.data to", "name"),
-    (r"more than prepare\.max_pixels = (\S+) allows", r"more than the \1 that the model's data was allowed"),
-    (r"run `dvc repro`, or name a folder", "name a folder"),
-    (r"(?:delete it and )?run `dvc repro[^`]*`(?: to write it again)?(?:, or `dvc checkout`)?", TRAIN_AGAIN),
-)
 
 
 def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams, explain: bool = False) -> None:
@@ -77,16 +60,16 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams, ex
     kept = _Kept.from_source(new, columns, card, reading, own)
     notes = sources.Notes()
     rows = notes.without_skipped(sources.rows(new, columns, card.modality, reading))
-    ready = threads.ordered(lambda row: _ready(row, card), rows, workers=threads.cores())
+    ready = threads.ordered(lambda row: classified_rows.ready(row, card), rows, workers=threads.cores())
     counts: Counter[bool] = Counter()
-    load = functools.cache(lambda: trained_model.load(folder, card, runtime, vectors.known_vectors))
+    load = functools.cache(lambda: classified_rows.load(folder, card, runtime))
     write: prediction_files.Write | None = None
     with ExitStack() as stack:
         out = stack.enter_context(atomic.file(target))
         progress = stack.enter_context(tqdm(desc="predict", unit=" rows", disable=None))
         while window := list(islice(ready, prepared.WINDOW_ROWS[card.modality])):
-            P, explained = _classify(window, card, load, explain=explain)
-            table = _table(window, P, card, kept, explained)
+            classified = classified_rows.classify(window, card, load, explain=explain)
+            table = _table(window, classified, card, kept)
             write = write or stack.enter_context(prediction_files.writer(out, target.suffix, table.schema))
             write(table)
             counts.update(bool(row.problem) for row in window)
@@ -163,63 +146,18 @@ def _writable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _ready(row: Row, card: ModelCard) -> Row:
-    """Check a row and make it ready as prepare does."""
-    return sources.ready(sources.check(row, max_pixels=card.max_pixels or images.MAX_PIXELS), max_side=card.max_side)
-
-
-def _input(row: Row, card: ModelCard) -> str | bytes | prepared.Pair:
-    """Return what the backbone reads of a row."""
-    if card.extract.combine == "join":
-        return row.content
-    assert isinstance(row.content, str) and row.spans
-    return prepared.pair(row.content, row.spans)
-
-
-def _classify(
-    rows: Sequence[Row], card: ModelCard, load: Callable[[], TrainedModel], *, explain: bool
-) -> tuple[np.ndarray, list[str | None] | None]:
-    """Compute probabilities, (rows, labels) with NaN where a row cannot be used, and explanations if wanted.
-
-    Args:
-        load: returns the model; called only where a row can be used.
-    """
-    usable = [number for number, row in enumerate(rows) if not row.problem]
-    P = np.full((len(rows), len(card.labels)), np.nan)
-    explained: list[str | None] | None = [None] * len(rows) if explain else None
-    if not usable:
-        return P, explained
-    inputs, model = [_input(rows[number], card) for number in usable], load()
-    P[usable] = model.probabilities(inputs)
-    if explained is not None:
-        predicted = P[usable].argmax(axis=1).tolist()
-        texts = explanations.explain(inputs, model.scores, card.modality, predicted)
-        for number, text in zip(usable, texts, strict=True):
-            explained[number] = text
-    return P, explained
-
-
-def _table(
-    rows: Sequence[Row], P: np.ndarray, card: ModelCard, kept: _Kept, explained: Sequence[str | None] | None
-) -> pa.Table:
-    """Return one output row for each of `rows`, from what `_classify` returns."""
-    problems = [row.problem and _in_own_words(row.problem) for row in rows]
+def _table(rows: Sequence[Row], classified: ClassifiedRows, card: ModelCard, kept: _Kept) -> pa.Table:
+    """Return one output row for each of `rows`."""
+    explained = classified.explained
     return pa.table(
         {
             "source": pa.array([row.origin for row in rows], pa.string()),
             **kept.arrays(rows),
-            **prediction_columns.columns(P, card.labels),
+            **prediction_columns.columns(classified.P, card.labels),
             **({} if explained is None else {"explanation": pa.array(explained, pa.large_string())}),
-            "rejected": pa.array(problems, pa.string()),
+            "rejected": pa.array(classified.problems, pa.string()),
         }
     )
-
-
-def _in_own_words(text: str) -> str:
-    """Put an error of a reader or of a model's file into what a user of predict can do."""
-    for pattern, replacement in IN_OWN_WORDS:
-        text = re.sub(pattern, replacement, text)
-    return text
 
 
 def main() -> None:
@@ -236,7 +174,7 @@ def main() -> None:
     try:
         predict(folder=args.model, new=args.new, target=args.out, runtime=RuntimeParams(), explain=args.explain)
     except HeadstartError as error:
-        raise HeadstartError(_in_own_words(str(error))) from None
+        raise HeadstartError(in_own_words(str(error))) from None
 
 
 if __name__ == "__main__":

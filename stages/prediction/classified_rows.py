@@ -1,0 +1,74 @@
+"""Classify raw rows with a trained model."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stages import sources
+from stages.common.params import RuntimeParams
+from stages.evaluation import explanations
+from stages.extraction import rows as vectors
+from stages.finetuning import trained_model
+from stages.finetuning.trained_model import TrainedModel
+from stages.heads.model_card import ModelCard
+from stages.prediction.own_words import in_own_words
+from stages.sources import Row
+from stages.tables import images, prepared
+
+
+@dataclass(frozen=True)
+class ClassifiedRows:
+    """What a model says of some rows, in their order.
+
+    Attributes:
+        P: (rows, labels) probabilities, NaN where a row cannot be used.
+        problems: (rows,) why a row cannot be used; None of one that is classified.
+        explained: (rows,) JSON of `explanations.explain`, None where a row cannot be used; None if it was not wanted.
+    """
+
+    P: np.ndarray
+    problems: list[str | None]
+    explained: list[str | None] | None
+
+
+def load(folder: Path, card: ModelCard, runtime: RuntimeParams) -> TrainedModel:
+    """Load the model in `folder`, which looks into the row caches first; see `trained_model.load`."""
+    return trained_model.load(folder, card, runtime, vectors.known_vectors)
+
+
+def ready(row: Row, card: ModelCard) -> Row:
+    """Check a row and make it ready as prepare does."""
+    return sources.ready(sources.check(row, max_pixels=card.max_pixels or images.MAX_PIXELS), max_side=card.max_side)
+
+
+def classify(
+    rows: Sequence[Row], card: ModelCard, load: Callable[[], TrainedModel], *, explain: bool
+) -> ClassifiedRows:
+    """Classify rows that `ready` returned.
+
+    Args:
+        load: returns the model; called only where a row can be used.
+        explain: whether to explain them too.
+    """
+    usable = [number for number, row in enumerate(rows) if not row.problem]
+    P = np.full((len(rows), len(card.labels)), np.nan)
+    explained: list[str | None] | None = [None] * len(rows) if explain else None
+    if usable:
+        inputs, model = [_input(rows[number], card) for number in usable], load()
+        P[usable] = model.probabilities(inputs)
+        if explained is not None:
+            predicted = P[usable].argmax(axis=1).tolist()
+            texts = explanations.explain(inputs, model.scores, card.modality, predicted)
+            for number, text in zip(usable, texts, strict=True):
+                explained[number] = text
+    return ClassifiedRows(P, [row.problem and in_own_words(row.problem) for row in rows], explained)
+
+
+def _input(row: Row, card: ModelCard) -> str | bytes | prepared.Pair:
+    """Return what the backbone reads of a row."""
+    if card.extract.combine == "join":
+        return row.content
+    assert isinstance(row.content, str) and row.spans
+    return prepared.pair(row.content, row.spans)
