@@ -19,7 +19,8 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from stages.common import threads
-from stages.evaluation import cosine_bounds, nearest_rows
+from stages.evaluation import cosine_bounds
+from stages.scores import nearest_rows
 from stages.tables.features import Matrix
 
 RECALL = 0.995  # of pairs at just the threshold; of nearer ones more

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import sparse
 
-from stages.evaluation import nearest_rows
+from stages.scores import nearest_rows
 from stages.tables.features import Matrix
 
 MARGIN = 1e-5  # more than the rounding of float32 can take from a bound

@@ -19,13 +19,13 @@ from tqdm import tqdm
 
 from stages.common.errors import HeadstartError
 from stages.common.params import EvaluateParams, TrainHeadParams
-from stages.evaluation import baseline, learning_curve, nearest_rows
+from stages.evaluation import baseline, learning_curve
 from stages.evaluation import near_duplicates as duplicates
 from stages.evaluation.baseline import FoldVectors
 from stages.evaluation.learning_curve import Curve, Point
 from stages.heads import folds, training
 from stages.heads.folds import Fold
-from stages.scores import proportions
+from stages.scores import nearest_rows, proportions
 from stages.tables.features import Features, Matrix
 
 if TYPE_CHECKING:

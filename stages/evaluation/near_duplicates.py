@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.evaluation import cells, nearest_rows
+from stages.evaluation import cells
+from stages.scores import nearest_rows
 from stages.tables.features import Features, Matrix
 
 if TYPE_CHECKING:

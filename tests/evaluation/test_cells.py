@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from stages.evaluation import cells, cosine_bounds, near_duplicates, nearest_rows
+from stages.evaluation import cells, cosine_bounds, near_duplicates
+from stages.scores import nearest_rows
 
 
 def tables(kind: str) -> tuple[np.ndarray, np.ndarray]:

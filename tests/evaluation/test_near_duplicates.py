@@ -3,7 +3,8 @@ import pytest
 from pandas.testing import assert_frame_equal
 from scipy import sparse
 
-from stages.evaluation import near_duplicates, nearest_rows
+from stages.evaluation import near_duplicates
+from stages.scores import nearest_rows
 
 
 def vectors(rows: int, seed: int) -> np.ndarray:

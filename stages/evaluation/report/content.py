@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from stages.evaluation import cross_validation, nearest_rows
+from stages.evaluation import cross_validation
 from stages.evaluation.report import inputs, plane, terms, why
 from stages.evaluation.results import Results, ScoredRows
-from stages.scores import metrics
+from stages.scores import metrics, nearest_rows
 from stages.tables.features import Features
 
 MAX_REPORT_ROWS = (

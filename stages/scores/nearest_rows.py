@@ -1,12 +1,13 @@
 """The training rows whose features are most like those of other rows, by cosine."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy import sparse
 
 from stages.scores import products
-from stages.tables.features import Matrix
+
+Matrix: TypeAlias = "np.ndarray | sparse.csr_matrix"
 
 COSINES_PER_BLOCK = 2**24  # cosines held at a time
 TRAIN_ROWS_PER_PART = 2**17  # scaled copies of training rows held at a time

@@ -3,7 +3,7 @@ import pytest
 from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 
-from stages.evaluation import nearest_rows
+from stages.scores import nearest_rows
 
 
 def vectors(rows: int, seed: int) -> np.ndarray:
