@@ -18,17 +18,21 @@ from scipy.optimize import minimize
 from stages.tables.features import Matrix
 
 BLOCK_ROWS = 1_024  # few enough to stay in the processor's cache from the product to the gradient
+SPARSE_BLOCK_ROWS = 16_384  # of sparse features, for which the gradient of all features costs more than that of a row
 MOMENT_ROWS = 8_192  # rows that tell how the features vary
 MAX_MOMENT_DIM = 4_096  # beyond, products of two features cost more than the steps that they save
 TOLERANCE = 3e-5  # largest gradient of the mean loss, in the coordinates of the steps
 MAX_STEPS = 1_000
+# Steps that the next one is made from. With many thousands of features they cost more than a pass over the rows.
+DENSE_MEMORY, SPARSE_MEMORY = 10, 5
 
 Blocks: TypeAlias = Iterable[Matrix]  # the rows of a matrix in parts, in order; every step iterates over them once
 
 
 def blocks(X: Matrix) -> list[Matrix]:
     """Divide the rows of a matrix that is in memory."""
-    return [X[start : start + BLOCK_ROWS] for start in range(0, X.shape[0], BLOCK_ROWS)]
+    step = SPARSE_BLOCK_ROWS if sparse.issparse(X) else BLOCK_ROWS
+    return [X[start : start + step] for start in range(0, X.shape[0], step)]
 
 
 def second_moments(X: Matrix) -> np.ndarray:
@@ -82,14 +86,16 @@ def fit(
         gradient = np.zeros(start.shape)
         gradient[:-1] = decay * W[:-1]
         value, row = decay / 2 * float((W[:-1] ** 2).sum()), 0
+        single = W.astype(np.float32)
         for X in parts:
             rows = slice(row, row + X.shape[0])
             row = rows.stop
-            value += _add_block(X, y[rows], share[rows], W.astype(np.float32), gradient)
+            value += _add_block(X, y[rows], share[rows], single, gradient)
         return value, _solve(factor, gradient).ravel()
 
     first = factor[:, None] * start if factor.ndim == 1 else factor.T @ start
-    options = {"maxiter": MAX_STEPS, "maxls": 50, "gtol": TOLERANCE, "ftol": 1e-10}
+    memory = DENSE_MEMORY if moments.ndim == 2 else SPARSE_MEMORY
+    options = {"maxiter": MAX_STEPS, "maxls": 50, "gtol": TOLERANCE, "ftol": 1e-10, "maxcor": memory}
     solution = minimize(loss, first.ravel(), jac=True, method="L-BFGS-B", options=options).x
     return _solve(factor, solution.reshape(start.shape), trans="T")
 

@@ -79,6 +79,13 @@ def test_moments_save_most_of_the_passes_over_uneven_features() -> None:
     assert losses[0] < losses[1] + 1e-6
 
 
+def test_sparse_rows_come_in_large_blocks_since_a_gradient_of_many_features_costs_as_much_for_few_rows() -> None:
+    X = sparse.random(20_000, 300, density=0.01, format="csr", dtype=np.float32, random_state=0)
+    parts = lbfgs.blocks(X)
+    assert [part.shape[0] for part in parts] == [16_384, 3_616]
+    assert (sparse.vstack(parts) != X).nnz == 0
+
+
 def test_constant_and_repeated_features_are_no_obstacle() -> None:
     X, y = uneven(500, dim=5)
     X = np.hstack([X, X, np.zeros((500, 2), np.float32), np.full((500, 1), 1000, np.float32)])
