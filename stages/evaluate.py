@@ -11,8 +11,9 @@ near_duplicates.parquet, label_errors.parquet, explanations.parquet (which words
 """
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +35,7 @@ from stages.evaluation import (
     verdict,
 )
 from stages.evaluation.plots import Points
+from stages.evaluation.report.content import Layout
 from stages.evaluation.results import Results, ScoredRows
 from stages.evaluation.rounded_json import write_json
 from stages.extraction import rows
@@ -84,25 +86,24 @@ def evaluate(
     """
     targets.check_folder(target, CONTENT, [prepared_folder, features_folder, head_folder, finetuned_folder])
     cards = _read_cards(features_folder, head_folder, finetuned_folder)
-    train, test = _read_features(features_folder, head_folder, cards["head"], budget)
     folders = {"head": head_folder, "finetuned": finetuned_folder}
     load = functools.cache(lambda name: trained_model.load(folders[name], cards[name], runtime, rows.stored_vectors))
-    head = loading.load(head_folder, cards["head"], train.X.shape[1])  # also without test rows: it may be damaged
-    if len(test.ids):
-        models = judging.Models(cards, head, lambda name: load(name).probabilities)
-        judged = judging.by_test_rows(prepared_folder, models, train, test, settings)
-        shown = settings.model_dump(exclude={"cross_validation"})  # it has no say
-    else:
-        labelled = _labelled(features_folder, train, budget)
-        learning = training.unlabelled_rows(features_folder, head_settings)
-        judged = judging.by_folds(
-            prepared_folder, cards["head"], labelled, settings, head_settings, unlabelled=learning
-        )
-        shown = settings.model_dump()
+    judged, layout = _judge(
+        prepared_folder=prepared_folder,
+        features_folder=features_folder,
+        head_folder=head_folder,
+        cards=cards,
+        load=lambda name: load(name).probabilities,
+        budget=budget,
+        settings=settings,
+        head_settings=head_settings,
+    )
     scored, curves = judged.scored, judged.curves
+    without_say = set() if scored.division else {"cross_validation"}
     results = Results(
         cards=cards,
         train=judged.train,
+        layout=layout,
         scored=scored,
         metrics=metrics_json.details(
             scored=scored, cards=cards, curves=curves, pairs=judged.pairs, suspects=judged.suspects, settings=settings
@@ -119,13 +120,38 @@ def evaluate(
             card=cards["head"],
             load=lambda: load(scored.shipped).scores,
         ),
-        settings={"budget": budget.model_dump(), "evaluate": shown},
+        settings={"budget": budget.model_dump(), "evaluate": settings.model_dump(exclude=without_say)},
     )
     with atomic.directory(target, CONTENT) as out:
         _write(out, prepared_folder, results)
     for line in verdict.lines(results):
         print(f"evaluate: {printable(line)}")
     print(f"evaluate: {counted(len(scored.truth), scored.noun)} -> {target / report.FILE} in {run_stats.spent()}")
+
+
+def _judge(
+    *,
+    prepared_folder: Path,
+    features_folder: Path,
+    head_folder: Path,
+    cards: dict[str, ModelCard],
+    load: Callable[[str], Callable[[list[Any]], np.ndarray]],
+    budget: BudgetParams,
+    settings: EvaluateParams,
+    head_settings: TrainHeadParams,
+) -> tuple[judging.Judged, Layout]:
+    """Judge the models, and do all else that needs vectors, which are in memory here alone; `load`: as in `Models`."""
+    train, test = _read_features(features_folder, head_folder, cards["head"], budget)
+    head = loading.load(head_folder, cards["head"], train.X.shape[1])  # also without test rows: it may be damaged
+    if len(test.ids):
+        judged = judging.by_test_rows(prepared_folder, judging.Models(cards, head, load), train, test, settings)
+    else:
+        labelled = _labelled(features_folder, train, budget)
+        learning = training.unlabelled_rows(features_folder, head_settings)
+        judged = judging.by_folds(
+            prepared_folder, cards["head"], labelled, settings, head_settings, unlabelled=learning
+        )
+    return judged.without_vectors(), report.layout(judged.train, judged.scored)
 
 
 def _read_cards(features_folder: Path, head_folder: Path, finetuned_folder: Path) -> dict[str, ModelCard]:
@@ -148,7 +174,8 @@ def _read_features(
             f"{features_folder / 'test'} has rows of class {unknown[0]}, which {head_folder} does not know;"
             f" run `dvc repro`"
         )
-    train = features.read(features_folder, "train", budget)
+    # Folds are fitted on these rows as they are; with test rows, a few at a time are.
+    train = features.read(features_folder, "train", budget, as_stored=len(test.ids) > 0)
     if set(train.labels) != set(head_card.labels):
         raise HeadstartError(
             f"{head_folder} was trained on other classes than {features_folder / 'train'} has; run `dvc repro`"

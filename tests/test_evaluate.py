@@ -3,13 +3,17 @@
 import json
 import shutil
 import sys
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from stages.evaluation import explained_mistakes
+from stages.tables import features
 from tests.projects import ROOT, STAGES, contents, make_project, run, run_stages, set_params, stage
 
 SETTINGS: dict[str, object] = {
@@ -174,3 +178,24 @@ def test_line_breaks_in_labels_break_no_printed_line(tmp_path: Path) -> None:
     run_stages(project)
     done = stage(project, "gate", "base", check=False)
     assert done.returncode == 2 and "re\\n\\td is gone" in done.stdout
+
+
+def test_no_vectors_are_in_memory_while_mistakes_are_explained(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, alive = [], []
+    read, explain = features.read, explained_mistakes.table
+
+    def noted(*arguments: Any, **named: Any) -> features.Features:
+        rows = read(*arguments, **named)
+        vectors.append(weakref.ref(rows.X))
+        return rows
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        alive.append(sum(vector() is not None for vector in vectors))
+        return explain(*arguments, **named)
+
+    monkeypatch.setattr(features, "read", noted)
+    monkeypatch.setattr(explained_mistakes, "table", counted)
+    set_params(trained, evaluate__learning_curve=[], evaluate__bootstrap=0)
+    for name in ("finetune", "evaluate"):
+        stage(trained, name)
+    assert len(vectors) == 2 and alive == [0]

@@ -32,6 +32,14 @@ class Judged(NamedTuple):
     suspects: "dict[str, pd.DataFrame]"
     rows_of_suspects: dict[str, Features]
 
+    def without_vectors(self) -> "Judged":
+        """Return the same without the vectors of rows, which are most of the memory."""
+        return self._replace(
+            scored=replace(self.scored, rows=self.scored.rows.without_vectors()),
+            train=self.train.without_vectors(),
+            rows_of_suspects={name: rows.without_vectors() for name, rows in self.rows_of_suspects.items()},
+        )
+
 
 class Models(NamedTuple):
     """The trained models.

@@ -16,6 +16,8 @@ from stages.tables.features import Features
 if TYPE_CHECKING:
     import pandas as pd
 
+    from stages.evaluation.report.content import Layout
+
 MIN_ACCURACY_TO_JUDGE = 0.5  # of a head that finds wrong labels
 
 
@@ -96,7 +98,8 @@ class Results:
     """Everything that an evaluation's files are made of."""
 
     cards: Mapping[str, ModelCard]  # of `head` and, where there is one, of `finetuned`
-    train: Features  # training rows; of a cross-validation, all labelled rows
+    train: Features  # training rows; of a cross-validation, all labelled rows; neither these nor `scored` has vectors
+    layout: "Layout"  # what the report shows of the vectors
     scored: ScoredRows
     metrics: Mapping[str, Any]  # all numbers: details.json
     plots: Mapping[str, Mapping[str, Points]]  # name of a model to its plots

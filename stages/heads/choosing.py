@@ -108,6 +108,7 @@ def out_of_fold(X: Matrix, labels: np.ndarray, C: float, groups: np.ndarray | No
     Every class needs two rows or groups or more. A head is fitted on at most about `MAX_OUT_OF_FOLD_ROWS` rows.
 
     Args:
+        X: (rows, dim) float32 or float16, of which small parts at a time become float32.
         groups: (rows,) names, as for `fit`. Rows that no fold judges, since only their fold has their class, get NaN.
     """
     y = np.unique(labels.astype(str), return_inverse=True)[1]
@@ -218,6 +219,11 @@ def _candidates(rows: int, settings: TrainHeadParams) -> tuple[float, ...]:
     return tuple(sorted({min(neighbors, rows) for neighbors in settings.neighbors}))
 
 
+def _single(X: Matrix, rows: np.ndarray) -> Matrix:
+    """Copy chosen rows in float32, whatever type X has in memory."""
+    return X[rows].astype(np.float32, copy=False)
+
+
 def _judged(parts: Sequence[folds.Fold]) -> np.ndarray:
     """List the rows that are judged on in any fold, ascending."""
     return np.sort(np.concatenate([part.held_out for part in parts]))
@@ -248,7 +254,7 @@ def _cross_validate(
         order = np.random.default_rng(0).permutation(len(training))
         training = training[sample_rows(order, y[training], most=most, least=1)]
         known, y_training = np.unique(y[training], return_inverse=True)
-        X_training, estimator = X[training], None
+        X_training, estimator = _single(X, training), None
         out[ascending[:, None], held_out] = -np.inf
         for index in ascending:
             estimator = estimators.fit(
@@ -256,7 +262,7 @@ def _cross_validate(
             )
             for first in range(0, len(held_out), MAX_SCORED_ROWS):
                 rows = held_out[first : first + MAX_SCORED_ROWS]
-                out[index, rows[:, None], known] = estimators.scores(estimator, X[rows])
+                out[index, rows[:, None], known] = estimators.scores(estimator, _single(X, rows))
 
     if is_large and len(candidates) > 1:
         run(parts[0])

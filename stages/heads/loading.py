@@ -16,6 +16,8 @@ from stages.heads.model_card import ModelCard
 from stages.tables.features import Matrix
 
 Probabilities = Callable[[Matrix], np.ndarray]  # (rows, dim) to (rows, labels) float64, rows sum to 1
+MAX_BLOCK_ROWS = 16_384  # scored at a time, since products are in float64
+
 Scores = Callable[[Matrix], np.ndarray]  # (rows, dim) to (rows, labels) float64; their softmax is the probabilities
 
 
@@ -43,7 +45,7 @@ def load_scores(folder: Path, card: ModelCard, dim: int) -> Scores:
             f"{folder / linear_layer.FILE} is a layer of {weight.shape}, but labels and features are"
             f" {(len(card.labels), dim)}; run `dvc repro train_head`"
         )
-    return lambda X: finite((np.asarray(X @ weight.T) + bias).astype(np.float64), str(folder))
+    return _in_blocks(lambda X: finite((np.asarray(X @ weight.T) + bias).astype(np.float64), str(folder)))
 
 
 def finite(scores: np.ndarray, model: str) -> np.ndarray:
@@ -69,4 +71,14 @@ def _load_estimator(folder: Path, card: ModelCard, dim: int) -> Scores:
             f"{path} is a head of {loaded.estimator.n_features_in_} features, but there are {dim};"
             " run `dvc repro train_head`"
         )
-    return lambda X: finite(loaded.scores(X), str(path))
+    return _in_blocks(lambda X: finite(loaded.scores(X), str(path)))
+
+
+def _in_blocks(scores: Scores) -> Scores:
+    """Compute the scores of many rows from `MAX_BLOCK_ROWS` at a time, so that little else is in memory."""
+
+    def in_blocks(X: Matrix) -> np.ndarray:
+        starts = range(0, max(X.shape[0], 1), MAX_BLOCK_ROWS)
+        return np.concatenate([scores(X[start : start + MAX_BLOCK_ROWS]) for start in starts])
+
+    return in_blocks

@@ -88,5 +88,6 @@ def unit(X: Any) -> Any:
     if sparse.issparse(X):
         norms = np.sqrt(np.asarray(X.multiply(X).sum(axis=1)).ravel())
         return sparse.diags(1 / np.where(norms > 0, norms, 1)).astype(np.float32) @ X
+    X = X.astype(np.float32, copy=False)
     norms = np.linalg.norm(X, axis=1, keepdims=True)
     return X / np.where(norms > 0, norms, 1)

@@ -7,7 +7,7 @@ unlabelled rows every label is null. The metadata names the backbone and the set
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -58,7 +58,7 @@ class Features:
 
     ids: np.ndarray  # (rows,) str
     labels: np.ndarray  # (rows,) str; None of unlabelled rows
-    X: Matrix  # (rows, dim) float32
+    X: Matrix  # (rows, dim) float32, or float16 as `read` was told to keep it: then `single` gives float32
     metadata: Metadata
     is_long: np.ndarray | None = None  # (rows,) bool: texts with more tokens than are read at a time
     unclear_share: float = 0.0  # of the tokens: unknown ones and single letters
@@ -79,6 +79,14 @@ class Features:
         if self.splits is None:
             return {default: self}
         return {split: self.select(self.splits == split) for split in dict.fromkeys(self.splits)}
+
+    def single(self, rows: np.ndarray) -> Matrix:
+        """Return the vectors of chosen rows in float32; `rows`: (chosen,) indices or (rows,) bool."""
+        return self.X[rows].astype(np.float32, copy=False)
+
+    def without_vectors(self) -> "Features":
+        """Return the rows with vectors of no dimensions, which take no memory."""
+        return replace(self, X=np.empty((len(self.ids), 0), dtype=np.float32))
 
     def select(self, rows: np.ndarray) -> "Features":
         """Return the chosen rows; `rows`: (chosen,) indices or (rows,) bool."""
@@ -117,8 +125,10 @@ def is_shard(path: Path) -> bool:
     return "fingerprint" in shards.metadata_keys(path)
 
 
-def read(features_folder: Path, split: str, budget: BudgetParams | None = None) -> Features:
+def read(features_folder: Path, split: str, budget: BudgetParams | None = None, *, as_stored: bool = False) -> Features:
     """Read one split into memory, with a `budget` only the rows that it allows.
+
+    With `as_stored`, vectors that the table has in float16 stay so, and take half the memory.
 
     Raises:
         HeadstartError: the table is missing, damaged, or no feature table.
@@ -136,7 +146,7 @@ def read(features_folder: Path, split: str, budget: BudgetParams | None = None) 
     return Features(
         ids[rows],
         labels[rows],
-        vectors(features_folder, split, rows),
+        vectors(features_folder, split, rows, as_stored=as_stored),
         metadata,
         is_long,
         unclear_share,
@@ -144,14 +154,14 @@ def read(features_folder: Path, split: str, budget: BudgetParams | None = None) 
     )
 
 
-def vectors(features_folder: Path, split: str, rows: np.ndarray) -> Matrix:
-    """Read the vectors of chosen rows of one split, as `matrices` does, into one matrix: (rows, dim) float32."""
+def vectors(features_folder: Path, split: str, rows: np.ndarray, *, as_stored: bool = False) -> Matrix:
+    """Read the vectors of chosen rows of one split, as `matrices` does, into one matrix: (rows, dim)."""
     metadata = read_metadata(features_folder / split)
     if metadata.sparse:
         no_rows = sparse.csr_matrix((0, metadata.dim), dtype=np.float32)  # vstack needs a matrix
         return sparse.vstack([*matrices(features_folder, split, rows), no_rows], format="csr")
-    X, start = np.empty((len(rows), metadata.dim), dtype=np.float32), 0
-    for part in matrices(features_folder, split, rows):
+    X, start = np.empty((len(rows), metadata.dim), metadata.extract.dtype if as_stored else np.float32), 0
+    for part in matrices(features_folder, split, rows, as_stored=as_stored):
         X[start : start + len(part)] = part
         start += len(part)
     return X
@@ -172,11 +182,12 @@ def groups(features_folder: Path, split: str) -> np.ndarray | None:
     return prepared.group_names(*(table[name].to_pylist() for name in table.column_names))
 
 
-def matrices(features_folder: Path, split: str, rows: np.ndarray) -> Iterator[Matrix]:
+def matrices(features_folder: Path, split: str, rows: np.ndarray, *, as_stored: bool = False) -> Iterator[Matrix]:
     """Yield the vectors of chosen rows of one split in order, a bounded number at a time: (part, dim) float32.
 
     Args:
         rows: (rows,) ascending indices into the table.
+        as_stored: keep the type of the table, float16 or float32.
     """
     metadata = read_metadata(features_folder / split)
     start = 0
@@ -189,7 +200,7 @@ def matrices(features_folder: Path, split: str, rows: np.ndarray) -> Iterator[Ma
                 X = _matrix(batch, metadata)
             except (ValueError, pa.ArrowException) as error:
                 raise damaged(features_folder / split, error) from None
-            yield X[chosen].astype(np.float32, copy=False)
+            yield X[chosen].astype(X.dtype if as_stored else np.float32, copy=False)
 
 
 def _matrix(batch: pa.RecordBatch, metadata: Metadata) -> Matrix:

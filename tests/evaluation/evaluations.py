@@ -78,6 +78,7 @@ def evaluation(
     return Results(
         cards=cards,
         train=cast(Features, None),
+        layout=cast(Any, None),
         scored=scored,
         metrics=metrics,
         plots={name: from_model(truth, P, labels) for name, P in probabilities.items()},

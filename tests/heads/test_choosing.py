@@ -146,3 +146,10 @@ def test_scores_of_held_out_rows_are_computed_in_parts(monkeypatch: pytest.Monke
     whole = choosing.out_of_fold(X, labels, 1.0)
     monkeypatch.setattr(choosing, "MAX_SCORED_ROWS", 7)
     np.testing.assert_allclose(choosing.out_of_fold(X, labels, 1.0), whole, atol=1e-6)
+
+
+def test_rows_in_half_precision_are_fitted_and_scored_in_single() -> None:
+    X, labels = data(3)
+    halved = X.astype(np.float16)
+    expected = choosing.out_of_fold(halved.astype(np.float32), labels, 1.0)
+    np.testing.assert_array_equal(choosing.out_of_fold(halved, labels, 1.0), expected)

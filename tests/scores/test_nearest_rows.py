@@ -46,3 +46,10 @@ def test_there_may_be_fewer_training_rows_or_none_and_zeros_have_no_direction() 
     assert nearest_rows.find(vectors(0, 0), vectors(2, 1), 5)[0].shape == (2, 0)
     assert nearest_rows.find(vectors(3, 0), vectors(0, 1), 5)[0].shape == (0, 3)
     assert nearest_rows.find(vectors(3, 0), np.zeros((1, 16), np.float32), 2)[1].tolist() == [[0, 0]]
+
+
+def test_vectors_in_half_precision_are_compared_in_single() -> None:
+    train, rows = (300 * vectors(count, seed).astype(np.float16) for count, seed in ((60, 0), (20, 1)))
+    expected = nearest_rows.find(train.astype(np.float32), rows.astype(np.float32), 3)
+    for halved, single in zip(nearest_rows.find(train, rows, 3), expected, strict=True):
+        np.testing.assert_array_equal(halved, single)

@@ -26,3 +26,12 @@ def test_a_wrong_value_in_a_sparse_vector_names_its_row() -> None:
     feature_writer.check_finite(["a", "b"], X[:2], "both")
     with pytest.raises(HeadstartError, match="both produced non-finite values for row c; its weights are damaged"):
         feature_writer.check_finite(["a", "b", "c"], X, "both")
+
+
+def test_vectors_can_stay_in_half_precision_and_are_given_in_single(trained: Path) -> None:
+    read, halved = (features.read(trained / "data/features", "train", as_stored=kept) for kept in (False, True))
+    assert halved.X.dtype == np.float16
+    rows = np.array([3, 0])
+    assert halved.single(rows).dtype == np.float32
+    np.testing.assert_array_equal(halved.single(rows), read.X[rows])
+    assert halved.without_vectors().X.shape == (len(read.ids), 0) and halved.without_vectors().ids is halved.ids

@@ -14,9 +14,12 @@ from stages.common.backbone_shorthand import members, titled
 from stages.evaluation import labels_saved, verdict
 from stages.evaluation.learning_curve import BASELINES
 from stages.evaluation.report import content, terms, words
+from stages.evaluation.report.content import layout
 from stages.evaluation.report.embedded import embedded
 from stages.evaluation.results import Results
 from stages.evaluation.rounded_json import rounded
+
+__all__ = ["FILE", "layout", "write"]
 
 FILE = "report.html"
 # In this order one script.

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,35 @@ MAX_ROWS_WITH_NEAREST = 500  # judged rows with their nearest training rows
 NEAREST_ROWS = 5
 
 
+class Layout(NamedTuple):
+    """The rows of the page, and all that their vectors tell: their places on the map and their nearest training rows.
+
+    Attributes:
+        rows: (shown,) indices of judged rows.
+        train_rows: (shown training rows,) indices.
+        nearest: (rows with nearest, neighbours) indices of training rows.
+        cosines: of the same shape.
+        points: (shown, 2) on the map.
+        train_points: (shown training rows, 2) on the map.
+    """
+
+    rows: np.ndarray
+    train_rows: np.ndarray
+    nearest: np.ndarray
+    cosines: np.ndarray
+    points: np.ndarray
+    train_points: np.ndarray
+
+
+def layout(train: Features, scored: ScoredRows) -> Layout:
+    """Choose the rows of the page, and lay them out on the map."""
+    rows = rows_to_show(scored, scored.shipped)
+    nearest, cosines = _nearest(train, scored, rows[:MAX_ROWS_WITH_NEAREST])
+    train_rows = _train_rows(len(train.ids), nearest)
+    points = plane.project(train, [scored.rows.single(rows), train.single(train_rows)])
+    return Layout(rows, train_rows, nearest, cosines, *points)
+
+
 def collect(prepared_folder: Path, results: Results) -> dict[str, Any]:
     """Collect everything that the page draws; texts and images of rows come from the prepared table.
 
@@ -30,9 +59,7 @@ def collect(prepared_folder: Path, results: Results) -> dict[str, Any]:
         HeadstartError: a row is missing from the prepared table.
     """
     scored, card, train = results.scored, results.cards["head"], results.train
-    rows = rows_to_show(scored, results.shipped)
-    nearest, cosines = _nearest(results, rows[:MAX_ROWS_WITH_NEAREST])
-    train_rows = _train_rows(len(train.ids), nearest)
+    rows, train_rows, nearest, cosines, points, train_points = results.layout
     pairs = results.pairs.head(MAX_REPORT_PAIRS)
     suspects = results.suspects.groupby("split", sort=False).head(MAX_REPORT_SUSPECTS)
     neighbours = len(np.unique(nearest))
@@ -46,7 +73,6 @@ def collect(prepared_folder: Path, results: Results) -> dict[str, Any]:
     keys = [(split_of.get(row_id, split), row_id) for split, row_id in [*important, *others]]
     shown = inputs.read(prepared_folder, card.modality, keys)
     at = {row_id: number for number, (_, row_id) in enumerate(shown)}
-    points, train_points = plane.project(train, [scored.rows.X[rows], train.X[train_rows]])
     position = {row: place for place, row in enumerate(train_rows.tolist())}
     return {
         "labels": scored.labels,
@@ -96,11 +122,11 @@ def _train_rows(count: int, nearest: np.ndarray) -> np.ndarray:
     return np.array([*chosen][:MAX_REPORT_TRAIN_ROWS], dtype=int)
 
 
-def _nearest(results: Results, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _nearest(train: Features, scored: ScoredRows, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find the training rows nearest to judged rows: indices and cosines, both (rows, at most `NEAREST_ROWS`)."""
-    if division := results.scored.division:
-        return cross_validation.nearest(results.train, division, rows, NEAREST_ROWS)
-    return nearest_rows.find(results.train.X, results.scored.rows.X[rows], NEAREST_ROWS)
+    if scored.division:
+        return cross_validation.nearest(train, scored.division, rows, NEAREST_ROWS)
+    return nearest_rows.find(train.X, scored.rows.X[rows], NEAREST_ROWS)
 
 
 def _located(ids: np.ndarray, points: np.ndarray, at: Mapping[str, int]) -> dict[str, Any]:

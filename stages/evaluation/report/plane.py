@@ -22,7 +22,7 @@ def project(train: Features, parts: Sequence[Matrix]) -> list[np.ndarray]:
         (rows, 2) for every part.
     """
     names, y = np.unique(train.labels.astype(str), return_inverse=True)
-    means = np.stack([_mean(train.X[y == label]) for label in range(len(names))])  # (labels, dim)
+    means = np.stack([_mean(train.single(y == label)) for label in range(len(names))])  # (labels, dim)
     centre = means.mean(axis=0)
     directions = np.linalg.svd(means - centre, full_matrices=False)[2][:2]  # (1 or 2, dim)
     # A direction and its opposite are equally good; take the one whose largest element is positive.
