@@ -6,8 +6,13 @@
 NEW is a table in any format that prepare reads, with the input columns that the model was trained on, or a folder of
 images; labels are not needed. OUT ends in .csv, .jsonl, .parquet, or with the extra `spreadsheets` in .xlsx. It has
 one row for every row of NEW, in order: source, the columns of NEW (of a folder, image: its path), predicted,
-confidence, one p_LABEL per label, and rejected: why the row could not be classified, or null. A column of NEW with one
-of these names is called input_NAME.
+confidence, one p_LABEL per label, accepted, unfamiliar, prediction_set, and rejected: why the row could not be
+classified, or null. A column of NEW with one of these names is called input_NAME.
+
+A row is accepted if its confidence is one from which held-out rows are right as often as predict.target_accuracy asks.
+unfamiliar is the share of training rows, in percent, that are nearer to the others than the row is to them.
+prediction_set holds the true label as often as predict.coverage asks. Both settings are those of params.yaml, where
+there is one, else 0.95 and 0.9. See stages/heads/README.md.
 
 With --explain, OUT has the column explanation: JSON with the words or regions that made the predicted label more or
 less probable, and by how much; see stages/evaluation/README.md. Every row takes up to 50 passes instead of one.
@@ -21,16 +26,17 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
 from stages import sources
-from stages.common import atomic, cli, run_stats, targets, threads
+from stages.common import atomic, cli, predict_params, run_stats, targets, threads
 from stages.common.errors import HeadstartError, counted, listed
 from stages.common.params import RuntimeParams
+from stages.common.predict_params import PredictParams
 from stages.evaluation import prediction_columns, prediction_files
-from stages.heads import model_card
+from stages.heads import certainty_file, model_card
+from stages.heads.certainty import Limits
 from stages.heads.model_card import ModelCard
 from stages.prediction import classified_rows
 from stages.prediction.classified_rows import ClassifiedRows
@@ -41,10 +47,19 @@ from stages.tables import prepared
 IMAGE_PATH = "image"  # the column of the paths in a folder of images
 
 
-def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams, explain: bool = False) -> None:
+def predict(
+    *,
+    folder: Path,
+    new: Path,
+    target: Path,
+    runtime: RuntimeParams,
+    settings: PredictParams | None = None,
+    explain: bool = False,
+) -> None:
     """Classify the rows of the table or image folder `new` with the model in `folder`, and write them to `target`.
 
     Args:
+        settings: from where a prediction counts as sure; None: the defaults.
         explain: whether to add the column `explanation`.
 
     Raises:
@@ -56,20 +71,22 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams, ex
     targets.check_file(target, prediction_files.is_own, verb="predict", inputs=[folder, new])
     columns = sources.Columns(card.input, keep_all=True)
     reading = sources.Reading(card.encoding, card.sheet)
-    own = {"source", "rejected", *(["explanation"] if explain else [])}
+    settings, sure = settings or PredictParams(), certainty_file.read(folder)
+    limits = sure.held_out.limits(settings) if sure.held_out else None
+    load = functools.cache(lambda: classified_rows.load(folder, card, runtime))
+    classify = functools.partial(classified_rows.classify, card=card, load=load, explain=explain, known=sure.known)
+    own = {"source", *_columns(classify([]), card, limits)}
     kept = _Kept.from_source(new, columns, card, reading, own)
     notes = sources.Notes()
     rows = notes.without_skipped(sources.rows(new, columns, card.modality, reading))
     ready = threads.ordered(lambda row: classified_rows.ready(row, card), rows, workers=threads.cores())
     counts: Counter[bool] = Counter()
-    load = functools.cache(lambda: classified_rows.load(folder, card, runtime))
     write: prediction_files.Write | None = None
     with ExitStack() as stack:
         out = stack.enter_context(atomic.file(target))
         progress = stack.enter_context(tqdm(desc="predict", unit=" rows", disable=None))
         while window := list(islice(ready, prepared.WINDOW_ROWS[card.modality])):
-            classified = classified_rows.classify(window, card, load, explain=explain)
-            table = _table(window, classified, card, kept)
+            table = _table(window, kept, _columns(classify(window), card, limits))
             write = write or stack.enter_context(prediction_files.writer(out, target.suffix, table.schema))
             write(table)
             counts.update(bool(row.problem) for row in window)
@@ -83,7 +100,8 @@ def predict(*, folder: Path, new: Path, target: Path, runtime: RuntimeParams, ex
         f"predict: {counted(counts[False], 'row')} classified, {counts[True]:,} rejected -> {target}"
         f" in {run_stats.spent()}"
     )
-    for sentence in (*notes.sentences(), *kept.sentences()):
+    certain = [sure.held_out.in_words(settings)] if sure.held_out else []
+    for sentence in (*certain, *notes.sentences(), *kept.sentences()):
         print(f"predict: {sentence}")
 
 
@@ -103,7 +121,7 @@ class _Kept:
         """Read the table once to find its columns; a folder of images has one, with the paths.
 
         Args:
-            own: names that predict needs, beside those of the predictions.
+            own: names of the columns that predict writes.
         """
         if card.modality == "image" and sources.is_image_folder(new):
             return cls({IMAGE_PATH: pa.string()}, {IMAGE_PATH: IMAGE_PATH}, IMAGE_PATH)
@@ -113,7 +131,6 @@ class _Kept:
             types[image_column] = pa.string()
         without = [name for name, kind in types.items() if pa.types.is_binary(kind)]
         types = {name: kind for name, kind in types.items() if name not in without}
-        own = own | {*prediction_columns.columns(np.zeros((0, len(card.labels))), card.labels)}
         names: dict[str, str] = {}
         for name in types:
             free = _writable(name)
@@ -146,24 +163,25 @@ def _writable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _table(rows: Sequence[Row], classified: ClassifiedRows, card: ModelCard, kept: _Kept) -> pa.Table:
-    """Return one output row for each of `rows`."""
-    explained = classified.explained
-    return pa.table(
-        {
-            "source": pa.array([row.origin for row in rows], pa.string()),
-            **kept.arrays(rows),
-            **prediction_columns.columns(classified.P, card.labels),
-            **({} if explained is None else {"explanation": pa.array(explained, pa.large_string())}),
-            "rejected": pa.array(classified.problems, pa.string()),
-        }
-    )
+def _table(rows: Sequence[Row], kept: _Kept, columns: Mapping[str, pa.Array]) -> pa.Table:
+    """Return one output row for each of `rows`; `columns`: what `_columns` returns for them."""
+    return pa.table({"source": pa.array([row.origin for row in rows], pa.string()), **kept.arrays(rows), **columns})
+
+
+def _columns(classified: ClassifiedRows, card: ModelCard, limits: Limits | None) -> dict[str, pa.Array]:
+    """Make the columns of what the model says of rows."""
+    P, explained = classified.P, classified.explained
+    return {
+        **prediction_columns.columns(P, card.labels),
+        **prediction_columns.certainty_columns(P, card.labels, limits, classified.unfamiliar),
+        **({} if explained is None else {"explanation": pa.array(explained, pa.large_string())}),
+        "rejected": pa.array(classified.problems, pa.string()),
+    }
 
 
 def main() -> None:
     args = cli.arguments(
         __doc__,
-        with_params=False,
         model="folder that train_head or finetune wrote",
         new="table or folder of images to classify",
         out="file to write: .csv, .jsonl, .parquet or .xlsx",
@@ -172,7 +190,14 @@ def main() -> None:
         },
     )
     try:
-        predict(folder=args.model, new=args.new, target=args.out, runtime=RuntimeParams(), explain=args.explain)
+        predict(
+            folder=args.model,
+            new=args.new,
+            target=args.out,
+            runtime=RuntimeParams(),
+            settings=predict_params.load(args.params),
+            explain=args.explain,
+        )
     except HeadstartError as error:
         raise HeadstartError(in_own_words(str(error))) from None
 

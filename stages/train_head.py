@@ -21,7 +21,19 @@ import numpy as np
 from stages.common import atomic, cli, params, run_stats, targets
 from stages.common.errors import HeadstartError, counted, listed
 from stages.common.params import BudgetParams, TrainHeadParams
-from stages.heads import choosing, folds, from_disk, linear_layer, model_card, persistence, training
+from stages.heads import (
+    certainty,
+    certainty_file,
+    choosing,
+    folds,
+    from_disk,
+    held_out,
+    linear_layer,
+    model_card,
+    persistence,
+    training,
+)
+from stages.heads.certainty import Certainty
 from stages.heads.choosing import Chosen
 from stages.heads.head import Head
 from stages.heads.propagation import Trial
@@ -33,6 +45,7 @@ CONTENT = targets.Content(
         model_card.FILE: lambda path: model_card.is_card(path, "head"),
         persistence.FILE: None,
         linear_layer.FILE: None,
+        certainty_file.FILE: None,
         **dict.fromkeys(features.BACKBONE_FILES),
     },
 )
@@ -52,6 +65,7 @@ def train_head(*, features_folder: Path, target: Path, budget: BudgetParams, set
         persistence.save(head, out / persistence.FILE)
         if layer := linear_layer.from_head(head):
             linear_layer.write(out, *layer)
+        certainty_file.write(out, fitted.certainty)
         backbone = features_folder / "train" / features.BACKBONE_FOLDER
         if backbone.exists():
             shutil.copytree(backbone, out / features.BACKBONE_FOLDER)
@@ -87,6 +101,7 @@ class _Fitted(NamedTuple):
     factor: float  # of the temperature, from validation rows
     labels: np.ndarray  # (rows,)
     groups: np.ndarray | None  # (rows,), where all rows fit into memory
+    certainty: Certainty
     trial: Trial | None = None  # of learning from unlabelled rows
 
 
@@ -105,7 +120,8 @@ def _fit(features_folder: Path, budget: BudgetParams, settings: TrainHeadParams)
     if settings.final == "train" and from_disk.is_needed(features_folder, len(rows), settings):
         start, chosen = from_disk.fit(features_folder, rows, ids, labels, settings)
         head, factor = training.calibrated(start, validation)
-        return _Fitted(head, chosen, factor, labels, None)
+        sure = Certainty(held_out.from_validation(head, validation), from_disk.known_rows(features_folder, rows))
+        return _Fitted(head, chosen, factor, labels, None, sure)
     if settings.final == "all" and from_disk.is_needed(features_folder, len(rows) + len(validation.ids), settings):
         raise HeadstartError(
             f"train_head.final is all, but {features_folder} has more than {choosing.MAX_FIT_ROWS:,} labelled rows,"
@@ -115,7 +131,10 @@ def _fit(features_folder: Path, budget: BudgetParams, settings: TrainHeadParams)
     fitted = training.fit(train, validation, settings, training.unlabelled_rows(features_folder, settings))
     if settings.final == "all":
         train = features.joined({"train": train, "validation": validation})
-    return _Fitted(fitted.head, fitted.chosen, fitted.factor, train.labels, train.groups, fitted.trial)
+    sure = Certainty(
+        held_out.best(fitted.head, fitted.chosen.value, train, validation, settings), certainty.known_rows(train.X)
+    )
+    return _Fitted(fitted.head, fitted.chosen, fitted.factor, train.labels, train.groups, sure, fitted.trial)
 
 
 def _summary(kind: str, chosen: Chosen) -> str:

@@ -19,6 +19,9 @@ from tests.projects import TFIDF, UP_TO_HEAD, make_project, run_stages, set_para
 
 LINES = [f"subject;body;label\n{'order' if n % 2 else 'thanks'} {n};caf\u00e9 {n};{'ab'[n % 2]}\n" for n in range(60)]
 
+# The columns that predict adds for labels a and b.
+PREDICTIONS = ["predicted", "confidence", "p_a", "p_b", "accepted", "unfamiliar", "prediction_set", "rejected"]
+
 
 def test_predict_asks_for_the_same_columns_in_the_same_encoding(project: Path) -> None:
     lines = [LINES[0], *(line.partition("\n")[2] for line in LINES[1:])]
@@ -33,7 +36,7 @@ def test_predict_asks_for_the_same_columns_in_the_same_encoding(project: Path) -
     (project / "new.csv").write_bytes("body,subject\ncaf\u00e9,order\n,thanks\n,\n".encode("cp1252"))
     stage(project, "predict", "data/head", "new.csv", "out.parquet")
     out = pq.read_table(project / "out.parquet")
-    assert out.column_names == ["source", "body", "subject", "predicted", "confidence", "p_a", "p_b", "rejected"]
+    assert out.column_names == ["source", "body", "subject", *PREDICTIONS]
     assert [(row["subject"], row["body"], row["predicted"], row["rejected"]) for row in out.to_pylist()] == [
         ("order", "caf\u00e9", "b", None),
         ("thanks", "", "a", None),
@@ -84,7 +87,7 @@ def test_every_format_keeps_the_columns_and_is_replaced_and_read_again(trained: 
     new = 'id,text,note\n7,order,"=1+1"\n8,  ,\n9,"thanks, ""so"" much\nyes",caf\u00e9\n'
     (trained / "new.csv").write_text(new, "utf-8")
     rows, _ = predict(trained, "new.csv", f"out{suffix}")
-    assert list(rows[0]) == ["source", "id", "text", "note", "predicted", "confidence", "p_a", "p_b", "rejected"]
+    assert list(rows[0]) == ["source", "id", "text", "note", *PREDICTIONS]
     assert [(row["id"], row["note"] or "", row["predicted"], row["rejected"]) for row in rows] == [
         ("7", "=1+1", "b", None),
         ("8", "", None, "text is empty"),

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
-from stages.common import backbone_shorthand, presets
-from stages.common.errors import HeadstartError, not_utf8
+from stages.common import backbone_shorthand, presets, yaml_text
+from stages.common.errors import HeadstartError
 from stages.common.gate_params import GateParams
+from stages.common.predict_params import PredictParams
 from stages.common.presets import Preset
 from stages.common.section import Section, validate
 from stages.common.setting_types import (
@@ -28,7 +29,6 @@ from stages.common.setting_types import (
     RowLimit,
     Share,
 )
-from stages.common.yaml_text import parse
 
 
 def _tuple(value: object) -> object:
@@ -258,6 +258,7 @@ class Params(Section):
     train_head: TrainHeadParams = TrainHeadParams()
     finetune: FinetuneParams = FinetuneParams()
     evaluate: EvaluateParams = EvaluateParams()
+    predict: PredictParams = PredictParams()
     gate: GateParams = GateParams()
     compare: CompareParams = CompareParams()
     runtime: RuntimeParams = RuntimeParams()
@@ -285,13 +286,9 @@ def load(path: Path) -> Params:
         HeadstartError: the file is missing, is not YAML, or holds a key or value that is not allowed.
     """
     try:
-        raw = parse(path.read_text("utf-8"))
+        raw = yaml_text.read(path)
     except FileNotFoundError:
         raise HeadstartError(
             f"{path} does not exist; run from the project's root, or name the file with --params"
         ) from None
-    except UnicodeDecodeError as error:
-        raise not_utf8(path, f"at byte {error.start}") from None
-    except ValueError as error:
-        raise HeadstartError(f"{path} is not valid YAML ({error}); correct it") from None
     return validate(Params, raw, file=str(path))

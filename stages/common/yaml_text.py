@@ -1,9 +1,25 @@
 """YAML as DVC reads and writes it: version 1.2, where `on` is a text and `1e-3` a number."""
 
+from pathlib import Path
+
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from stages.common.errors import one_line
+from stages.common.errors import HeadstartError, not_utf8, one_line
+
+
+def read(path: Path) -> object:
+    """Return the content of an existing file.
+
+    Raises:
+        HeadstartError: it is not UTF-8, or not YAML.
+    """
+    try:
+        return parse(path.read_text("utf-8"))
+    except UnicodeDecodeError as error:
+        raise not_utf8(path, f"at byte {error.start}") from None
+    except ValueError as error:
+        raise HeadstartError(f"{path} is not valid YAML ({error}); correct it") from None
 
 
 def parse(text: str) -> object:

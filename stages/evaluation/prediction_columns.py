@@ -1,4 +1,4 @@
-"""The columns that `evaluate` and `predict` write for every row: the predicted label and all probabilities."""
+"""The columns that `evaluate` and `predict` write for every row: labels, probabilities, how sure they are."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from stages.heads.certainty import Limits
 
 
 def columns(P: np.ndarray, labels: Sequence[str]) -> dict[str, pa.Array]:
@@ -23,6 +25,30 @@ def columns(P: np.ndarray, labels: Sequence[str]) -> dict[str, pa.Array]:
         "confidence": pa.array(confidence.astype(np.float32), mask=missing),
         **{f"p_{label}": pa.array(P[:, k].astype(np.float32), mask=missing) for k, label in enumerate(labels)},
     }
+
+
+def certainty_columns(
+    P: np.ndarray, labels: Sequence[str], limits: Limits | None, unfamiliar: np.ndarray | None
+) -> dict[str, pa.Array]:
+    """Make the columns `accepted`, `unfamiliar` and `prediction_set`, those for which the model's folder has the rows.
+
+    Args:
+        P: (rows, labels) probabilities, as for `columns`.
+        labels: names of the labels.
+        limits: of probabilities; None without held-out rows.
+        unfamiliar: (rows,) percentiles; None without training rows.
+    """
+    missing = np.isnan(P).any(axis=1)
+    out: dict[str, pa.Array] = {}
+    if limits:
+        out["accepted"] = pa.array(limits.accepted(P), mask=missing)
+    if unfamiliar is not None:
+        out["unfamiliar"] = pa.array(unfamiliar.astype(np.float32), mask=missing)
+    if limits:
+        names = np.asarray(labels, dtype=object)
+        sets = [None if gap else names[row].tolist() for row, gap in zip(limits.sets(P), missing, strict=True)]
+        out["prediction_set"] = pa.array(sets, pa.list_(pa.string()))
+    return out
 
 
 def has_all(path: Path, first: str = "model", last: str | None = None) -> bool:

@@ -42,14 +42,22 @@ class Classifier(nn.Module):
 
     def scores(self, inputs: Sequence[Any]) -> np.ndarray:
         """Return the logits of inputs, before division by the temperature: (inputs, labels) float64."""
+        return self.logits(self.encoder.encode(inputs))
+
+    def logits(self, X: np.ndarray) -> np.ndarray:
+        """Return the logits of vectors, (rows, dim), before division by the temperature: (rows, labels) float64."""
         layer = self.classifier
         weight, bias = (tensor.detach().cpu().double().numpy() for tensor in (layer.weight, layer.bias))
-        scores: np.ndarray = self.encoder.encode(inputs) @ weight.T + bias
-        return scores
+        logits: np.ndarray = X @ weight.T + bias
+        return logits
+
+    def head(self, X: np.ndarray) -> np.ndarray:
+        """Return the logits of vectors, divided by the temperature: (rows, labels) float64."""
+        return loading.finite(self.logits(X) / self.temperature, "the fine-tuned model")
 
     def calibrated_scores(self, inputs: Sequence[Any]) -> np.ndarray:
         """Return the logits of inputs, divided by the temperature: (inputs, labels) float64."""
-        return loading.finite(self.scores(inputs) / self.temperature, "the fine-tuned model")
+        return self.head(self.encoder.encode(inputs))
 
     def probabilities(self, inputs: Sequence[Any]) -> np.ndarray:
         """Return the probability of each label: (inputs, labels) float64."""

@@ -24,10 +24,16 @@ class TrainedModel:
     """A model that takes texts, pairs of texts or encoded images.
 
     Attributes:
-        scores: returns the calibrated scores of inputs, (inputs, labels) float64; their softmax is the probabilities.
+        vectors: computes the vectors of inputs, (inputs, dim).
+        head: computes the calibrated scores of vectors, (inputs, labels) float64.
     """
 
-    scores: Scores
+    vectors: Callable[[Sequence[Any]], Matrix]
+    head: Callable[[Matrix], np.ndarray]
+
+    def scores(self, inputs: Sequence[Any]) -> np.ndarray:
+        """Compute the calibrated scores of inputs, (inputs, labels) float64; their softmax is the probabilities."""
+        return self.head(self.vectors(inputs))
 
     def probabilities(self, inputs: Sequence[Any]) -> np.ndarray:
         """Compute the probability of each label: (inputs, labels) float64."""
@@ -46,7 +52,8 @@ def load(folder: Path, card: ModelCard, runtime: RuntimeParams, encode: Encode |
     if card.method != "head":
         from stages.finetuning import classifier  # not at the top: it imports torch
 
-        return TrainedModel(classifier.load(folder, card, runtime).calibrated_scores)
+        tuned = classifier.load(folder, card, runtime)
+        return TrainedModel(tuned.encoder.encode, tuned.head)
     saved = folder / features.BACKBONE_FOLDER
     backbone = deferred.load(
         card.backbone,
@@ -58,5 +65,5 @@ def load(folder: Path, card: ModelCard, runtime: RuntimeParams, encode: Encode |
     model_card.check_backbone(card, backbone.fingerprint)
     head = loading.load_scores(folder, card, backbone.dim)
     if encode is None:
-        return TrainedModel(lambda inputs: head(backbone.encode(inputs)))
-    return TrainedModel(lambda inputs: head(encode(backbone, card.backbone, runtime, inputs)))
+        return TrainedModel(backbone.encode, head)
+    return TrainedModel(lambda inputs: encode(backbone, card.backbone, runtime, inputs), head)

@@ -113,14 +113,35 @@ def out_of_fold(X: Matrix, labels: np.ndarray, C: float, groups: np.ndarray | No
     """
     y = np.unique(labels.astype(str), return_inverse=True)[1]
     settings = TrainHeadParams(C=(C,))
-    parts = folds.split(y, min(settings.folds, int(folds.units(y, groups).min())), groups=groups)
-    P = np.full((len(y), int(y.max()) + 1), np.nan)
-    if parts:
-        judged = _judged(parts)
-        with threadpool_limits(1):
-            scores = _cross_validate(X, y, parts, settings.C, settings, most=MAX_OUT_OF_FOLD_ROWS)
-        P[judged] = softmax(scores[0, judged], axis=1)
-    return P
+    scores = out_of_fold_scores(X, y, C, settings, groups, count=int(folds.units(y, groups).min()))
+    return np.asarray(softmax(scores, axis=1))
+
+
+def out_of_fold_scores(
+    X: Matrix,
+    y: np.ndarray,
+    value: float,
+    settings: TrainHeadParams,
+    groups: np.ndarray | None = None,
+    *,
+    count: int | None = None,
+) -> np.ndarray:
+    """Compute the scores of every row by a head on the other folds, as `out_of_fold` does: (rows, labels).
+
+    A class that the fold of a row does not train on gets -inf, and a row that no fold judges NaN.
+
+    Args:
+        y: (rows,) label indices.
+        value: C, or the number of neighbours.
+        count: the most folds, if there are to be fewer than `settings.folds`.
+    """
+    parts = folds.split(y, min(settings.folds, count or settings.folds), groups=groups)
+    if not parts:
+        return np.full((len(y), int(y.max()) + 1), np.nan)
+    value = min(value, *(len(part.training) for part in parts)) if settings.kind == "knn" else value
+    with _quietly():
+        scores: np.ndarray = _cross_validate(X, y, parts, (value,), settings, most=MAX_OUT_OF_FOLD_ROWS)[0]
+    return scores
 
 
 def cross_validated(X: Matrix, labels: np.ndarray, groups: np.ndarray | None = None) -> tuple[np.ndarray, Chosen]:

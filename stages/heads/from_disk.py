@@ -14,7 +14,8 @@ from threadpoolctl import threadpool_limits
 
 from stages.common import cache_folder
 from stages.common.params import TrainHeadParams
-from stages.heads import choosing, estimators, folds, lbfgs
+from stages.heads import certainty, choosing, estimators, folds, lbfgs
+from stages.heads.certainty import Known
 from stages.heads.head import Head
 from stages.tables import features
 
@@ -65,6 +66,13 @@ def fit(
                 _Blocks(file, dim), y, chosen.value, settings, start=estimators.layer(start.estimator), moments=moments
             )
     return Head(estimator, start.labels), chosen
+
+
+def known_rows(features_folder: Path, rows: np.ndarray) -> Known | None:
+    """Keep vectors of training rows, as `certainty.known_rows` does; `rows`: (rows,) indices into the table."""
+    dim = features.read_metadata(features_folder / "train").dim
+    chosen = rows[certainty.sample(len(rows), certainty.most_known(dim))]
+    return certainty.known_rows(features.vectors(features_folder, "train", chosen))
 
 
 @dataclass(frozen=True)

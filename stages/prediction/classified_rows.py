@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.special import softmax
 
 from stages import sources
 from stages.common.params import RuntimeParams
@@ -12,6 +13,7 @@ from stages.evaluation import explanations
 from stages.extraction import rows as vectors
 from stages.finetuning import trained_model
 from stages.finetuning.trained_model import TrainedModel
+from stages.heads.certainty import Known
 from stages.heads.model_card import ModelCard
 from stages.prediction.own_words import in_own_words
 from stages.sources import Row
@@ -25,11 +27,14 @@ class ClassifiedRows:
     Attributes:
         P: (rows, labels) probabilities, NaN where a row cannot be used.
         problems: (rows,) why a row cannot be used; None of one that is classified.
+        unfamiliar: (rows,) percentiles of `Known.unfamiliar`, NaN where a row cannot be used; None where the model's
+            folder has no training rows to compare with.
         explained: (rows,) JSON of `explanations.explain`, None where a row cannot be used; None if it was not wanted.
     """
 
     P: np.ndarray
     problems: list[str | None]
+    unfamiliar: np.ndarray | None
     explained: list[str | None] | None
 
 
@@ -44,26 +49,36 @@ def ready(row: Row, card: ModelCard) -> Row:
 
 
 def classify(
-    rows: Sequence[Row], card: ModelCard, load: Callable[[], TrainedModel], *, explain: bool
+    rows: Sequence[Row],
+    card: ModelCard,
+    load: Callable[[], TrainedModel],
+    *,
+    explain: bool,
+    known: Known | None = None,
 ) -> ClassifiedRows:
     """Classify rows that `ready` returned.
 
     Args:
         load: returns the model; called only where a row can be used.
         explain: whether to explain them too.
+        known: the model's training rows, by which unfamiliar rows are told.
     """
     usable = [number for number, row in enumerate(rows) if not row.problem]
     P = np.full((len(rows), len(card.labels)), np.nan)
     explained: list[str | None] | None = [None] * len(rows) if explain else None
+    unfamiliar = np.full(len(rows), np.nan) if known else None
     if usable:
         inputs, model = [_input(rows[number], card) for number in usable], load()
-        P[usable] = model.probabilities(inputs)
+        X = model.vectors(inputs)
+        P[usable] = softmax(model.head(X), axis=1)
+        if known and unfamiliar is not None:
+            unfamiliar[usable] = known.unfamiliar(X)
         if explained is not None:
             predicted = P[usable].argmax(axis=1).tolist()
             texts = explanations.explain(inputs, model.scores, card.modality, predicted)
             for number, text in zip(usable, texts, strict=True):
                 explained[number] = text
-    return ClassifiedRows(P, [row.problem and in_own_words(row.problem) for row in rows], explained)
+    return ClassifiedRows(P, [row.problem and in_own_words(row.problem) for row in rows], unfamiliar, explained)
 
 
 def _input(row: Row, card: ModelCard) -> str | bytes | prepared.Pair:

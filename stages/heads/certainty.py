@@ -1,0 +1,130 @@
+"""How sure a model can be of new rows: by held-out rows, and by the training rows that it knows."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Self
+
+import numpy as np
+from scipy import sparse
+
+from stages.common.errors import counted
+from stages.common.predict_params import PredictParams
+from stages.scores import conformal, familiarity, nearest_rows, selective
+from stages.tables.features import Matrix
+
+MAX_HELD_OUT_ROWS = 20_000
+MAX_KNOWN_ROWS = 10_000  # training rows of which vectors are kept; of 5,000, unfamiliar rows are told apart less well
+MAX_KNOWN_VALUES = 2**22  # numbers in these vectors: 8 MB
+Source = Literal["validation", "out-of-fold"]
+
+
+class HeldOut(NamedTuple):
+    """What the model said of rows that it was not fitted on.
+
+    Attributes:
+        confidence: (rows,) float32 probability of the predicted label.
+        is_right: (rows,) bool.
+        p_true: (rows,) float32 probability of the true label.
+        source: validation rows, or training rows that heads like the model predicted out of fold.
+    """
+
+    confidence: np.ndarray
+    is_right: np.ndarray
+    p_true: np.ndarray
+    source: Source
+
+    @classmethod
+    def from_probabilities(cls, P: np.ndarray, y: np.ndarray, source: Source) -> Self:
+        """Keep what thresholds need of probabilities, (rows, labels), and true labels, (rows,) indices."""
+        rows = sample(len(y), MAX_HELD_OUT_ROWS)
+        P, y = P[rows], y[rows]
+        p_true = P[np.arange(len(y)), y].astype(np.float32)
+        return cls(P.max(axis=1).astype(np.float32), P.argmax(axis=1) == y, p_true, source)
+
+    def limits(self, settings: PredictParams) -> "Limits":
+        """Find the limits that meet the settings on these rows."""
+        return Limits(
+            selective.threshold(self.confidence, self.is_right, settings.target_accuracy),
+            conformal.limit(self.p_true, settings.coverage),
+        )
+
+    def in_words(self, settings: PredictParams) -> str:
+        """Say from where rows are accepted, and how many held-out rows that are."""
+        noun = "validation row" if self.source == "validation" else "out-of-fold training row"
+        rows, confidence = counted(len(self.confidence), noun), self.limits(settings).confidence
+        accuracy = f"predict.target_accuracy {settings.target_accuracy:g}"
+        if math.isinf(confidence):
+            return f"no row is accepted, as no confidence meets {accuracy} on {rows}; label more rows, or lower it"
+        share = (self.confidence >= confidence).mean()
+        return f"rows are accepted from a confidence of {confidence:.3f}, which meets {accuracy}: {share:.0%} of {rows}"
+
+
+class Limits(NamedTuple):
+    """Limits of probabilities.
+
+    Attributes:
+        confidence: from which a row is accepted; infinite where no confidence meets the target.
+        probability: from which a label is in a row's set.
+    """
+
+    confidence: float
+    probability: float
+
+    def accepted(self, P: np.ndarray) -> np.ndarray:
+        """Tell which rows are accepted: (rows,) bool; `P`: (rows, labels)."""
+        return np.asarray(P.max(axis=1).astype(np.float32) >= self.confidence)
+
+    def sets(self, P: np.ndarray) -> np.ndarray:
+        """Tell which labels are in the rows' sets: (rows, labels) bool."""
+        return conformal.members(P.astype(np.float32), self.probability)
+
+
+class Known(NamedTuple):
+    """Training rows: `X`, (rows, dim) vectors of length 1, and their `distances` to each other, (rows,) ascending."""
+
+    X: Matrix
+    distances: np.ndarray
+
+    def unfamiliar(self, X: Matrix) -> np.ndarray:
+        """Tell how unlike these rows others are: (rows,) percentiles from 0 to 100; `X`: (rows, dim)."""
+        return familiarity.percentiles(self.distances, familiarity.distances(self.X, X))
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """How sure a model can be of new rows: by rows that it was not fitted on, and by those that it knows.
+
+    Either is None where there are too few rows for it.
+    """
+
+    held_out: HeldOut | None = None
+    known: Known | None = None
+
+
+def sample(rows: int, most: int) -> np.ndarray:
+    """Choose at most `most` of the rows at random, the same ones every time: ascending indices."""
+    return np.sort(np.random.default_rng(0).permutation(rows)[:most])
+
+
+def known_rows(X: Matrix) -> Known | None:
+    """Keep vectors of at most `most_known(X)` training rows; None where there are too few. `X`: (rows, dim).
+
+    They are rounded to float16, as most feature tables are, before their distances are computed.
+    """
+    if X.shape[0] <= familiarity.NEIGHBORS:
+        return None
+    values = X.shape[1] if isinstance(X, np.ndarray) else X.nnz / X.shape[0]
+    unit = _rounded(nearest_rows.unit(X[sample(X.shape[0], most_known(values))].astype(np.float32)))
+    return Known(unit, familiarity.leave_one_out(unit))
+
+
+def most_known(values: float) -> int:
+    """Return the number of training rows to keep, whose vectors have so many values."""
+    return min(MAX_KNOWN_ROWS, max(int(MAX_KNOWN_VALUES / max(values, 1)), familiarity.NEIGHBORS + 1))
+
+
+def _rounded(X: Matrix) -> Matrix:
+    """Round to float16, in which vectors are stored."""
+    if isinstance(X, np.ndarray):
+        return X.astype(np.float16).astype(np.float32)
+    return sparse.csr_matrix((X.data.astype(np.float16).astype(np.float32), X.indices, X.indptr), X.shape)

@@ -1,0 +1,105 @@
+"""certainty.safetensors, beside a model: held-out rows, and vectors of training rows.
+
+Thresholds for any accuracy or coverage follow from it, so a change of the section `predict` of params.yaml trains
+nothing again.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast, get_args
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from scipy import sparse
+
+from stages.common.errors import damaged
+from stages.heads.certainty import Certainty, HeldOut, Known, Source
+
+FILE = "certainty.safetensors"
+
+
+def write(folder: Path, certainty: Certainty) -> None:
+    """Write what there is to certainty.safetensors; the same bytes for the same numbers."""
+    tensors: dict[str, np.ndarray] = {}
+    metadata: dict[str, str] = {}
+    if certainty.held_out:
+        tensors |= {name: getattr(certainty.held_out, name) for name in ("confidence", "is_right", "p_true")}
+        metadata["source"] = certainty.held_out.source
+    if certainty.known:
+        X, distances = certainty.known
+        tensors["distances"] = distances
+        if isinstance(X, np.ndarray):
+            tensors["vectors"] = X.astype(np.float16)
+        else:
+            tensors |= {"values": X.data.astype(np.float16), "indices": X.indices.astype(np.int32)}
+            tensors |= {"offsets": X.indptr.astype(np.int64), "shape": np.array(X.shape, np.int64)}
+    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    (folder / FILE).write_bytes(safetensors.numpy.save(contiguous, metadata or None))
+
+
+def read(folder: Path) -> Certainty:
+    """Read what `write` wrote; nothing where a model has no such file, as those of older versions.
+
+    Raises:
+        HeadstartError: the file is damaged.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return Certainty()
+    try:
+        with safetensors.safe_open(path, "np") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            source = (file.metadata() or {}).get("source")
+        return Certainty(_held_out(tensors, source), _known(tensors))
+    except Exception as error:  # the reader raises errors of many types
+        raise damaged(path, error) from None
+
+
+def _held_out(tensors: Mapping[str, np.ndarray], source: str | None) -> HeldOut | None:
+    if source is None:
+        return None
+    if source not in get_args(Source):
+        raise ValueError(f"source is {source!r}")
+    shape = tensors["confidence"].shape
+    return HeldOut(
+        _checked(tensors, "confidence", np.float32, shape[:1]),
+        _checked(tensors, "is_right", np.bool_, shape),
+        _checked(tensors, "p_true", np.float32, shape),
+        cast(Source, source),
+    )
+
+
+def _known(tensors: Mapping[str, np.ndarray]) -> Known | None:
+    if "distances" not in tensors:
+        return None
+    rows = len(tensors["distances"])
+    distances = _checked(tensors, "distances", np.float32, (rows,))
+    if "vectors" in tensors:
+        dim = tensors["vectors"].shape[-1]
+        return Known(_checked(tensors, "vectors", np.float16, (rows, dim)).astype(np.float32), distances)
+    count = len(tensors["values"])
+    X = sparse.csr_matrix(
+        (
+            _checked(tensors, "values", np.float16, (count,)).astype(np.float32),
+            _checked(tensors, "indices", np.int32, (count,)),
+            _checked(tensors, "offsets", np.int64, (rows + 1,)),
+        ),
+        (rows, int(_checked(tensors, "shape", np.int64, (2,))[1])),
+    )
+    X.check_format()
+    return Known(X, distances)
+
+
+def _checked(tensors: Mapping[str, np.ndarray], name: str, kind: type, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a tensor.
+
+    Raises:
+        ValueError: it is of another type or shape, or holds values that are not finite.
+    """
+    tensor = tensors[name]
+    if tensor.dtype != kind or tensor.shape != shape or not np.isfinite(tensor).all():
+        raise ValueError(
+            f"{name} is {tensor.dtype} of {tensor.shape}, or not finite, and not {kind.__name__} of {shape}"
+        )
+    return tensor
