@@ -168,7 +168,7 @@ def _read_features(
     features_folder: Path, head_folder: Path, head_card: ModelCard, budget: BudgetParams
 ) -> tuple[Features, Features]:
     """Read the training rows within the budget and the test rows, and check that the head knows their classes."""
-    test = features.read(features_folder, "test")
+    test = features.read(features_folder, "test", as_stored=True)
     if unknown := sorted(set(test.labels) - set(head_card.labels)):
         raise HeadstartError(
             f"{features_folder / 'test'} has rows of class {unknown[0]}, which {head_folder} does not know;"

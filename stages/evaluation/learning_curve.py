@@ -128,7 +128,9 @@ def both_curves(prepared_folder: Path, train: Features, test: Features, settings
 
     points = draws(train.ids, train.labels, settings.learning_curve, repeats=settings.repeats, seed=settings.seed)
     drawn = np.unique(np.concatenate([rows for point in points for rows in point.rows]))
-    curves = {"backbone": measure(points, lambda rows: (train.single(rows), test.X), train.labels, test.labels)}
+    X_test = test.single(np.arange(len(test.ids)))
+    curves = {"backbone": measure(points, lambda rows: (train.single(rows), X_test), train.labels, test.labels)}
+    del X_test
     vectors = baseline.load(prepared_folder, train.metadata.modality, train.ids[drawn].tolist(), test.ids.tolist())
     if vectors:
         from_drawn = vectors  # not None inside the lambda

@@ -79,6 +79,7 @@ def _in_blocks(scores: Scores) -> Scores:
 
     def in_blocks(X: Matrix) -> np.ndarray:
         starts = range(0, max(X.shape[0], 1), MAX_BLOCK_ROWS)
-        return np.concatenate([scores(X[start : start + MAX_BLOCK_ROWS]) for start in starts])
+        blocks = (X[start : start + MAX_BLOCK_ROWS].astype(np.float32, copy=False) for start in starts)
+        return np.concatenate([scores(block) for block in blocks])
 
     return in_blocks

@@ -170,8 +170,10 @@ def vectors(features_folder: Path, split: str, rows: np.ndarray, *, as_stored: b
 def identities(features_folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Read ids and labels of one split, without the vectors: (rows,) str and (rows,) str, None of unlabelled rows."""
     table = shards.read_all(features_folder / split, identity(split))
-    ids, labels = (np.array(table[name].to_pylist(), dtype=object) for name in table.column_names)
-    return ids, labels
+    labels = table["label"].combine_chunks().dictionary_encode()
+    names = np.array([*labels.dictionary.to_pylist(), None], dtype=object)  # rows share the names, which saves memory
+    codes = labels.indices.fill_null(len(names) - 1).to_numpy()
+    return np.array(table["id"].to_pylist(), dtype=object), names[codes]
 
 
 def groups(features_folder: Path, split: str) -> np.ndarray | None:

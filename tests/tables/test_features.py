@@ -35,3 +35,8 @@ def test_vectors_can_stay_in_half_precision_and_are_given_in_single(trained: Pat
     assert halved.single(rows).dtype == np.float32
     np.testing.assert_array_equal(halved.single(rows), read.X[rows])
     assert halved.without_vectors().X.shape == (len(read.ids), 0) and halved.without_vectors().ids is halved.ids
+
+
+def test_rows_of_a_class_share_its_name_in_memory(trained: Path) -> None:
+    labels = features.read(trained / "data/features", "train").labels
+    assert len({id(label) for label in labels}) == len(set(labels))
