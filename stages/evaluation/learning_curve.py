@@ -128,9 +128,7 @@ def both_curves(prepared_folder: Path, train: Features, test: Features, settings
 
     points = draws(train.ids, train.labels, settings.learning_curve, repeats=settings.repeats, seed=settings.seed)
     drawn = np.unique(np.concatenate([rows for point in points for rows in point.rows]))
-    X_test = test.single(np.arange(len(test.ids)))
-    curves = {"backbone": measure(points, lambda rows: (train.single(rows), X_test), train.labels, test.labels)}
-    del X_test
+    curves = {"backbone": _backbone_curve(points, train, test)}
     vectors = baseline.load(prepared_folder, train.metadata.modality, train.ids[drawn].tolist(), test.ids.tolist())
     if vectors:
         from_drawn = vectors  # not None inside the lambda
@@ -138,6 +136,12 @@ def both_curves(prepared_folder: Path, train: Features, test: Features, settings
             points, lambda rows: from_drawn(np.searchsorted(drawn, rows)), train.labels, test.labels
         )
     return curves
+
+
+def _backbone_curve(points: Sequence[Draws], train: Features, test: Features) -> Curve:
+    """Measure the curve of the features, with the test rows in float32 no longer than that takes."""
+    X_test = test.single(np.arange(len(test.ids)))
+    return measure(points, lambda rows: (train.single(rows), X_test), train.labels, test.labels)
 
 
 def _nested_draws(ids: np.ndarray, labels: np.ndarray, sizes: Sequence[int], seed: int) -> list[np.ndarray]:
