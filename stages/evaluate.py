@@ -4,24 +4,26 @@ Without test rows, which is `prepare.test: 0`, all labelled rows judge the head 
 
     python -m stages.evaluate data/prepared data/features data/head data/finetuned data/evaluation
 
-Reads `budget`, `evaluate`, `train_head` and `runtime` from params.yaml. Writes metrics.json (the few numbers that `dvc
-metrics show` prints), details.json (all numbers, with intervals), predictions.parquet (every probability of every row),
-near_duplicates.parquet, label_errors.parquet, explanations.parquet (which words or regions decided mistakes), plots/
-(data for `dvc plots show`) and report.html, a single file that works offline.
+Reads `budget`, `evaluate`, `predict`, `train_head` and `runtime` from params.yaml. Writes metrics.json (the few numbers
+that `dvc metrics show` prints), details.json (all numbers, with intervals), predictions.parquet (every probability of
+every row), near_duplicates.parquet, label_errors.parquet, explanations.parquet (which words or regions decided
+mistakes), plots/ (data for `dvc plots show`) and report.html, a single file that works offline.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from scipy.special import softmax
 
 from stages.common import atomic, cli, json_file, params, run_stats, targets
 from stages.common.errors import HeadstartError, counted, printable
 from stages.common.params import BudgetParams, EvaluateParams, RuntimeParams, TrainHeadParams
+from stages.common.predict_params import PredictParams
 from stages.evaluation import (
     explained_mistakes,
     judging,
@@ -34,13 +36,15 @@ from stages.evaluation import (
     slices,
     verdict,
 )
+from stages.evaluation.judging import Models
 from stages.evaluation.plots import Points
 from stages.evaluation.report.content import Layout
 from stages.evaluation.results import Results, ScoredRows
 from stages.evaluation.rounded_json import write_json
 from stages.extraction import rows
 from stages.finetuning import trained_model
-from stages.heads import loading, model_card, training
+from stages.finetuning.trained_model import TrainedModel
+from stages.heads import certainty_file, loading, model_card, training
 from stages.heads.model_card import ModelCard
 from stages.tables import features
 from stages.tables.features import Features
@@ -74,6 +78,7 @@ def evaluate(
     budget: BudgetParams,
     settings: EvaluateParams,
     head_settings: TrainHeadParams,
+    predict_settings: PredictParams,
     runtime: RuntimeParams,
 ) -> None:
     """Score the test rows with the head, the fine-tuned model if there is one, and the baseline.
@@ -92,11 +97,11 @@ def evaluate(
         prepared_folder=prepared_folder,
         features_folder=features_folder,
         head_folder=head_folder,
-        cards=cards,
-        load=lambda name: load(name).probabilities,
+        models=_models(folders, cards, load),
         budget=budget,
         settings=settings,
         head_settings=head_settings,
+        predict_settings=predict_settings,
     )
     scored, curves = judged.scored, judged.curves
     without_say = set() if scored.division else {"cross_validation"}
@@ -120,7 +125,11 @@ def evaluate(
             card=cards["head"],
             load=lambda: load(scored.shipped).scores,
         ),
-        settings={"budget": budget.model_dump(), "evaluate": settings.model_dump(exclude=without_say)},
+        settings={
+            "budget": budget.model_dump(),
+            "evaluate": settings.model_dump(exclude=without_say),
+            "predict": predict_settings.model_dump(),
+        },
     )
     with atomic.directory(target, CONTENT) as out:
         _write(out, prepared_folder, results)
@@ -134,24 +143,43 @@ def _judge(
     prepared_folder: Path,
     features_folder: Path,
     head_folder: Path,
-    cards: dict[str, ModelCard],
-    load: Callable[[str], Callable[[list[Any]], np.ndarray]],
+    models: Models,
     budget: BudgetParams,
     settings: EvaluateParams,
     head_settings: TrainHeadParams,
+    predict_settings: PredictParams,
 ) -> tuple[judging.Judged, Layout]:
-    """Judge the models, and do all else that needs vectors, which are in memory here alone; `load`: as in `Models`."""
-    train, test = _read_features(features_folder, head_folder, cards["head"], budget)
-    head = loading.load(head_folder, cards["head"], train.X.shape[1])  # also without test rows: it may be damaged
+    """Judge the models, and do all else that needs vectors, which are in memory here alone."""
+    card = models.cards["head"]
+    train, test = _read_features(features_folder, head_folder, card, budget)
+    head = loading.load(head_folder, card, train.X.shape[1])  # also without test rows: it may be damaged
     if len(test.ids):
-        judged = judging.by_test_rows(prepared_folder, judging.Models(cards, head, load), train, test, settings)
+        judged = judging.by_test_rows(
+            prepared_folder, models, train, test, head=head, all_settings=(settings, predict_settings)
+        )
     else:
         labelled = _labelled(features_folder, train, budget)
         learning = training.unlabelled_rows(features_folder, head_settings)
-        judged = judging.by_folds(
-            prepared_folder, cards["head"], labelled, settings, head_settings, unlabelled=learning
-        )
+        every_setting = settings, head_settings, predict_settings
+        judged = judging.by_folds(prepared_folder, card, labelled, every_setting, unlabelled=learning)
     return judged.without_vectors(), report.layout(judged.train, judged.scored)
+
+
+def _models(folders: Mapping[str, Path], cards: Mapping[str, ModelCard], load: Callable[[str], TrainedModel]) -> Models:
+    """Put the models together; `load` loads one by name."""
+    sure = {name: certainty_file.read(folders[name]) for name in cards}
+
+    def scorer(name: str) -> Callable[[list[Any]], np.ndarray]:
+        model, known = load(name), sure[name].known
+
+        def scores(inputs: list[Any]) -> np.ndarray:
+            X = model.vectors(inputs)
+            unfamiliar = known.unfamiliar(X) if known else np.full(len(inputs), np.nan)
+            return np.column_stack([softmax(model.head(X), axis=1), unfamiliar])
+
+        return scores
+
+    return Models(cards, scorer, sure)
 
 
 def _read_cards(features_folder: Path, head_folder: Path, finetuned_folder: Path) -> dict[str, ModelCard]:
@@ -247,6 +275,7 @@ def main() -> None:
         budget=settings.budget,
         settings=settings.evaluate,
         head_settings=settings.train_head,
+        predict_settings=settings.predict,
         runtime=settings.runtime,
     )
 

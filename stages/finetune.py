@@ -23,7 +23,7 @@ from stages.backbones import model_files
 from stages.common import atomic, cli, params, presets, run_stats, targets
 from stages.common.errors import HeadstartError, counted
 from stages.common.params import BudgetParams, FinetuneParams, Params
-from stages.heads import linear_layer, model_card
+from stages.heads import certainty_file, linear_layer, model_card
 from stages.heads.model_card import ModelCard
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from stages.finetuning.classifier import Classifier
     from stages.finetuning.progress import Progress
     from stages.finetuning.rows import Rows
+    from stages.heads.certainty import Certainty
 
 
 CONTENT = targets.Content(
@@ -41,7 +42,7 @@ CONTENT = targets.Content(
         **dict.fromkeys(
             ("model.safetensors", "config.json", "recipe.json", linear_layer.FILE, *model_files.TOKENIZER_FILES)
         ),
-        **dict.fromkeys(("adapter_model.safetensors", "adapter_config.json")),
+        **dict.fromkeys(("adapter_model.safetensors", "adapter_config.json", certainty_file.FILE)),
         **dict.fromkeys(("preprocessing.json", "preprocessor_config.json", "processor_config.json")),
         "training/metrics.json": None,
         "training/plots/metrics/*/*.tsv": None,
@@ -124,7 +125,7 @@ def _train(
     card = _head_card(folders.head, tuning.method)
     tuning = _recipe(tuning, card)
 
-    from stages.finetuning import checkpoints, loop, rows  # not at the top: they import torch
+    from stages.finetuning import calibrating, checkpoints, loop, rows  # not at the top: they import torch
     from stages.finetuning import classifier as classifiers
 
     train, validation = data or _rows(folders, card, settings.budget)
@@ -156,10 +157,10 @@ def _train(
         return
     if tuning.unlabelled:
         print(f"finetune: {self_training.in_words(learned)}")
-    _calibrate(classifier, validation)
+    sure = calibrating.calibrate(classifier, train, validation)
     training = _training_record(progress, train, validation) | ({"auto": record} if record else {})
     training |= {"unlabelled": learned} if learned else {}
-    _write(target, classifier, _tuned_card(card, tuning, classifier.temperature, training), progress)
+    _write(target, classifier, _tuned_card(card, tuning, classifier.temperature, training), sure, progress)
     print(
         f"finetune: {tuning.method}, {counted(len(train.inputs), 'row')}, {counted(progress.step, 'step')}"
         f" in {run_stats.spent()}, {progress.in_words()}"
@@ -236,14 +237,6 @@ def _validate(classifier: "Classifier", rows: "Rows") -> dict[str, float]:
     return metrics.headline(rows.y, softmax(classifier.scores(rows.inputs), axis=1)) if rows.inputs else {}
 
 
-def _calibrate(classifier: "Classifier", validation: "Rows") -> None:
-    """Fit the temperature on the validation rows, if they are enough."""
-    from stages.scores import calibration
-
-    if len(validation.y) >= calibration.MIN_CALIBRATION_ROWS:
-        classifier.temperature = calibration.fit_temperature(classifier.scores(validation.inputs), validation.y)
-
-
 def _training_record(progress: "Progress", train: "Rows", validation: "Rows") -> dict[str, Any]:
     return {
         "rows": len(train.inputs),
@@ -269,11 +262,12 @@ def _tuned_card(card: ModelCard, settings: FinetuneParams, temperature: float, t
     )
 
 
-def _write(target: Path, classifier: "Classifier", card: ModelCard, progress: "Progress") -> None:
+def _write(target: Path, classifier: "Classifier", card: ModelCard, sure: "Certainty", progress: "Progress") -> None:
     from stages.finetuning import curves
 
     with atomic.directory(target, CONTENT) as folder:
         classifier.save(folder, method=card.method)
+        certainty_file.write(folder, sure)
         model_card.write(folder, card)
         curves.write(folder / curves.FOLDER, progress.history)
 

@@ -20,12 +20,13 @@ less probable, and by how much; see stages/evaluation/README.md. Every row takes
 
 import functools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
@@ -36,7 +37,7 @@ from stages.common.params import RuntimeParams
 from stages.common.predict_params import PredictParams
 from stages.evaluation import prediction_columns, prediction_files
 from stages.heads import certainty_file, model_card
-from stages.heads.certainty import Limits
+from stages.heads.certainty import Verdicts
 from stages.heads.model_card import ModelCard
 from stages.prediction import classified_rows
 from stages.prediction.classified_rows import ClassifiedRows
@@ -72,10 +73,10 @@ def predict(
     columns = sources.Columns(card.input, keep_all=True)
     reading = sources.Reading(card.encoding, card.sheet)
     settings, sure = settings or PredictParams(), certainty_file.read(folder)
-    limits = sure.held_out.limits(settings) if sure.held_out else None
     load = functools.cache(lambda: classified_rows.load(folder, card, runtime))
     classify = functools.partial(classified_rows.classify, card=card, load=load, explain=explain, known=sure.known)
-    own = {"source", *_columns(classify([]), card, limits)}
+    verdicts = functools.partial(sure.verdicts, settings=settings)
+    own = {"source", *_columns(classify([]), card, verdicts)}
     kept = _Kept.from_source(new, columns, card, reading, own)
     notes = sources.Notes()
     rows = notes.without_skipped(sources.rows(new, columns, card.modality, reading))
@@ -86,7 +87,7 @@ def predict(
         out = stack.enter_context(atomic.file(target))
         progress = stack.enter_context(tqdm(desc="predict", unit=" rows", disable=None))
         while window := list(islice(ready, prepared.WINDOW_ROWS[card.modality])):
-            table = _table(window, kept, _columns(classify(window), card, limits))
+            table = _table(window, kept, _columns(classify(window), card, verdicts))
             write = write or stack.enter_context(prediction_files.writer(out, target.suffix, table.schema))
             write(table)
             counts.update(bool(row.problem) for row in window)
@@ -168,12 +169,15 @@ def _table(rows: Sequence[Row], kept: _Kept, columns: Mapping[str, pa.Array]) ->
     return pa.table({"source": pa.array([row.origin for row in rows], pa.string()), **kept.arrays(rows), **columns})
 
 
-def _columns(classified: ClassifiedRows, card: ModelCard, limits: Limits | None) -> dict[str, pa.Array]:
-    """Make the columns of what the model says of rows."""
+def _columns(
+    classified: ClassifiedRows, card: ModelCard, verdicts: Callable[[np.ndarray, np.ndarray | None], Verdicts]
+) -> dict[str, pa.Array]:
+    """Make the columns of what the model says of rows; `verdicts`: tells how sure it is, as `Certainty.verdicts`."""
     P, explained = classified.P, classified.explained
+    sure, missing = verdicts(P, classified.unfamiliar), np.isnan(P).any(axis=1)
     return {
         **prediction_columns.columns(P, card.labels),
-        **prediction_columns.certainty_columns(P, card.labels, limits, classified.unfamiliar),
+        **prediction_columns.certainty_columns(sure, card.labels, missing),
         **({} if explained is None else {"explanation": pa.array(explained, pa.large_string())}),
         "rejected": pa.array(classified.problems, pa.string()),
     }

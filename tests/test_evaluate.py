@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from stages.evaluation import explained_mistakes
+from stages.heads import certainty_file
 from stages.tables import features
 from tests.projects import ROOT, STAGES, contents, make_project, run, run_stages, set_params, stage
 
@@ -69,7 +70,8 @@ def test_details_are_complete_flat_and_in_order(usual: tuple[dict, Path]) -> Non
     metrics, _ = usual
     assert list(metrics) == [
         "test_rows", "classes", "head", "head_ci95", "baseline", "baseline_ci95", "head_minus_baseline",
-        "head_minus_baseline_ci95", "cut_rows", "unclear_tokens", "labels_saved", "near_duplicates", "label_errors",
+        "head_minus_baseline_ci95", "head_certainty", "head_certainty_ci95", "cut_rows", "unclear_tokens",
+        "labels_saved", "near_duplicates", "label_errors",
     ]  # fmt: skip
     for name, value in metrics["head_minus_baseline"].items():
         if name != "p_value":
@@ -94,11 +96,43 @@ def test_planted_near_duplicates_and_wrong_labels_are_found(usual: tuple[dict, P
     assert metrics["label_errors"] == {"train": 1, "test": 1}
 
 
+def test_accepted_rows_and_sets_are_counted_as_predictions_have_them(usual: tuple[dict, Path]) -> None:
+    details, folder = usual
+    table = pq.read_table(folder / "predictions.parquet").to_pylist()
+    head, baseline = ([row for row in table if row["model"] == model] for model in ("head", "baseline"))
+    assert all(row["accepted"] is row["unfamiliar"] is row["prediction_set"] is None for row in baseline)
+    accepted = [row["predicted"] == row["label"] for row in head if row["accepted"]]
+    numbers, ends = details["head_certainty"], details["head_certainty_ci95"]
+    assert 0 < len(accepted) < len(head) or np.mean(accepted) > 0.9
+    assert numbers["accepted"] == pytest.approx(len(accepted) / 60, abs=1e-4)
+    assert numbers["accepted_accuracy"] == pytest.approx(np.mean(accepted), abs=1e-4)
+    assert numbers["set_size"] == pytest.approx(np.mean([len(row["prediction_set"]) for row in head]), abs=1e-4)
+    held = np.mean([row["label"] in row["prediction_set"] for row in head])
+    assert numbers["set_coverage"] == pytest.approx(held, abs=1e-4)
+    assert numbers["unfamiliar"] == pytest.approx(np.mean([row["unfamiliar"] > 95 for row in head]), abs=1e-4)
+    for name in ("accepted_accuracy", "set_coverage", "set_size"):
+        assert ends[name]["low"] <= numbers[name] <= ends[name]["high"]
+    page = (folder / "report.html").read_text("utf-8")
+    assert f"predict accepts {numbers['accepted']:.1%} of the test rows" in page
+    assert "predict.coverage is 0.9" in page and "the area under the curve is" in page
+
+
+def test_a_model_of_an_older_version_is_judged_without_certainty(usual: tuple[dict, Path], tmp_path: Path) -> None:
+    project = Path(shutil.copytree(usual[1].parents[1], tmp_path / "project", symlinks=True))
+    (project / "data/head" / certainty_file.FILE).unlink()
+    stage(project, "evaluate")
+    names = pq.read_schema(project / "data/evaluation/predictions.parquet").names
+    assert not {"accepted", "unfamiliar", "prediction_set"} & {*names}
+    details = json.loads((project / "data/evaluation/details.json").read_text("utf-8"))
+    assert details["head_certainty"].keys() == {"accuracy_coverage_area"}
+
+
 def test_tables_hold_data_and_no_metadata(usual: tuple[dict, Path]) -> None:
     _, folder = usual
     for name in ("predictions", "near_duplicates", "label_errors", "explanations"):
         schema = pq.read_schema(folder / f"{name}.parquet")
         kinds = {"string"} if name == "explanations" else {"string", "float"}
+        kinds |= {"bool", "list<element: string>"} if name == "predictions" else set()
         assert schema.metadata is None and {str(kind) for kind in schema.types} == kinds
 
 

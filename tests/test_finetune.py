@@ -112,6 +112,7 @@ def test_a_fine_tuned_model_is_evaluated_beside_head_and_baseline(tuned: Path) -
         json.loads((tuned / f"data/evaluation/{name}.json").read_text("utf-8")) for name in ("metrics", "details")
     )
     assert list(metrics) == ["accuracy", "macro_f1", "head", "baseline", "test_rows", "classes"]
+    assert details["finetuned_certainty"].keys() >= {"accepted", "set_size", "unfamiliar"}
     assert metrics["accuracy"] == details["finetuned"]["accuracy"] and metrics["head"] == details["head"]["accuracy"]
     shown = run(tuned, sys.executable, "-m", "dvc", "metrics", "show").stdout.splitlines()
     assert len(shown) == 2 and max(map(len, shown)) <= 100
@@ -125,16 +126,19 @@ def test_predict_gives_the_probabilities_of_evaluate_without_params_yaml(tuned: 
     project = copy(tuned, tmp_path / "project")
     (project / "params.yaml").unlink()
     table = pq.read_table(project / "data/evaluation/predictions.parquet").to_pylist()
-    wanted = {row["id"]: row["p_good"] for row in table if row["model"] == "finetuned"}
+    wanted = {row["id"]: row for row in table if row["model"] == "finetuned"}
     rows = pq.read_table(project / "data/prepared/test").to_pylist()
     (project / "new.csv").write_text("text\n" + "".join(f"{row['text']}\n" for row in rows) + '""\n', "utf-8")
     stage(project, "predict", "data/finetuned", "new.csv", "out.parquet")
     *out, last = pq.read_table(project / "out.parquet").to_pylist()
     for predicted, row in zip(out, rows, strict=True):
-        assert predicted["p_good"] == pytest.approx(wanted[row["id"]], abs=1e-6)
+        same = wanted[row["id"]]
+        assert predicted["p_good"] == pytest.approx(same["p_good"], abs=1e-6)
+        assert (predicted["accepted"], predicted["prediction_set"]) == (same["accepted"], same["prediction_set"])
+        assert predicted["unfamiliar"] == pytest.approx(same["unfamiliar"], abs=5)
         assert predicted["predicted"] == ("good" if predicted["p_good"] > 0.5 else "bad")
         assert predicted["rejected"] is None
-    assert last["predicted"] is None and last["rejected"] == "text is empty"
+    assert last["predicted"] is last["unfamiliar"] is None and last["rejected"] == "text is empty"
 
 
 def test_names_of_labels_are_texts_to_learn_from(trained: Path, verb: Verb) -> None:

@@ -9,10 +9,12 @@ import numpy as np
 
 from stages.common.errors import HeadstartError
 from stages.common.params import EvaluateParams, TrainHeadParams
-from stages.evaluation import cached_results, cross_validation, label_errors, learning_curve, near_duplicates
+from stages.common.predict_params import PredictParams
+from stages.evaluation import cached_results, cross_validation, label_errors, learning_curve, near_duplicates, sure_rows
 from stages.evaluation.learning_curve import Curve
 from stages.evaluation.results import ScoredRows
 from stages.heads import model_card
+from stages.heads.certainty import Certainty
 from stages.heads.loading import Probabilities
 from stages.heads.model_card import ModelCard
 from stages.tables import prepared
@@ -46,24 +48,37 @@ class Models(NamedTuple):
 
     Attributes:
         cards: their model.json, by name.
-        head: computes the probabilities of vectors.
-        load: loads a model by name as a function that computes the probabilities of inputs.
+        load: loads a model by name as a function that computes the probabilities of inputs and, in a last column, how
+            unfamiliar they are: NaN where its folder cannot tell.
+        certainty: what their folders keep to tell how sure they are, by name.
     """
 
     cards: Mapping[str, ModelCard]
-    head: Probabilities
     load: Callable[[str], Callable[[list[Any]], np.ndarray]]
+    certainty: Mapping[str, Certainty]
 
 
 def by_test_rows(
-    prepared_folder: Path, models: Models, train: Features, test: Features, settings: EvaluateParams
+    prepared_folder: Path,
+    models: Models,
+    train: Features,
+    test: Features,
+    *,
+    head: Probabilities,
+    all_settings: tuple[EvaluateParams, PredictParams],
 ) -> Judged:
-    """Score the test rows with all models."""
+    """Score the test rows with all models; `head` computes its probabilities of vectors."""
+    settings, predict_settings = all_settings
     curves, train_suspects = _curves_and_suspects(prepared_folder, train, test, settings)
-    probabilities = _probabilities(prepared_folder, models, test)
+    probabilities, unfamiliar = _scores(prepared_folder, models, head, test)
+    verdicts = {
+        name: models.certainty[name].verdicts(P, unfamiliar[name], predict_settings)
+        for name, P in probabilities.items()
+    }
     if "baseline" in curves:
         probabilities["baseline"] = curves["baseline"].P
     scored = ScoredRows.from_features(test, models.cards["head"].labels, probabilities)
+    scored = replace(scored, verdicts=verdicts)
     pairs = near_duplicates.find(train.X, test.X, settings.near_duplicates)
     suspects = {"train": train_suspects, "test": label_errors.find(scored.truth, probabilities["head"])}
     return Judged(scored, train, curves, pairs, suspects, {"train": train, "test": test})
@@ -73,8 +88,7 @@ def by_folds(
     prepared_folder: Path,
     card: ModelCard,
     labelled: Features,
-    settings: EvaluateParams,
-    head_settings: TrainHeadParams,
+    all_settings: tuple[EvaluateParams, TrainHeadParams, PredictParams],
     *,
     unlabelled: Features | None = None,
 ) -> Judged:
@@ -83,6 +97,7 @@ def by_folds(
     Raises:
         HeadstartError: the head was trained with other settings, or the rows are too few.
     """
+    settings, head_settings, predict_settings = all_settings
     if card.chosen["kind"] != head_settings.kind or model_card.saw_validation(card) != (head_settings.final == "all"):
         raise HeadstartError("the head was trained with other settings than train_head has now; run `dvc repro`")
     division = cross_validation.divide(labelled, settings, head_settings.final)
@@ -100,7 +115,8 @@ def by_folds(
     repeated: dict[str, np.ndarray] = {name: arrays[name] for name in ("head", "baseline") if name in arrays}
     rows = replace(labelled.select(division.judged), unclear_share=labelled.unclear_share)
     scored = ScoredRows.from_features(rows, card.labels, {name: runs[0] for name, runs in repeated.items()})
-    scored = replace(scored, division=division, repeated=repeated)
+    verdicts = sure_rows.by_folds(labelled, division, scored.probabilities["head"], scored.truth, predict_settings)
+    scored = replace(scored, division=division, repeated=repeated, verdicts={"head": verdicts})
     suspects = label_errors.find(scored.truth, scored.probabilities["head"])
     splits = scored.rows.split_names("train")[suspects["row"]]
     return Judged(
@@ -131,10 +147,16 @@ def _curves_and_suspects(
     return curves, label_errors.from_array(arrays["suspects"])
 
 
-def _probabilities(prepared_folder: Path, models: Models, test: Features) -> dict[str, np.ndarray]:
-    """Compute the trained models' probabilities of the test rows, (rows, labels), joined by id."""
-    card = models.cards["head"]
-    probabilities = {"head": models.head(test.X)}
+def _scores(
+    prepared_folder: Path, models: Models, head: Probabilities, test: Features
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray | None]]:
+    """Compute the trained models' probabilities of the test rows, (rows, labels), and how unfamiliar these are to each.
+
+    Rows are joined by id.
+    """
+    card, known = models.cards["head"], models.certainty["head"].known
+    probabilities = {"head": head(test.X)}
+    unfamiliar = {"head": known.unfamiliar(test.X) if known else None}
     if "finetuned" in models.cards:
         rows = prepared.map_by_id(
             prepared_folder,
@@ -144,5 +166,7 @@ def _probabilities(prepared_folder: Path, models: Models, test: Features) -> dic
             models.load("finetuned"),
             combine=card.extract.combine,
         )
-        probabilities["finetuned"] = np.stack(rows)
-    return probabilities
+        scores = np.stack(rows)
+        probabilities["finetuned"] = scores[:, :-1]
+        unfamiliar["finetuned"] = None if np.isnan(scores[:, -1]).any() else scores[:, -1]
+    return probabilities, unfamiliar

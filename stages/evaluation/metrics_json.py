@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import softmax
 
 from stages.common.params import EvaluateParams
-from stages.evaluation import labels_saved
+from stages.evaluation import labels_saved, sure_rows
 from stages.evaluation.learning_curve import Curve
 from stages.evaluation.results import ScoredRows
 from stages.heads.model_card import ModelCard
@@ -55,7 +55,7 @@ def details(
         suspects: likely label errors of every split, as `label_errors.find` returns them.
         settings: number of resamples for the intervals, and their seed.
     """
-    out = _models(scored, cards, settings)
+    out = _models(scored, cards, settings) | sure_rows.details(scored, settings)
     out["cut_rows"] = scored.rows.cut_rows  # judged texts of which the backbone did not read the end
     out["unclear_tokens"] = scored.rows.unclear_share  # of those of the judged texts: unknown ones and single letters
     if scored.division and "finetuned" in cards:

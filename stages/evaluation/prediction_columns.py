@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.heads.certainty import Limits
+from stages.heads.certainty import Verdicts
 
 
 def columns(P: np.ndarray, labels: Sequence[str]) -> dict[str, pa.Array]:
@@ -27,26 +27,22 @@ def columns(P: np.ndarray, labels: Sequence[str]) -> dict[str, pa.Array]:
     }
 
 
-def certainty_columns(
-    P: np.ndarray, labels: Sequence[str], limits: Limits | None, unfamiliar: np.ndarray | None
-) -> dict[str, pa.Array]:
-    """Make the columns `accepted`, `unfamiliar` and `prediction_set`, those for which the model's folder has the rows.
+def certainty_columns(verdicts: Verdicts, labels: Sequence[str], missing: np.ndarray) -> dict[str, pa.Array]:
+    """Make the columns `accepted`, `unfamiliar` and `prediction_set`, those that there are verdicts for.
 
     Args:
-        P: (rows, labels) probabilities, as for `columns`.
+        verdicts: how sure the model is of the rows.
         labels: names of the labels.
-        limits: of probabilities; None without held-out rows.
-        unfamiliar: (rows,) percentiles; None without training rows.
+        missing: (rows,) bool: rows that could not be classified, which become nulls.
     """
-    missing = np.isnan(P).any(axis=1)
     out: dict[str, pa.Array] = {}
-    if limits:
-        out["accepted"] = pa.array(limits.accepted(P), mask=missing)
-    if unfamiliar is not None:
-        out["unfamiliar"] = pa.array(unfamiliar.astype(np.float32), mask=missing)
-    if limits:
+    if verdicts.accepted is not None:
+        out["accepted"] = pa.array(verdicts.accepted, mask=missing)
+    if verdicts.unfamiliar is not None:
+        out["unfamiliar"] = pa.array(verdicts.unfamiliar.astype(np.float32), mask=missing)
+    if verdicts.sets is not None:
         names = np.asarray(labels, dtype=object)
-        sets = [None if gap else names[row].tolist() for row, gap in zip(limits.sets(P), missing, strict=True)]
+        sets = [None if gap else names[row].tolist() for row, gap in zip(verdicts.sets, missing, strict=True)]
         out["prediction_set"] = pa.array(sets, pa.list_(pa.string()))
     return out
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 from stages.evaluation import prediction_columns
 from stages.evaluation.cross_validation import Division
 from stages.evaluation.plots import Points
+from stages.heads.certainty import Verdicts
 from stages.heads.model_card import ModelCard
 from stages.tables.features import Features
 
@@ -30,6 +31,7 @@ class ScoredRows:
         probabilities: name of a model to (rows, labels); of a cross-validation, those of its first repeat.
         division: how labelled rows were cross-validated; None for test rows.
         repeated: name of a model to (repeats, rows, labels) of a cross-validation.
+        verdicts: name of a model to how sure it is of the rows; of a cross-validation, in its first repeat.
     """
 
     rows: Features
@@ -38,6 +40,7 @@ class ScoredRows:
     probabilities: Mapping[str, np.ndarray]
     division: Division | None = None
     repeated: Mapping[str, np.ndarray] = field(default_factory=dict)
+    verdicts: Mapping[str, Verdicts] = field(default_factory=dict)
 
     @classmethod
     def from_features(
@@ -79,7 +82,7 @@ class ScoredRows:
     def table(self) -> pa.Table:
         """Make predictions.parquet: one row for every model and judged row, with its fold in a cross-validation."""
         fold = {"fold": pa.array(self.division.fold_numbers(), pa.int32())} if self.division else {}
-        return pa.concat_tables(
+        parts = [
             pa.table(
                 {
                     "model": pa.array([model] * len(P), pa.string()),
@@ -87,10 +90,17 @@ class ScoredRows:
                     "label": pa.array(self.rows.labels, pa.string()),
                     **fold,
                     **prediction_columns.columns(P, self.labels),
+                    **self._certainty_columns(model),
                 }
             )
             for model, P in self.probabilities.items()
-        ).combine_chunks()
+        ]
+        # A model of which nothing is known, such as the baseline, gets nulls.
+        return pa.concat_tables(parts, promote_options="default").combine_chunks()
+
+    def _certainty_columns(self, model: str) -> dict[str, pa.Array]:
+        no_row = np.zeros(len(self.truth), dtype=bool)
+        return prediction_columns.certainty_columns(self.verdicts.get(model, Verdicts()), self.labels, no_row)
 
 
 @dataclass(frozen=True)

@@ -70,13 +70,24 @@ class Limits(NamedTuple):
     confidence: float
     probability: float
 
-    def accepted(self, P: np.ndarray) -> np.ndarray:
-        """Tell which rows are accepted: (rows,) bool; `P`: (rows, labels)."""
-        return np.asarray(P.max(axis=1).astype(np.float32) >= self.confidence)
+    def verdicts(self, P: np.ndarray, unfamiliar: np.ndarray | None = None) -> "Verdicts":
+        """Judge rows by their probabilities, (rows, labels); `unfamiliar`: as in `Verdicts`."""
+        P = P.astype(np.float32)
+        return Verdicts(P.max(axis=1) >= self.confidence, conformal.members(P, self.probability), unfamiliar)
 
-    def sets(self, P: np.ndarray) -> np.ndarray:
-        """Tell which labels are in the rows' sets: (rows, labels) bool."""
-        return conformal.members(P.astype(np.float32), self.probability)
+
+class Verdicts(NamedTuple):
+    """How sure the model is of rows. An attribute is None where the model's folder lacks the rows for it.
+
+    Attributes:
+        accepted: (rows,) bool.
+        sets: (rows, labels) bool: the labels of the prediction set.
+        unfamiliar: (rows,) percentiles, from 0 to 100.
+    """
+
+    accepted: np.ndarray | None = None
+    sets: np.ndarray | None = None
+    unfamiliar: np.ndarray | None = None
 
 
 class Known(NamedTuple):
@@ -99,6 +110,12 @@ class Certainty:
 
     held_out: HeldOut | None = None
     known: Known | None = None
+
+    def verdicts(self, P: np.ndarray, unfamiliar: np.ndarray | None, settings: PredictParams) -> Verdicts:
+        """Judge rows by their probabilities, (rows, labels); `unfamiliar`: as in `Verdicts`."""
+        if self.held_out is None:
+            return Verdicts(unfamiliar=unfamiliar)
+        return self.held_out.limits(settings).verdicts(P, unfamiliar)
 
 
 def sample(rows: int, most: int) -> np.ndarray:

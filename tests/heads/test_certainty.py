@@ -74,12 +74,12 @@ def test_limits_follow_from_held_out_rows_and_settings() -> None:
     y = (np.arange(400) >= 392).astype(int)  # 98 % are right
     rows = HeldOut.from_probabilities(P, y, "validation")
     limits = rows.limits(PredictParams())
-    assert limits.accepted(np.array([[0.9, 0.1], [0.11, 0.89]])).tolist() == [True, False]
-    assert limits.sets(np.array([[0.9, 0.1], [0.5, 0.5]])).tolist() == [[True, False], [False, False]]
+    assert limits.verdicts(np.array([[0.9, 0.1], [0.11, 0.89]])).accepted.tolist() == [True, False]
+    assert limits.verdicts(np.array([[0.9, 0.1], [0.5, 0.5]])).sets.tolist() == [[True, False], [False, False]]
     strict = rows.limits(PredictParams(target_accuracy=0.99, coverage=0.99))
     assert math.isinf(strict.confidence)
-    assert not strict.accepted(np.array([[1.0, 0.0]])).any()
-    assert strict.sets(np.array([[0.9, 0.1]])).all()
+    assert not strict.verdicts(np.array([[1.0, 0.0]])).accepted.any()
+    assert strict.verdicts(np.array([[0.9, 0.1]])).sets.all()
     assert "no confidence meets predict.target_accuracy 0.99 on 400 validation rows" in rows.in_words(
         PredictParams(target_accuracy=0.99)
     )

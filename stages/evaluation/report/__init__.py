@@ -55,6 +55,7 @@ def write(path: Path, prepared_folder: Path, results: Results) -> None:
         is_near_chance=results.is_near_chance,
         weakness=results.weakness,
         curve=words.curve(results),
+        certainty=list(words.certainty(results)),
         saved=labels_saved.sentence(results.metrics["labels_saved"]),
         settings=results.settings,
         judged=f"{results.scored.noun}s",

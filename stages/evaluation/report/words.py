@@ -1,9 +1,10 @@
-"""Sentences of the page: warnings, and what the learning curve shows."""
+"""Sentences of the page: warnings, what the learning curve shows, and how sure the models are."""
 
 from collections.abc import Iterator
 
-from stages.evaluation import advice
+from stages.evaluation import advice, sure_rows
 from stages.evaluation.results import Results
+from stages.scores import intervals
 
 MIN_COPIES_SHARE = 0.05  # of the judged rows; fewer near-duplicates do not move the accuracy much
 
@@ -52,3 +53,33 @@ def curve(results: Results) -> str:
         shape = "Flat" if gain > -advice.MIN_GAIN else "Falling"
         return f"{shape}: twice the labels would change the accuracy by about {gain:+.3f}."
     return f"Still rising: twice the labels would add about {gain:.3f} to the accuracy."
+
+
+def certainty(results: Results) -> Iterator[str]:
+    """Say which of the judged rows predict would accept, and what its sets hold, for every model that tells."""
+    for model in results.scored.verdicts:
+        for sentence in _certainty(results, model):
+            yield f"{model}: {sentence}"
+
+
+def _certainty(results: Results, model: str) -> Iterator[str]:
+    noun, settings = results.scored.noun, results.settings["predict"]
+    values, ends = (results.metrics.get(f"{model}_certainty{kind}", {}) for kind in ("", "_ci95"))
+    target = f"predict.target_accuracy is {settings['target_accuracy']:g}"
+    yield f"the area under the curve is {values['accuracy_coverage_area']:.3f}."
+    if "accepted_accuracy" in values:
+        accuracy = intervals.written(values["accepted_accuracy"], ends.get("accepted_accuracy"))
+        yield f"predict accepts {values['accepted']:.1%} of the {noun}s, {accuracy} of them right; {target}."
+    elif "accepted" in values:
+        yield f"predict accepts no {noun}, as no confidence is high enough; {target}."
+    if "set_size" in values:
+        coverage = intervals.written(values["set_coverage"], ends.get("set_coverage"))
+        yield (
+            f"prediction sets have {values['set_size']:.2f} labels on average and hold the true one of {coverage} of"
+            f" the {noun}s; predict.coverage is {settings['coverage']:g}. {values['empty_sets']:.1%} are empty."
+        )
+    if "unfamiliar" in values:
+        yield (
+            f"{values['unfamiliar']:.1%} of the {noun}s are more unfamiliar than {sure_rows.STRANGE}% of the training"
+            f" rows; {1 - sure_rows.STRANGE / 100:.0%} would be usual."
+        )
