@@ -98,7 +98,7 @@ class Known(NamedTuple):
 
     def unfamiliar(self, X: Matrix) -> np.ndarray:
         """Tell how unlike these rows others are: (rows,) percentiles from 0 to 100; `X`: (rows, dim)."""
-        return familiarity.percentiles(self.distances, familiarity.distances(self.X, X))
+        return familiarity.percentiles(self.distances, familiarity.distances(self.X, X.astype(np.float32)))
 
 
 @dataclass(frozen=True)
