@@ -23,15 +23,16 @@ from typing import Any, Literal
 import numpy as np
 
 from stages import backbones
-from stages.common import atomic, cli, params, run_stats, targets
+from stages.common import atomic, cli, params, predict_params, run_stats, targets
 from stages.common.errors import HeadstartError, counted
 from stages.common.gate_params import GateParams
 from stages.common.params import BackboneParams, RuntimeParams
+from stages.common.predict_params import PredictParams
 from stages.exporting import card as cards
 from stages.exporting import checking, runner_file
 from stages.extraction import rows
 from stages.finetuning import trained_model
-from stages.heads import layers, loading, model_card
+from stages.heads import certainty_file, layers, loading, model_card
 from stages.heads.layers import Layers
 from stages.heads.model_card import ModelCard
 from stages.tables import features, images
@@ -61,15 +62,16 @@ class _Model:
     layers: Layers
     backbone: Any
 
-    def write(self, out: Path, precision: Precision, metrics: Mapping[str, Any]) -> None:
+    def write(self, out: Path, precision: Precision, metrics: Mapping[str, Any], thresholds: Mapping[str, Any]) -> None:
         """Write all files, and beside the graph one that rounds nothing, to be checked.
 
         Args:
+            thresholds: for model.json; see `card.limits`.
             metrics: for the README; see `card.write_readme`.
         """
         reading = self._write_graph(out, precision)
         runner_file.write(out, reading["kind"])
-        cards.write_json(out, self.card, reading, precision=precision)
+        cards.write_json(out, self.card, reading, thresholds, precision=precision)
         licence = cards.licence(self._files())
         cards.write_readme(out, self.card, reading, precision=precision, metrics=metrics, licence=licence)
 
@@ -123,6 +125,7 @@ def export(
     evaluation_folder: Path,
     precision: Precision = "float32",
     gate: GateParams | None = None,
+    settings: PredictParams | None = None,
 ) -> None:
     """Write the model in `folder`, which train_head or finetune wrote, to the folder `target`.
 
@@ -130,6 +133,7 @@ def export(
         prepared_folder: rows to check the export on.
         evaluation_folder: whose numbers the README quotes, if they are of this model.
         gate: the tolerances for `int8`.
+        settings: from where a prediction counts as sure; None: the defaults.
 
     Raises:
         HeadstartError: `folder` holds no model, or one that cannot be exported; the export computes other
@@ -145,8 +149,9 @@ def export(
     if card.method == "head":
         unrounded = loading.load(folder, card, model.backbone.dim)(model.backbone.encode(inputs))
     metrics = cards.evaluation(evaluation_folder, card, ids, expected)
+    thresholds = cards.limits(certainty_file.read(folder).held_out, settings or PredictParams())
     with atomic.directory(target, CONTENT) as out:
-        model.write(out, precision, metrics)
+        model.write(out, precision, metrics, thresholds)
         whole, shipped = checking.load(out, WHOLE), checking.load(out, MODEL)
         exact = checking.check(whole, inputs, unrounded, model.own_pixels())
         difference = checking.difference(shipped, inputs, expected)
@@ -214,6 +219,7 @@ def main() -> None:
         evaluation_folder=args.evaluation,
         precision=INT8 if args.int8 else "float16" if args.float16 else "float32",
         gate=params.load(args.params).gate if args.int8 else None,
+        settings=predict_params.load(args.params),
     )
 
 

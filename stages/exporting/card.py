@@ -1,5 +1,6 @@
 """Write model.json, which run.py reads, and README.md, which tells people what the model is, and how good."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -14,9 +15,11 @@ from stages.common import json_file
 from stages.common.backbone_shorthand import titled
 from stages.common.errors import HeadstartError, counted, listed, printable
 from stages.common.params import BackboneParams
+from stages.common.predict_params import PredictParams
 from stages.comparison import stored
 from stages.exporting import checking
 from stages.heads import model_card
+from stages.heads.certainty import HeldOut
 from stages.heads.model_card import ModelCard
 from stages.scores import intervals
 
@@ -31,14 +34,29 @@ USAGE = {
 }
 
 
-def write_json(folder: Path, card: ModelCard, reading: Mapping[str, Any], *, precision: str) -> None:
-    """Write model.json: labels, how inputs are read, and what the model is."""
+def limits(held_out: HeldOut | None, settings: PredictParams) -> dict[str, Any]:
+    """Return the thresholds of `accepted` and `prediction_set`; None: no row is accepted."""
+    if held_out is None:
+        return {}
+    confidence, probability = held_out.limits(settings)
+    return {
+        **settings.model_dump(),
+        "accepted_from": None if math.isinf(confidence) else confidence,
+        "in_prediction_set_from": probability,
+    }
+
+
+def write_json(
+    folder: Path, card: ModelCard, reading: Mapping[str, Any], thresholds: Mapping[str, Any], *, precision: str
+) -> None:
+    """Write model.json: labels, how inputs are read, what `limits` returns, and what the model is."""
     content = {
         "format": FORMAT,
         "labels": card.labels,
         "input": card.input,
         "modality": card.modality,
         "reading": reading,
+        **({"thresholds": thresholds} if thresholds else {}),
         "precision": precision,
         "backbone": {key: _portable(value) for key, value in _backbone(card).model_dump().items()},
         "method": card.method,

@@ -11,7 +11,9 @@ import numpy as np
 import onnx
 import pytest
 
+from stages.common.predict_params import PredictParams
 from stages.exporting import checking
+from stages.heads import certainty_file
 from stages.tables import prepared
 from tests.pictures import png
 from tests.projects import TFIDF, Verb, contents, run, set_params, stage
@@ -75,6 +77,12 @@ def test_heads(project: Path, verb: Verb, kind: str) -> None:
     model = checking.load(project / "out", "model.onnx")
     texts = ["the hotel was clean", "zzz", "sound of these headphones"]
     np.testing.assert_allclose(model.probabilities(texts), predicted(project, "data/head", texts, verb), atol=1e-5)
+    held_out = certainty_file.read(project / "data/head").held_out
+    assert held_out is not None
+    thresholds = json.loads((project / "out/model.json").read_text("utf-8"))["thresholds"]
+    assert thresholds.keys() == {"target_accuracy", "coverage", "accepted_from", "in_prediction_set_from"}
+    confidence = held_out.limits(PredictParams()).confidence
+    assert thresholds["accepted_from"] == (None if np.isinf(confidence) else confidence)
 
 
 WITHOUT = """

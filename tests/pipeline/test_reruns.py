@@ -30,6 +30,7 @@ RERUNS: list[tuple[dict[str, Any], list[str]]] = [
     # Without unlabelled rows finetune gets none, so prepare and extract write the same bytes.
     ({"finetune__unlabelled": "pseudo"}, ["prepare", "extract", "finetune"]),
     ({"evaluate__seed": 1}, ["evaluate"]),
+    ({"predict__coverage": 0.8}, ["evaluate"]),
     ({"runtime__device": "cpu"}, []),
     ({"prepare__max_rejected": 0.02}, ["prepare"]),
 ]
@@ -65,7 +66,12 @@ def test_a_change_is_seen_by_the_stages_that_use_its_section(
         status = repo.status()
     section = key(change).split("__")[0]
     directly = {stage for stage, reasons in status.items() if section in json.dumps(reasons)}
-    users = {"budget": set(STAGES[2:]), "train_head": {"train_head", "evaluate"}, "runtime": set()}
+    users = {
+        "budget": set(STAGES[2:]),
+        "train_head": {"train_head", "evaluate"},
+        "runtime": set(),
+        "predict": {"evaluate"},
+    }
     users |= {section: {"extract"} for section in ("backbone", "extract")}
     users |= {"train_head__unlabelled": {"extract", *users["train_head"]}}
     users |= {"finetune__unlabelled": {"prepare", "extract", "finetune"}}
