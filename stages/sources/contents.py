@@ -34,6 +34,7 @@ class Contents:
         self._groups = array("i")  # -1 for none
         self._names = Names()
         self._other_labels: dict[int, tuple[str, ...]] = {}  # by position, where there are several
+        self._last_file = "\0", -1  # of the row before, with the colon behind it, and its number; no name has NUL
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -47,10 +48,13 @@ class Contents:
         size = len(self._kept)
         position = self._positions.setdefault(bytes.fromhex(row_id), size)
         if position == size:
+            file, line = self._divided(origin)
             self._first_labels.append(self._names.number(label))
-            for column in (self._kept, self._ranks, self._files, self._lines, self._groups):
-                column.append(0)
-            self._keep(position, number, rank, origin, group)
+            self._kept.append(number)
+            self._ranks.append(rank)
+            self._files.append(file)
+            self._lines.append(line)
+            self._groups.append(-1 if group is None else self._names.number(group))
             return
         if label not in (labels := self.labels(position)):
             self._other_labels[position] = (*labels, label)
@@ -80,9 +84,23 @@ class Contents:
                 yield key.hex(), self._ranks[position], None if group < 0 else names[group], label
 
     def _keep(self, position: int, number: int, rank: int, origin: str, group: str | None) -> None:
-        file, _, line = origin.rpartition(":")
-        if not (line.isascii() and line.isdigit() and len(line) <= MAX_DIGITS) or (line[0] == "0" and line != "0"):
-            file, line = origin, "-1"
         self._kept[position], self._ranks[position] = number, rank
-        self._files[position], self._lines[position] = self._names.number(file), int(line)
+        self._files[position], self._lines[position] = self._divided(origin)
         self._groups[position] = -1 if group is None else self._names.number(group)
+
+    def _divided(self, origin: str) -> tuple[int, int]:
+        """Divide an origin into the number of its file and its line, -1 where it has none."""
+        start, file = self._last_file
+        line = origin[len(start) :] if origin.startswith(start) else ""
+        if not _is_line(line):
+            name, _, line = origin.rpartition(":")
+            if not _is_line(line):
+                return self._names.number(origin), -1
+            file = self._names.number(name)
+            self._last_file = f"{name}:", file
+        return file, int(line)
+
+
+def _is_line(text: str) -> bool:
+    """Tell whether a text is the number of a line, which written again is the same text."""
+    return text.isdigit() and text.isascii() and len(text) <= MAX_DIGITS and (text[0] != "0" or text == "0")

@@ -41,39 +41,37 @@ def row(
     else:
         (column,) = columns.inputs()
         content, name, problem = _image(record[column], column, origin, image_folder)
-    names: dict[str, str | None] = {}
+    names: list[str | None] = []
     for other in (columns.label, columns.group, columns.slice, columns.split):
-        if other is None:
-            continue
         try:
-            names[other] = as_name(record[other])
+            names.append(None if other is None else as_name(record[other]))
         except ValueProblemError as error:
-            names[other] = None
+            names.append(None)
             problem = problem or f"{other} {error}"
-    label = names[columns.label] if columns.label else None
+    label, group, slice_, given_split = names
     if label is not None and split == UNLABELLED:
         problem = problem or f"{columns.label} is {label!r} in a file of unlabelled rows; move the row into train"
     if columns.split:
-        split = SPLIT_NAMES.get((names[columns.split] or "").strip().lower())
+        split = SPLIT_NAMES.get((given_split or "").strip().lower())
         if split is None and label is not None:
             problem = problem or f"{columns.split} is {record[columns.split]!r}, not train, validation or test"
-    return Row(
-        origin=origin,
-        content=type(content)() if problem else content,
-        spans=None if problem else spans,
-        name=name,
-        label=label and label.strip(),
-        group=names[columns.group] if columns.group else None,
-        slice=names[columns.slice] if columns.slice else None,
-        split=split,
-        problem=problem,
-        record=record if columns.keep_all else None,
-    )
+    if problem:
+        content, spans = type(content)(), None
+    made = Row(origin, content, name, label and label.strip(), group, slice_, split, problem)  # by name takes longer
+    made.spans = spans
+    made.record = record if columns.keep_all else None
+    return made
 
 
 def _text(record: dict[str, Any], columns: Columns) -> tuple[str, Spans | None, str | None]:
     """Return text, spans of the texts of two columns, and problem; of several columns, those with text, below names."""
     names, texts = columns.inputs(), []
+    if isinstance(columns.input, str):
+        try:
+            text = as_text(record[columns.input])
+        except ValueProblemError as error:
+            return "", None, f"{columns.input} {error}"
+        return (text, None, None) if text else ("", None, f"{columns.input} is empty")
     for column in names:
         try:
             texts.append(as_text(record[column]))
@@ -81,8 +79,6 @@ def _text(record: dict[str, Any], columns: Columns) -> tuple[str, Spans | None, 
             return "", None, f"{column} {error}"
     if not any(texts):
         return "", None, f"{names[0]} is empty" if len(names) == 1 else f"{' and '.join(names)} are empty"
-    if isinstance(columns.input, str):
-        return texts[0] or "", None, None
     text = "\n".join(f"{name}: {text}" for name, text in zip(names, texts, strict=True) if text)
     return text, _spans(names[0], texts, text) if len(names) == 2 else None, None
 

@@ -60,7 +60,7 @@ def as_text(value: Any) -> str | None:
             return value.isoformat()
         case _:
             raise ValueProblemError(f"is {KINDS.get(type(value).__name__, type(value).__name__)}, not one value")
-    if not encodes(text):
+    if not text.isascii() and not encodes(text):
         raise ValueProblemError(HALF_PAIR)
     return text if text.strip() else None
 

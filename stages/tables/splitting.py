@@ -44,7 +44,7 @@ class Shares:
         Test is the lowest part, then comes validation: changing the share `validation` moves rows between train and
         validation only.
         """
-        position = self.position(key)
+        position = uniform(f"split:{self.seed}:{key}")
         if position < self.test:
             return "test"
         return "validation" if position < self.test + self.validation else "train"

@@ -39,6 +39,14 @@ def test_origins_come_back_as_they_were(origin: str) -> None:
     assert contents.origin(0) == origin
 
 
+def test_origins_of_rows_in_turn_come_back_as_they_were() -> None:
+    contents = Contents()
+    origins = [":5", "a.csv:2", "a.csv:03", "a.csv:3:4", "a.csv:3", "a:1", ":5", "a.csv:-1", "a.csv:", "a.csv:5"]
+    for number, origin in enumerate(origins):
+        contents.add(content_id(str(number)), number, 0, label="x", origin=origin, group=None)
+    assert [contents.origin(position) for position in range(len(origins))] == origins
+
+
 def test_a_text_takes_less_than_200_bytes() -> None:
     count = 20_000
     ids = [content_id(str(number)) for number in range(count)]
