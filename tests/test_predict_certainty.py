@@ -57,6 +57,8 @@ def test_settings_count_where_there_are_any_and_need_no_training(trained: Path) 
     (trained / "params.yaml").write_text("predict: {coverage: 1}", "utf-8")
     done = here(trained, "predict", "data/head", "new.csv", "out.parquet")
     refused(done, "params.yaml: predict.coverage is 1, but must be less than 1")
+    done = here(trained, "predict", "data/head", "new.csv", "out.parquet", "--params", "other.yaml")
+    refused(done, "other.yaml does not exist")
 
 
 def test_columns_of_the_input_with_these_names_are_kept(trained: Path) -> None:

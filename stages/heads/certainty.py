@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from stages.common.errors import counted
 from stages.common.predict_params import PredictParams
@@ -132,7 +133,8 @@ def known_rows(X: Matrix) -> Known | None:
         return None
     values = X.shape[1] if isinstance(X, np.ndarray) else X.nnz / X.shape[0]
     unit = _rounded(nearest_rows.unit(X[sample(X.shape[0], most_known(values))].astype(np.float32)))
-    return Known(unit, familiarity.leave_one_out(unit))
+    with threadpool_limits(1):  # the same bytes with any number of threads
+        return Known(unit, familiarity.leave_one_out(unit))
 
 
 def most_known(values: float) -> int:
