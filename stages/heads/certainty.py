@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from stages.common.errors import counted
+from stages.common.errors import HeadstartError, counted
 from stages.common.predict_params import PredictParams
 from stages.scores import conformal, familiarity, nearest_rows, selective
 from stages.tables.features import Matrix
@@ -98,7 +98,16 @@ class Known(NamedTuple):
     distances: np.ndarray
 
     def unfamiliar(self, X: Matrix) -> np.ndarray:
-        """Tell how unlike these rows others are: (rows,) percentiles from 0 to 100; `X`: (rows, dim)."""
+        """Tell how unlike these rows others are: (rows,) percentiles from 0 to 100; `X`: (rows, dim).
+
+        Raises:
+            HeadstartError: the rows have vectors of another length.
+        """
+        if X.shape[1] != self.X.shape[1]:
+            raise HeadstartError(
+                f"the model's vectors have {X.shape[1]:,} dimensions, but those of its training rows in"
+                f" certainty.safetensors {self.X.shape[1]:,}, so that is of another model; run `dvc repro`"
+            )
         return familiarity.percentiles(self.distances, familiarity.distances(self.X, X.astype(np.float32)))
 
 

@@ -15,6 +15,7 @@ from scipy import sparse
 
 from stages.common.errors import damaged
 from stages.heads.certainty import Certainty, HeldOut, Known, Source
+from stages.scores import familiarity
 
 FILE = "certainty.safetensors"
 
@@ -74,6 +75,8 @@ def _known(tensors: Mapping[str, np.ndarray]) -> Known | None:
     if "distances" not in tensors:
         return None
     rows = len(tensors["distances"])
+    if rows <= familiarity.NEIGHBORS:
+        raise ValueError(f"distances are of {rows} rows, too few")
     distances = _checked(tensors, "distances", np.float32, (rows,))
     if "vectors" in tensors:
         dim = tensors["vectors"].shape[-1]

@@ -24,7 +24,8 @@ def from_validation(head: Head, validation: Features) -> HeldOut | None:
 def out_of_fold(head: Head, value: float, fitted: Features, settings: TrainHeadParams) -> HeldOut | None:
     """Judge the rows that a head was fitted on, by heads on the other folds; None where they cannot be divided.
 
-    These heads have the same settings and temperature. They know fewer rows, so they are a little less often right.
+    These heads have the same settings and temperature. They know fewer rows, and none without a label, so they are a
+    little less often right.
 
     Args:
         value: the C, or number of neighbours, of the head.

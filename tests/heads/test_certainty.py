@@ -131,6 +131,7 @@ def test_vectors_of_many_or_long_rows_are_a_sample(monkeypatch: pytest.MonkeyPat
         lambda tensors: tensors | {"vectors": tensors["vectors"].astype(np.float32)},
         lambda tensors: tensors | {"vectors": tensors["vectors"][:3]},
         lambda tensors: {name: tensor for name, tensor in tensors.items() if name != "is_right"},
+        lambda tensors: tensors | {name: tensors[name][:1] for name in ("vectors", "distances")},
     ],
 )
 def test_a_damaged_file_is_one_sentence(tmp_path: Path, harm: object) -> None:
@@ -144,3 +145,10 @@ def test_a_damaged_file_is_one_sentence(tmp_path: Path, harm: object) -> None:
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(HeadstartError, match="cannot be read"):
         certainty_file.read(tmp_path)
+
+
+def test_training_rows_of_another_model_are_one_sentence() -> None:
+    known = certainty.known_rows(features(50, 0).X)
+    assert known is not None
+    with pytest.raises(HeadstartError, match="have 5 dimensions, but those of its training rows"):
+        known.unfamiliar(np.zeros((2, 5), np.float32))

@@ -95,6 +95,12 @@ TAMPERED: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "a family that there is not": ("head", lambda at: backbone(at, family="harm"), "must be one of"),
     "another backbone": ("head", lambda at: backbone(at, name="char_wb"), "train it again"),
     "a layer that was cut": ("head", lambda at: cut(at / "linear.safetensors"), "cannot be read"),
+    "held-out rows that were cut": ("head", lambda at: cut(at / "certainty.safetensors"), "cannot be read"),
+    "held-out rows whose header is endless": (
+        "head",
+        lambda at: endless_header(at / "certainty.safetensors"),
+        "cannot be read",
+    ),
     "a layer whose header is endless": ("head", lambda at: endless_header(at / "linear.safetensors"), "cannot be read"),
     "a layer of another shape": ("head", lambda at: layer(at, np.zeros((2, 3)), np.zeros(2)), "is a layer of (2, 3)"),
     "an archive that runs a command": (
