@@ -12,7 +12,19 @@ from dvc.repo import Repo
 from tests.closure import ROOT, closure
 
 STAGES = ("prepare", "extract", "train_head", "finetune", "evaluate")
-VERBS = (*STAGES, "predict", "fetch", "pull", "gate", "cache", "compare_backbones", "suggest", "label", "export")
+VERBS = (
+    *STAGES,
+    "predict",
+    "fetch",
+    "pull",
+    "gate",
+    "cache",
+    "compare_backbones",
+    "suggest",
+    "label",
+    "export",
+    "serve",
+)
 # Files that a stage imports and does not depend on: path to why, and the cost. There are none.
 EXCEPTIONS: dict[str, str] = {}
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"]
@@ -68,7 +80,7 @@ def test_import_rules() -> None:
 def test_light_verbs_import_no_torch() -> None:
     code = """
 import sys
-verbs = "prepare extract train_head finetune evaluate predict gate compare_backbones suggest label export"
+verbs = "prepare extract train_head finetune evaluate predict gate compare_backbones suggest label export serve"
 for verb in verbs.split():
     __import__(f"stages.{verb}")
     assert "torch" not in sys.modules, verb

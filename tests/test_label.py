@@ -28,7 +28,7 @@ def test_a_port_in_use(project: Path, verb: Verb) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        assert f"--port {port} is in use; name another, or leave it out" in refused(verb, "--port", str(port))
+        assert f"--port {port} is in use; name another, or 0 for a free one" in refused(verb, "--port", str(port))
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "99999999999999999999"])

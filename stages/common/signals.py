@@ -25,6 +25,12 @@ def heed() -> None:
         threading.Thread(target=_end_with, args=(_dvc(),), daemon=True).start()
 
 
+def leave_to_server() -> None:
+    """Let SIGTERM do what Ctrl+C does, also where `heed` was called: a server answers what was asked before it ends."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def _heed_sigterm() -> None:
     """Let SIGTERM unwind like an exception, so that half-written outputs are removed on the way out.
 

@@ -1,13 +1,7 @@
 // A small line of accuracy by labels, as SVG.
+import { makeSvg, percent } from "./dom.js";
 
 const WIDTH = 260, HEIGHT = 120, LEFT = 40, RIGHT = 8, TOP = 10, BOTTOM = 20;
-
-function element(name, attributes, text = "") {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.textContent = text;
-  return node;
-}
 
 /** Draw the points, [training rows, accuracy], the fewest rows first, into `place`. */
 export function draw(place, points) {
@@ -17,20 +11,18 @@ export function draw(place, points) {
   const first = rows[0], last = rows.at(-1);
   const x = (count) => LEFT + (last === first ? 1 : (count - first) / (last - first)) * (WIDTH - LEFT - RIGHT);
   const y = (share) => TOP + (1 - (share - low) / span) * (HEIGHT - TOP - BOTTOM);
-  const svg = element("svg", {
+  const svg = makeSvg("svg", {
     viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img",
     "aria-label": `Accuracy from ${percent(shares[0])} with ${first} training rows to ${percent(shares.at(-1))} with ${last}`,
   });
   for (const share of [low, 1]) {
-    svg.append(element("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: y(share), y2: y(share), class: "axis" }));
-    svg.append(element("text", { x: LEFT - 6, y: y(share) + 4, "text-anchor": "end" }, percent(share)));
+    svg.append(makeSvg("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: y(share), y2: y(share), class: "axis" }));
+    svg.append(makeSvg("text", { x: LEFT - 6, y: y(share) + 4, "text-anchor": "end" }, percent(share)));
   }
-  if (last > first) svg.append(element("text", { x: LEFT, y: HEIGHT - 4 }, first.toLocaleString("en")));
-  svg.append(element("text", { x: WIDTH - RIGHT, y: HEIGHT - 4, "text-anchor": "end" }, `${last.toLocaleString("en")} training rows`));
+  if (last > first) svg.append(makeSvg("text", { x: LEFT, y: HEIGHT - 4 }, first.toLocaleString("en")));
+  svg.append(makeSvg("text", { x: WIDTH - RIGHT, y: HEIGHT - 4, "text-anchor": "end" }, `${last.toLocaleString("en")} training rows`));
   const line = points.map(([count, share]) => `${x(count).toFixed(1)},${y(share).toFixed(1)}`).join(" ");
-  svg.append(element("polyline", { points: line, class: "line" }));
-  svg.append(element("circle", { cx: x(last), cy: y(shares.at(-1)), r: 3.5, class: "dot" }));
+  svg.append(makeSvg("polyline", { points: line, class: "line" }));
+  svg.append(makeSvg("circle", { cx: x(last), cy: y(shares.at(-1)), r: 3.5, class: "dot" }));
   place.replaceChildren(svg);
 }
-
-export const percent = (share) => `${Math.round(share * 100)}%`;

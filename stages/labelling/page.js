@@ -1,5 +1,6 @@
 // The page: asks the server for rows, and gives it labels, by keys or clicks.
-import { $, showOptions, showRow, showState } from "./view.js";
+import { $ } from "./dom.js";
+import { showOptions, showRow, showState } from "./view.js";
 
 const UNREADABLE = 503; // the answer while the tables are made again
 const MAX_KEYS = 9; // classes with a digit; of more, typing finds one

@@ -1,26 +1,26 @@
 """The page's server: what its script asks for, as JSON."""
 
+import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import BaseModel, Field
 
 from stages.common.errors import HeadstartError
-from stages.labelling.guard import Guard
 from stages.labelling.inputs import UnreadableError
 from stages.labelling.queues import Queue
 from stages.labelling.session import Session
+from stages.web.guard import Guard
+from stages.web.listening import LOOPBACK
+from stages.web.page_files import PageFiles
 
-FOLDER = Path(__file__).parent
-FILES = {  # of the page, and their types
-    "page.css": "text/css; charset=utf-8",
-    "page.js": "text/javascript; charset=utf-8",
-    "view.js": "text/javascript; charset=utf-8",
-    "curve.js": "text/javascript; charset=utf-8",
-}
+MAX_BODY = 10_000  # bytes
+FILES = PageFiles(Path(__file__).parent)
+PAGE = "page.html"
 
 Id = Annotated[str, Field(max_length=64)]
 
@@ -60,13 +60,11 @@ def application(session: Session, *, token: str, port: int) -> Guard:
 
     @app.get("/")
     def page() -> Response:
-        return Response((FOLDER / "page.html").read_bytes(), media_type="text/html; charset=utf-8")
+        return FILES.response(PAGE)
 
     @app.get("/{name}")
     def file(name: str) -> Response:
-        if name not in FILES:
-            return Response(status_code=404)
-        return Response((FOLDER / name).read_bytes(), media_type=FILES[name])
+        return FILES.response(name)
 
     @app.get("/picture/{row_id}")
     def picture(row_id: str) -> Response:
@@ -94,4 +92,24 @@ def application(session: Session, *, token: str, port: int) -> Guard:
     def leave(ask: Ask) -> None:
         session.leave(ask.tab)
 
-    return Guard(app, token=token, port=port, public=tuple(f"/{name}" for name in FILES))
+    def refusal(request: Request) -> Response | None:
+        """Refuse requests without the token, but for the page's fixed files, which hold nothing of the data."""
+        given = request.headers.get("x-token") or request.query_params.get("token", "")
+        is_public = request.url.path.removeprefix("/") in FILES.names - {PAGE}
+        if not is_public and not secrets.compare_digest(given.encode(), token.encode()):
+            return PlainTextResponse("Open the address that `python -m stages.label` printed, with its token.\n", 403)
+        if request.method not in ("GET", "HEAD") and not _is_small_json(request.headers):
+            return PlainTextResponse("The page sends short JSON only.\n", 415)
+        return None
+
+    return Guard(
+        app,
+        is_own_host={f"{LOOPBACK}:{port}", f"localhost:{port}"}.__contains__,
+        other_host="This page is only for the machine that it runs on.",
+        refusal=refusal,
+    )
+
+
+def _is_small_json(headers: Mapping[str, str]) -> bool:
+    length = headers.get("content-length", "")
+    return headers.get("content-type", "") == "application/json" and length.isdecimal() and int(length) <= MAX_BODY

@@ -1,6 +1,5 @@
 """Serve the page on 127.0.0.1 until Ctrl+C."""
 
-import errno
 import os
 import secrets
 import socket
@@ -11,11 +10,9 @@ from contextlib import suppress
 
 import uvicorn
 
-from stages.common.errors import HeadstartError, one_line
 from stages.labelling.server import application
 from stages.labelling.session import Session
-
-HOST = "127.0.0.1"
+from stages.web.listening import LOOPBACK, listening
 
 
 def serve(session: Session, *, port: int, opens_browser: bool) -> None:
@@ -24,7 +21,7 @@ def serve(session: Session, *, port: int, opens_browser: bool) -> None:
     Raises:
         HeadstartError: the port is in use, or may not be used.
     """
-    with listening(port) as listener:
+    with listening(LOOPBACK, port) as listener:
         server, address = make(session, listener)
         print(f"label: {address} (Ctrl+C ends it)", flush=True)
         if opens_browser and _has_display():
@@ -38,22 +35,7 @@ def make(session: Session, listener: socket.socket) -> tuple[uvicorn.Server, str
     port, token = listener.getsockname()[1], secrets.token_urlsafe(16)
     app = application(session, token=token, port=port)
     config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
-    return uvicorn.Server(config), f"http://{HOST}:{port}/?token={token}"
-
-
-def listening(port: int) -> socket.socket:
-    """Open a port of this machine; 0: a free one."""
-    listener = socket.socket()
-    try:
-        if os.name == "posix":  # else a port is blocked for a minute after its last page
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((HOST, port))
-        listener.listen()
-    except (OSError, OverflowError) as error:
-        listener.close()
-        why = "in use" if getattr(error, "errno", 0) == errno.EADDRINUSE else f"no port to use ({one_line(error)})"
-        raise HeadstartError(f"--port {port} is {why}; name another, or leave it out for a free one") from None
-    return listener
+    return uvicorn.Server(config), f"http://{LOOPBACK}:{port}/?token={token}"
 
 
 def _has_display() -> bool:

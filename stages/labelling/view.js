@@ -1,14 +1,8 @@
-// Draws what the server tells. Texts, names and labels are set as text, never as HTML.
-import { draw, percent } from "./curve.js";
+// Draws what the server tells.
+import { draw } from "./curve.js";
+import { $, make, percent } from "./dom.js";
 
-export const $ = (id) => document.getElementById(id);
 const MAX_OPTIONS = 100; // that are drawn; typing finds the others
-
-export function make(name, properties = {}, ...children) {
-  const node = Object.assign(document.createElement(name), properties);
-  node.append(...children);
-  return node;
-}
 
 /** Show a row, or why there is none; `picture` makes the address of a picture from a row's id. */
 export function showRow(row, wait, picture) {

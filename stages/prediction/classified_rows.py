@@ -48,6 +48,14 @@ def ready(row: Row, card: ModelCard) -> Row:
     return sources.ready(sources.check(row, max_pixels=card.max_pixels or images.MAX_PIXELS), max_side=card.max_side)
 
 
+def backbone_input(row: Row, card: ModelCard) -> str | bytes | prepared.Pair:
+    """Return what the backbone reads of a row."""
+    if card.extract.combine == "join":
+        return row.content
+    assert isinstance(row.content, str) and row.spans
+    return prepared.pair(row.content, row.spans)
+
+
 def classify(
     rows: Sequence[Row],
     card: ModelCard,
@@ -68,7 +76,7 @@ def classify(
     explained: list[str | None] | None = [None] * len(rows) if explain else None
     unfamiliar = np.full(len(rows), np.nan) if known else None
     if usable:
-        inputs, model = [_input(rows[number], card) for number in usable], load()
+        inputs, model = [backbone_input(rows[number], card) for number in usable], load()
         X = model.vectors(inputs)
         P[usable] = softmax(model.head(X), axis=1)
         if known and unfamiliar is not None:
@@ -79,11 +87,3 @@ def classify(
             for number, text in zip(usable, texts, strict=True):
                 explained[number] = text
     return ClassifiedRows(P, [row.problem and in_own_words(row.problem) for row in rows], unfamiliar, explained)
-
-
-def _input(row: Row, card: ModelCard) -> str | bytes | prepared.Pair:
-    """Return what the backbone reads of a row."""
-    if card.extract.combine == "join":
-        return row.content
-    assert isinstance(row.content, str) and row.spans
-    return prepared.pair(row.content, row.spans)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from playwright.sync_api import Browser, expect
 
 from stages.labelling import serving
+from stages.web.listening import LOOPBACK, listening
 from tests.labelling.desks import Desk
 from tests.watched_page import WatchedPage
 
@@ -14,7 +15,7 @@ from tests.watched_page import WatchedPage
 @contextmanager
 def served(desk: Desk) -> Iterator[str]:
     """Serve the page of a desk in a thread, with its background work; gives the address."""
-    with serving.listening(0) as listener:
+    with listening(LOOPBACK, 0) as listener:
         server, address = serving.make(desk.session, listener)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

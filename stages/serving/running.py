@@ -1,0 +1,54 @@
+"""Serve until Ctrl+C or SIGTERM, and then answer what was asked before."""
+
+import ctypes
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from stages.common import signals
+from stages.serving import limits
+
+M_ARENA_MAX = -8  # of malloc.h
+
+
+def share_heaps() -> None:
+    """Let all threads share two heaps of the C library; call it before threads start.
+
+    With a heap for every thread, as glibc has it, the server grew from 1.4 to 2.4 GB under load.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # a C library other than glibc
+            ctypes.CDLL("libc.so.6").mallopt(M_ARENA_MAX, 2)
+
+
+def make(app: ASGIApp) -> uvicorn.Server:
+    """Make a server of an application."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            limit_concurrency=limits.MAX_CONNECTIONS,
+            timeout_graceful_shutdown=round(limits.MAX_SECONDS),
+        )
+    )
+
+
+def run(server: uvicorn.Server, listener: socket.socket, announce: Callable[[], object]) -> None:
+    """Serve until the process is told to end; a second Ctrl+C ends it at once.
+
+    Args:
+        announce: called when it may be told to.
+    """
+    with suppress(KeyboardInterrupt):
+        signals.leave_to_server()
+        announce()
+        server.run(sockets=[listener])

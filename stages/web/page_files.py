@@ -1,0 +1,30 @@
+"""The fixed files of a page, which hold nothing of the data."""
+
+from pathlib import Path
+
+from starlette.responses import Response
+
+TYPES = {  # of contents, by the suffix of a file
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+}
+FOLDER = Path(__file__).parent
+
+
+class PageFiles:
+    """The style sheets, scripts and pages of a folder, and those of this one, which all pages share."""
+
+    def __init__(self, folder: Path) -> None:
+        """List the files once: a name in a request is looked up, and no path is made of it."""
+        self._paths = {
+            path.name: path for place in (FOLDER, folder) for path in place.iterdir() if path.suffix in TYPES
+        }
+        self.names = frozenset(self._paths)
+
+    def response(self, name: str) -> Response:
+        """Return a file, or the answer that there is none of this name."""
+        path = self._paths.get(name)
+        if path is None:
+            return Response(status_code=404)
+        return Response(path.read_bytes(), media_type=TYPES[path.suffix])

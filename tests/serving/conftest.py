@@ -1,0 +1,1 @@
+from tests.browsers import browser  # noqa: F401, a fixture
