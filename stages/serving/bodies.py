@@ -163,7 +163,8 @@ def _decoded(text: str) -> tuple[bytes, str | None]:
 
 def _kind(value: Any) -> str:
     """Name the type of a JSON value."""
-    return {dict: "an object", list: "a list", str: "a text", type(None): "null"}.get(type(value), "a number")
+    kinds = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return kinds.get(type(value), "a number")
 
 
 def _shown(name: Any) -> str:

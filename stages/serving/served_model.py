@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,18 +13,22 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import Image
 
+from stages.backbones import Backbone
 from stages.common import predict_params
 from stages.common.errors import HeadstartError, one_line
-from stages.common.params import RuntimeParams
+from stages.common.params import Backbones, RuntimeParams
+from stages.extraction import rows
+from stages.finetuning import trained_model
 from stages.finetuning.trained_model import TrainedModel
 from stages.heads import certainty_file, model_card
 from stages.heads.certainty import Known, Limits, Verdicts
 from stages.heads.model_card import ModelCard
-from stages.prediction import classified_rows
 from stages.prediction.own_words import in_own_words
 from stages.serving.training_rows import TrainingRows
+from stages.tables.features import Matrix
 
 POLL_SECONDS = 1.0  # between looks at the folder; it must stay as it is from one to the next before it is loaded
+MIN_LOOKED_UP_ROWS = 64  # of a batch: to open a row cache of 1,000,000 rows takes as long as MiniLM for ten texts
 TRIAL_SIDE = 64  # pixels of a picture
 
 Stamp: TypeAlias = "tuple[tuple[str, int, int, int], ...]"
@@ -71,7 +75,7 @@ def load(
     """
     before, settings = stamp(folder), predict_params.load(params_file)
     card = model_card.read_trained(folder)
-    model = classified_rows.load(folder, card, runtime)
+    model = trained_model.load(folder, card, runtime, _vectors)
     model.scores([_trial_input(card)])  # loads the network, which is deferred until then
     sure = certainty_file.read(folder)
     limits = sure.held_out.limits(settings) if sure.held_out else None
@@ -83,6 +87,12 @@ def load(
     except HeadstartError as error:
         problem = str(error)
     return ServedModel(before, card, model, sure.known, limits, training_rows, problem)
+
+
+def _vectors(backbone: Backbone, spec: Backbones, runtime: RuntimeParams, inputs: Sequence[Any]) -> Matrix:
+    """Return what `rows.known_vectors` does, but look into the row caches for large batches only."""
+    looks_up = runtime.row_cache and len(inputs) >= MIN_LOOKED_UP_ROWS
+    return rows.known_vectors(backbone, spec, runtime.model_copy(update={"row_cache": looks_up}), inputs)
 
 
 def _trial_input(card: ModelCard) -> Any:

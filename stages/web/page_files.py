@@ -18,7 +18,7 @@ class PageFiles:
     def __init__(self, folder: Path) -> None:
         """List the files once: a name in a request is looked up, and no path is made of it."""
         self._paths = {
-            path.name: path for place in (FOLDER, folder) for path in place.iterdir() if path.suffix in TYPES
+            path.name: path for source in (FOLDER, folder) for path in source.iterdir() if path.suffix in TYPES
         }
         self.names = frozenset(self._paths)
 

@@ -105,14 +105,14 @@ def test_the_same_model_back_again_ends_the_trouble(server: Server) -> None:
 
 
 def test_a_folder_that_changes_while_it_is_read(server: Server, newer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    head, load = server.project / "data/head", served_model.classified_rows.load
+    head, load = server.project / "data/head", served_model.trained_model.load
 
     def change_and_load(*arguments: object) -> object:
         os.utime(head / "model.json", ns=(1, 1))
         return load(*arguments)  # type: ignore[arg-type]
 
     replace(head, newer)
-    monkeypatch.setattr(served_model.classified_rows, "load", change_and_load)
+    monkeypatch.setattr(served_model.trained_model, "load", change_and_load)
     server.models.step()
     server.models.step()
     assert label(server) == "b" and "changed while it was read" in health(server)["trouble"]

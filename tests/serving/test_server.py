@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from stages.serving import limits
+from stages.extraction import rows
+from stages.serving import limits, served_model
 from tests.conftest import Once
 from tests.projects import stage
 from tests.serving.servers import Server, make_mails, make_pictures, make_texts, picture
@@ -218,6 +219,19 @@ def test_openapi_describes_every_path(texts: Server) -> None:
     assert {"200", "413", "422", "503", "504"} <= set(answers)
     schema = answers["200"]["content"]["application/json"]["schema"]["properties"]["predictions"]["items"]
     assert list(schema["properties"]) == list(texts.predict("order")[0])
+
+
+def test_large_batches_look_into_the_row_cache(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small ones do not: to open it takes longer than to compute them. Both get the same vectors."""
+    server, opened = Server(trained), []
+    look_up = rows.encode.look_up
+    monkeypatch.setattr(rows.encode, "look_up", lambda *arguments: opened.append(1) or look_up(*arguments))
+    texts = [f"i love this movie {n}" for n in range(served_model.MIN_LOOKED_UP_ROWS)]
+    small = [server.predict(text)[0] for text in texts[:3]]
+    assert not opened
+    large = server.predict(texts)
+    assert opened == [1]
+    same(large[:3], small)
 
 
 def test_explaining_keeps_no_others_waiting(once: Once, monkeypatch: pytest.MonkeyPatch) -> None:
