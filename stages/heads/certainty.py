@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple, Self
 
 import numpy as np
@@ -91,11 +92,17 @@ class Verdicts(NamedTuple):
     unfamiliar: np.ndarray | None = None
 
 
-class Known(NamedTuple):
-    """Training rows: `X`, (rows, dim) vectors of length 1, and their `distances` to each other, (rows,) ascending."""
+@dataclass(frozen=True)
+class Known:
+    """Training rows: `X`, (rows, dim) rounded vectors, and their `distances` to each other, (rows,) ascending."""
 
     X: Matrix
     distances: np.ndarray
+
+    @cached_property
+    def _unit(self) -> Matrix:
+        unit: Matrix = nearest_rows.unit(self.X)
+        return unit
 
     def unfamiliar(self, X: Matrix) -> np.ndarray:
         """Tell how unlike these rows others are: (rows,) percentiles from 0 to 100; `X`: (rows, dim).
@@ -108,7 +115,8 @@ class Known(NamedTuple):
                 f"the model's vectors have {X.shape[1]:,} dimensions, but those of its training rows in"
                 f" certainty.safetensors {self.X.shape[1]:,}, so that is of another model; run `dvc repro`"
             )
-        return familiarity.percentiles(self.distances, familiarity.distances(self.X, X.astype(np.float32)))
+        distances = familiarity.distances(self._unit, X.astype(np.float32), is_unit=True)
+        return familiarity.percentiles(self.distances, distances)
 
 
 @dataclass(frozen=True)

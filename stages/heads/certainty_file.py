@@ -28,8 +28,8 @@ def write(folder: Path, certainty: Certainty) -> None:
         tensors |= {name: getattr(certainty.held_out, name) for name in ("confidence", "is_right", "p_true")}
         metadata["source"] = certainty.held_out.source
     if certainty.known:
-        X, distances = certainty.known
-        tensors["distances"] = distances
+        X = certainty.known.X
+        tensors["distances"] = certainty.known.distances
         if isinstance(X, np.ndarray):
             tensors["vectors"] = X.astype(np.float16)
         else:

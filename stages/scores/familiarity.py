@@ -14,9 +14,15 @@ from stages.scores.nearest_rows import Matrix
 NEIGHBORS = 2
 
 
-def distances(train: Matrix, rows: Matrix) -> np.ndarray:
-    """Compute the distance of rows to the training rows: (rows,) float32; `train` and `rows`: (…, dim)."""
-    return _mean_distance(nearest_rows.find(train, rows, NEIGHBORS)[1])
+def distances(train: Matrix, rows: Matrix, *, is_unit: bool = False) -> np.ndarray:
+    """Compute the distance of rows to the training rows: (rows,) float32.
+
+    Args:
+        train: (training rows, dim)
+        rows: (rows, dim)
+        is_unit: whether the training rows have length 1.
+    """
+    return _mean_distance(nearest_rows.find(train, rows, NEIGHBORS, is_unit=is_unit)[1])
 
 
 def leave_one_out(train: Matrix) -> np.ndarray:

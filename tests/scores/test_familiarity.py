@@ -15,9 +15,10 @@ def test_distances_are_those_of_scikit_learn(wrap: type) -> None:
     oracle = NearestNeighbors(n_neighbors=2, metric="cosine").fit(train)
     own = np.sort(oracle.kneighbors()[0].mean(axis=1))
     assert familiarity.leave_one_out(wrap(train)) == pytest.approx(own, abs=1e-5)
-    assert familiarity.distances(wrap(train), wrap(rows)) == pytest.approx(
-        oracle.kneighbors(rows)[0].mean(axis=1), abs=1e-5
-    )
+    wanted = pytest.approx(oracle.kneighbors(rows)[0].mean(axis=1), abs=1e-5)
+    assert familiarity.distances(wrap(train), wrap(rows)) == wanted
+    unit = train / np.linalg.norm(train, axis=1, keepdims=True)
+    assert familiarity.distances(wrap(unit), wrap(rows), is_unit=True) == wanted
 
 
 def test_a_percentile_is_the_share_of_training_rows_that_are_nearer() -> None:
