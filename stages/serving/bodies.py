@@ -74,8 +74,9 @@ def _from_form(content: bytes, content_type: str, columns: Columns) -> list[Any]
 
     Of one column, a file may have any name.
     """
-    parts = _parts(content, content_type)
-    names = columns.inputs()
+    parts, names = _parts(content, content_type), columns.inputs()
+    if not any(isinstance(value, UploadFile) for _, value in parts) and not _is_utf8(content):
+        raise RefusedError(422, "the form is not UTF-8; send UTF-8")  # the parser would read it as Latin-1
     values: dict[str, list[Any]] = {name: [] for name in names}
     for name, value in parts:
         own = names[0] if len(names) == 1 and isinstance(value, UploadFile) else name
@@ -88,6 +89,14 @@ def _from_form(content: bytes, content_type: str, columns: Columns) -> list[Any]
         shown = listed(f"{len(column)} of {name}" for name, column in values.items())
         raise RefusedError(422, f"the form has {shown}; send as many of one as of the other")
     return [dict(zip(names, fields, strict=True)) for fields in zip(*values.values(), strict=True)]
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _parts(content: bytes, content_type: str) -> list[tuple[str, str | UploadFile]]:
@@ -153,10 +162,10 @@ def _picture(origin: str, column: str, value: Any) -> Row:
 
 def _decoded(text: str) -> tuple[bytes, str | None]:
     """Return (bytes, None) of base64, or (no bytes, why it is none)."""
-    text = "".join(DATA_ADDRESS.sub("", text, count=1).split()) if len(text) > 0 else text
+    address = DATA_ADDRESS.match(text)
+    digits = "".join(text[address.end() if address else 0 :].split()).translate(str.maketrans("-_", "+/"))
     try:
-        altered = text.translate(str.maketrans("-_", "+/"))
-        return base64.b64decode(altered + "=" * (-len(altered) % 4), validate=True), None
+        return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True), None
     except (binascii.Error, ValueError):
         return b"", "is not an image as base64"
 

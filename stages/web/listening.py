@@ -17,12 +17,12 @@ def listening(host: str, port: int) -> socket.socket:
         HeadstartError: the host is no address of this machine, or the port is in use or may not be used.
     """
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
+        family, kind, protocol, _, own = socket.getaddrinfo(
             host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         probe = socket.socket(family, kind, protocol)
         with probe:
-            probe.bind(address)
+            probe.bind(own)
     except (OSError, UnicodeError) as error:
         raise HeadstartError(
             f"--host {host} is no address of this machine ({one_line(error)}); name one, or leave it out for {LOOPBACK}"
@@ -31,7 +31,7 @@ def listening(host: str, port: int) -> socket.socket:
     try:
         if os.name == "posix":  # else a port is blocked for a minute after its last page
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((address[0], port, *address[2:]))
+        listener.bind((own[0], port, *own[2:]))
         listener.listen()
     except (OSError, OverflowError) as error:
         listener.close()

@@ -85,6 +85,9 @@ FORMS = {
 }  # fmt: skip
 
 
+FORMS |= {b'--x\r\nContent-Disposition: form-data; name="text"\r\n\r\ncaf\xe9\r\n--x--': "not UTF-8"}
+
+
 @pytest.mark.parametrize(("body", "words"), FORMS.items(), ids=map(str, range(len(FORMS))))
 def test_forms_that_are_no_request(texts: Server, body: bytes, words: str) -> None:
     texts.refused(422, words, content=body, headers={"content-type": "multipart/form-data; boundary=x"})

@@ -12,7 +12,7 @@ import pytest
 from stages.extraction import rows
 from stages.serving import limits, served_model
 from tests.conftest import Once
-from tests.projects import stage
+from tests.projects import UP_TO_HEAD, run_stages, set_params, stage
 from tests.serving.servers import Server, make_mails, make_pictures, make_texts, picture
 
 TEXTS = ["order 7", "thanks 8", "", "  ", None, 3, True, 2.5, "na\u00efve \u20ac \U0001f600", "x\0y", "order " * 200]
@@ -33,9 +33,9 @@ def pictures(once: Once) -> Server:
     return Server(once("serving-pictures", make_pictures))
 
 
-def predicted(project: Path, tmp_path: Path, new: Path) -> list[dict[str, Any]]:
+def predicted(project: Path, tmp_path: Path, new: Path, model: str = "head") -> list[dict[str, Any]]:
     """What predict says of rows, in the server's form."""
-    stage(project, "predict", "data/head", str(new), str(tmp_path / "out.parquet"))
+    stage(project, "predict", f"data/{model}", str(new), str(tmp_path / "out.parquet"))
     return [
         {
             "predicted": row["predicted"],
@@ -74,6 +74,38 @@ def test_texts_as_predict(texts: Server, tmp_path: Path, request: pytest.Fixture
     for value, row in zip(values[:4], expected[:4], strict=True):
         same(server.predict(value), [row])
     assert server.client.post("/predict", json={"inputs": [{"text": "order", "more": 1}]}).status_code == 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_fine_tuned_model_as_predict(trained: Path, tmp_path: Path, method: str) -> None:
+    set_params(trained, finetune__method=method, finetune__epochs=1)
+    run_stages(trained, "finetune")
+    server = Server(trained, model="finetuned")
+    values = [f"i {'love' if n % 2 else 'hate'} this movie {n}" for n in range(9)]
+    (tmp_path / "new.jsonl").write_text("".join(json.dumps({"text": value}) + "\n" for value in values), "utf-8")
+    same(server.predict(values), predicted(trained, tmp_path, tmp_path / "new.jsonl", "finetuned"))
+    answer = server.client.post("/explain", json={"inputs": values[0]}).json()
+    assert answer["explanation"]["parts"] and answer["nearest"] is None
+    assert "fine-tuned" in server.models.current.no_training_rows
+
+
+@pytest.mark.slow
+def test_pairs_as_predict(trained: Path, tmp_path: Path) -> None:
+    lines = ["first,second,category"]
+    lines += [f"i {'love' if n % 2 else 'hate'} this,movie {n},{'ab'[n % 2]}" for n in range(80)]
+    (trained / "data/reviews.csv").write_text("\n".join(lines), "utf-8")
+    set_params(trained, prepare__input=["first", "second"], extract__combine="pair")
+    run_stages(trained, *UP_TO_HEAD)
+    rows = [
+        {"first": "i love this", "second": "movie"},
+        {"first": "", "second": "the best"},
+        {"first": " ", "second": None},
+    ]
+    (tmp_path / "new.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    server = Server(trained)
+    same(server.predict(rows), predicted(trained, tmp_path, tmp_path / "new.jsonl"))
+    assert server.client.post("/explain", json={"inputs": rows[0]}).json()["nearest"]
 
 
 def test_columns_as_predict(mails: Server, tmp_path: Path) -> None:
