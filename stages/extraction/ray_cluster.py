@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
     from stages.backbones.encoder import Encoder
 
-BATCH_ROWS: dict[Modality, int] = {"text": 1024, "image": 128}  # rows that a worker gets at a time
+# Rows that a worker gets at a time. Of texts as many as in a window of the local engine: of fewer, few have the same
+# length, so that the network runs on small batches.
+BATCH_ROWS: dict[Modality, int] = {"text": prepared.WINDOW_ROWS["text"], "image": 128}
 MAX_ATTEMPTS = 3  # at a batch; without a limit, a row that kills its worker would be tried for ever
 CONNECT_TIMEOUT_SECONDS = 10  # for the cluster to answer
 WORKER_TIMEOUT_SECONDS = 120  # for the first worker to start
