@@ -35,6 +35,7 @@ from stages.heads import choosing, folds
 from stages.scores.logme import logme
 from stages.tables import feature_writer, features, prepared, shards
 from stages.tables.features import Matrix
+from stages.tables.label_info import check_single
 
 MAX_COMPARED_ROWS = 5_000  # training rows; more make the differences hardly clearer, and the heads slow
 TITLE = "# Backbones\n"
@@ -114,6 +115,9 @@ def _training_rows(prepared_folder: Path, budget: BudgetParams) -> Rows:
     They are of classes of two rows, or of two groups where there are groups.
     """
     info = prepared.read_info(prepared_folder)
+    check_single(
+        info, "comparing backbones", instead="set `backbone` to one after the other, and run `dvc exp run` for each"
+    )
     columns = shards.read_all(prepared_folder / "train", features.IDENTITY.append(features.GROUP))
     ids, labels = (np.array(columns[name].to_pylist(), dtype=object) for name in ("id", "label"))
     groups = prepared.group_names(ids, columns["group"].to_pylist())

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from scipy.special import softmax
 
 from stages.common import atomic, cli, json_file, params, run_stats, targets
 from stages.common.errors import HeadstartError, counted, printable
@@ -46,7 +45,7 @@ from stages.finetuning import trained_model
 from stages.finetuning.trained_model import TrainedModel
 from stages.heads import certainty_file, loading, model_card, training
 from stages.heads.model_card import ModelCard
-from stages.tables import features
+from stages.tables import features, label_texts
 from stages.tables.features import Features
 
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ def evaluate(
         plots=_plots(prepared_folder, scored, settings),
         curves={name: plots.from_curve(curve) for name, curve in curves.items()},
         pairs=near_duplicates.table(judged.pairs, judged.train, scored.rows),
-        suspects=label_errors.table(judged.suspects, judged.rows_of_suspects, scored.labels),
+        suspects=label_errors.table(judged.suspects, judged.rows_of_suspects, scored.task),
         explained=explained_mistakes.table(
             prepared_folder,
             scored,
@@ -169,13 +168,13 @@ def _models(folders: Mapping[str, Path], cards: Mapping[str, ModelCard], load: C
     """Put the models together; `load` loads one by name."""
     sure = {name: certainty_file.read(folders[name]) for name in cards}
 
-    def scorer(name: str) -> Callable[[list[Any]], np.ndarray]:
+    def scorer(name: str) -> Callable[[list[Any]], list[tuple[np.ndarray, float]]]:
         model, known = load(name), sure[name].known
 
-        def scores(inputs: list[Any]) -> np.ndarray:
+        def scores(inputs: list[Any]) -> list[tuple[np.ndarray, float]]:
             X = model.vectors(inputs)
             unfamiliar = known.unfamiliar(X) if known else np.full(len(inputs), np.nan)
-            return np.column_stack([softmax(model.head(X), axis=1), unfamiliar])
+            return list(zip(model.task.outputs(model.head(X)), unfamiliar.tolist(), strict=True))
 
         return scores
 
@@ -197,14 +196,15 @@ def _read_features(
 ) -> tuple[Features, Features]:
     """Read the training rows within the budget and the test rows, and check that the head knows their classes."""
     test = features.read(features_folder, "test", as_stored=True)
-    if unknown := sorted(set(test.labels) - set(head_card.labels)):
+    known, task = {*head_card.labels}, head_card.task
+    if unknown := sorted(label_texts.counts(test.labels, task).keys() - known):
         raise HeadstartError(
             f"{features_folder / 'test'} has rows of class {unknown[0]}, which {head_folder} does not know;"
             f" run `dvc repro`"
         )
     # Folds are fitted on these rows as they are; with test rows, a few at a time are.
     train = features.read(features_folder, "train", budget, as_stored=len(test.ids) > 0)
-    if set(train.labels) != set(head_card.labels):
+    if label_texts.counts(train.labels, task).keys() != known:
         raise HeadstartError(
             f"{head_folder} was trained on other classes than {features_folder / 'train'} has; run `dvc repro`"
         )
@@ -214,8 +214,10 @@ def _read_features(
 def _labelled(features_folder: Path, train: Features, budget: BudgetParams) -> Features:
     """Read the validation rows within the budget, of known classes, and put them after the training rows."""
     validation = features.read(features_folder, "validation", budget)
-    known = np.isin(validation.labels.astype(str), np.unique(train.labels.astype(str)))
-    return features.joined({"train": train, "validation": validation.select(np.flatnonzero(known))})
+    task = train.metadata.task
+    known = label_texts.counts(train.labels, task).keys()
+    usable = [row for row, text in enumerate(validation.labels) if known >= {*label_texts.classes(text, task)}]
+    return features.joined({"train": train, "validation": validation.select(np.array(usable, dtype=int))})
 
 
 def _plots(prepared_folder: Path, scored: ScoredRows, settings: EvaluateParams) -> dict[str, dict[str, Points]]:
@@ -223,10 +225,10 @@ def _plots(prepared_folder: Path, scored: ScoredRows, settings: EvaluateParams) 
     names = slices.names(prepared_folder, scored.rows.ids, [*scored.rows.by_split("test")])
     spread = scored.spread
     return {
-        model: plots.from_model(scored.truth, P, scored.labels, spread)
+        model: plots.from_model(scored.truth, P, scored.task, spread)
         | {
-            "slices": slices.metrics_by_slice(names, scored.truth, P, settings, spread)
-            + slices.metrics_of_long_texts(scored.rows, scored.truth, P, settings, spread)
+            "slices": slices.metrics_by_slice(names, scored, model, settings)
+            + slices.metrics_of_long_texts(scored, model, settings)
         }
         for model, P in scored.probabilities.items()
     }

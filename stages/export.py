@@ -36,6 +36,7 @@ from stages.heads import certainty_file, layers, loading, model_card
 from stages.heads.layers import Layers
 from stages.heads.model_card import ModelCard
 from stages.tables import features, images
+from stages.tables.label_info import check_single
 
 Precision = Literal["float32", "float16", "int8"]
 INT8: Precision = "int8"
@@ -141,6 +142,7 @@ def export(
     """
     _check_installed()
     card = model_card.read_trained(folder)
+    check_single(card, "exporting", instead="classify with `python -m stages.predict`")
     targets.check_folder(target, CONTENT, [folder, prepared_folder, evaluation_folder])
     model = _load(folder, card)
     ids, inputs = checking.sample(prepared_folder, card)

@@ -14,6 +14,7 @@ valid `backbone.weights` for the next task.
 import hashlib
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,9 +23,10 @@ from stages import backbones
 from stages.backbones import model_files
 from stages.common import atomic, cli, params, presets, run_stats, targets
 from stages.common.errors import HeadstartError, counted
-from stages.common.params import BudgetParams, FinetuneParams, Params
+from stages.common.params import BudgetParams, FinetuneParams, Params, TrainHeadParams
 from stages.heads import certainty_file, linear_layer, model_card
 from stages.heads.model_card import ModelCard
+from stages.tables.label_info import check_single
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,14 +124,15 @@ def _train(
         data: training and validation rows, where they were read already.
         record: why the settings were chosen, for model.json.
     """
-    card = _head_card(folders.head, tuning.method)
+    card = _head_card(folders.head, tuning)
     tuning = _recipe(tuning, card)
 
     from stages.finetuning import calibrating, checkpoints, loop, rows  # not at the top: they import torch
     from stages.finetuning import classifier as classifiers
+    from stages.finetuning.progress import validation_metrics
 
     train, validation = data or _rows(folders, card, settings.budget)
-    layer = _linear_layer(folders.features, folders.head, settings.budget)
+    card, layer = _start(folders, card, settings.budget)
     classifier = classifiers.starting(card, layer, tuning, settings.runtime)
     classifier.rehearse(train.inputs, tuning.method)
     inputs, y = train.inputs, train.y
@@ -149,18 +152,18 @@ def _train(
         start = partial(classifiers.starting, card, layer, tuning, settings.runtime)
         source = self_training.Data(folders.prepared, folders.features, card, settings.budget)
         classifier, progress, learned = self_training.train(
-            classifier, task, start, lambda tuned: _validate(tuned, validation), source
+            classifier, task, start, lambda tuned: validation_metrics(tuned, validation), source
         )
     else:
-        progress, learned = loop.train(classifier, task, lambda: _validate(classifier, validation)), {}
+        progress, learned = loop.train(classifier, task, lambda: validation_metrics(classifier, validation)), {}
     if not checkpoints.is_main():
         return
     if tuning.unlabelled:
         print(f"finetune: {self_training.in_words(learned)}")
-    sure = calibrating.calibrate(classifier, train, validation)
+    card, sure = calibrating.calibrate(card, classifier, train, validation, is_head=not progress.kept)
     training = _training_record(progress, train, validation) | ({"auto": record} if record else {})
     training |= {"unlabelled": learned} if learned else {}
-    _write(target, classifier, _tuned_card(card, tuning, classifier.temperature, training), sure, progress)
+    _write(target, classifier, _tuned_card(card, tuning, training), sure, progress)
     print(
         f"finetune: {tuning.method}, {counted(len(train.inputs), 'row')}, {counted(progress.step, 'step')}"
         f" in {run_stats.spent()}, {progress.in_words()}"
@@ -175,13 +178,15 @@ def _write_none(
     print(f"finetune: {reason}, in {run_stats.spent()}")
 
 
-def _head_card(head_folder: Path, method: str) -> ModelCard:
-    """Read the head's model.json, and check that its backbone can be trained."""
+def _head_card(head_folder: Path, settings: FinetuneParams) -> ModelCard:
+    """Read the head's model.json, and check that its backbone can be trained with these settings."""
     card = model_card.read_head(head_folder)
+    if settings.unlabelled:
+        check_single(card, "learning from unlabelled rows", instead="set finetune.unlabelled to null")
     if why := backbones.untrainable(card.backbone):
         raise HeadstartError(
-            f"finetune.method is {method}, but {why}; set finetune.method to none, or backbone to one alone, of family"
-            f" {' or '.join(backbones.TRAINABLE)}"
+            f"finetune.method is {settings.method}, but {why}; set finetune.method to none, or backbone to one alone,"
+            f" of family {' or '.join(backbones.TRAINABLE)}"
         )
     return card
 
@@ -206,16 +211,23 @@ def _rows(folders: Folders, card: ModelCard, budget: BudgetParams) -> "tuple[Row
     return train, validation
 
 
-def _linear_layer(features_folder: Path, head_folder: Path, budget: BudgetParams) -> "tuple[np.ndarray, np.ndarray]":
-    """Return the head as a layer, or fit one on the training rows: it is not linear, or has seen validation rows."""
-    card, layer = model_card.read_head(head_folder), linear_layer.read(head_folder)
+def _start(
+    folders: Folders, card: ModelCard, budget: BudgetParams
+) -> "tuple[ModelCard, tuple[np.ndarray, np.ndarray]]":
+    """Return the head and its layer to start from.
+
+    Where it is not linear, or has seen validation rows, this is another one, fitted on the training rows.
+    """
+    layer = linear_layer.read(folders.head)
     if layer and not model_card.saw_validation(card):
-        return layer
-    from stages.heads import choosing  # not at the top: scikit-learn takes a second to import
+        return card, layer
+    from stages.heads import training  # not at the top: scikit-learn takes a second to import
     from stages.tables import features
 
-    train = features.read(features_folder, "train", budget)
-    return choosing.logistic_layer(train.X, train.labels)
+    train, task = features.read(folders.features, "train", budget), card.as_task()
+    settings = TrainHeadParams(threshold=card.threshold)
+    head, _ = training.fit_targets(train.X, task.targets(train.labels), task, settings)
+    return card.with_task(replace(head.task, labels=card.labels)), training.layer(head, card.labels)
 
 
 def _identity(folders: Folders, train: "Rows", validation: "Rows") -> str:
@@ -226,15 +238,6 @@ def _identity(folders: Folders, train: "Rows", validation: "Rows") -> str:
 
 def _versions() -> dict[str, str]:
     return model_card.versions("accelerate", "peft", "torch", "transformers")
-
-
-def _validate(classifier: "Classifier", rows: "Rows") -> dict[str, float]:
-    """Return the headline metrics on the validation rows; none if there are no rows."""
-    from scipy.special import softmax
-
-    from stages.scores import metrics
-
-    return metrics.headline(rows.y, softmax(classifier.scores(rows.inputs), axis=1)) if rows.inputs else {}
 
 
 def _training_record(progress: "Progress", train: "Rows", validation: "Rows") -> dict[str, Any]:
@@ -248,13 +251,11 @@ def _training_record(progress: "Progress", train: "Rows", validation: "Rows") ->
     }
 
 
-def _tuned_card(card: ModelCard, settings: FinetuneParams, temperature: float, training: dict[str, Any]) -> ModelCard:
-    """Return the model.json of the fine-tuned model, from that of the head."""
+def _tuned_card(card: ModelCard, settings: FinetuneParams, training: dict[str, Any]) -> ModelCard:
+    """Return the model.json of the fine-tuned model; `card`: that of the head, with the calibration of the model."""
     return card.model_copy(
         update={
             "method": settings.method,
-            "temperature": temperature,
-            "validation_temperature": temperature,
             "chosen": settings.recipe(),
             "training": training,
             "versions": _versions(),

@@ -19,6 +19,7 @@ from stages.labelling.session import Session
 from stages.labelling.snapshot import Snapshot
 from stages.labelling.worker import Worker
 from stages.tables import prepared
+from stages.tables.label_info import check_single
 
 LABELS = Path("data/labels.csv")
 
@@ -49,6 +50,11 @@ def label(*, params_file: Path, port: int, opens_browser: bool, prepared_folder:
     with locks.held(labels_path.with_name(f"{labels_path.name}.page")) as is_ours:
         if not is_ours:
             raise HeadstartError(f"another page labels into {labels_path}; open the address that it printed, or end it")
+        check_single(
+            prepared.read_info(prepared_folder),
+            "the page for labels",
+            instead="write labels into the table, or into the file prepare.labels",
+        )
         tables, counts = take()
         if not tables.row_of:
             raise HeadstartError(

@@ -44,6 +44,7 @@ from stages.prediction.classified_rows import ClassifiedRows
 from stages.prediction.own_words import in_own_words
 from stages.sources import Row, kept_columns
 from stages.tables import prepared
+from stages.tables.label_info import check_single
 
 IMAGE_PATH = "image"  # the column of the paths in a folder of images
 
@@ -68,6 +69,8 @@ def predict(
             needs another version of its backbone, or `target` is anything but earlier predictions.
     """
     card = model_card.read_trained(folder)
+    if explain:
+        check_single(card, "explaining", instead="leave --explain out")
     prediction_files.check_format(target)
     targets.check_file(target, prediction_files.is_own, verb="predict", inputs=[folder, new])
     columns = sources.Columns(card.input, keep_all=True)
@@ -173,10 +176,11 @@ def _columns(
     classified: ClassifiedRows, card: ModelCard, verdicts: Callable[[np.ndarray, np.ndarray | None], Verdicts]
 ) -> dict[str, pa.Array]:
     """Make the columns of what the model says of rows; `verdicts`: tells how sure it is, as `Certainty.verdicts`."""
-    P, explained = classified.P, classified.explained
+    task, explained = card.as_task(), classified.explained
+    P = task.probabilities(classified.outputs)
     sure, missing = verdicts(P, classified.unfamiliar), np.isnan(P).any(axis=1)
     return {
-        **prediction_columns.columns(P, card.labels),
+        **prediction_columns.columns(classified.outputs, task),
         **prediction_columns.certainty_columns(sure, card.labels, missing),
         **({} if explained is None else {"explanation": pa.array(explained, pa.large_string())}),
         "rejected": pa.array(classified.problems, pa.string()),

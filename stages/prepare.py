@@ -25,8 +25,11 @@ from tqdm import tqdm
 from stages import sources
 from stages.common import atomic, cli, json_file, params, run_stats, targets, threads
 from stages.common.errors import HeadstartError, counted, printable
-from stages.common.params import PrepareParams
-from stages.sources import Row, outcome, rejections
+from stages.common.params import Modality
+from stages.common.prepare_params import PrepareParams
+from stages.common.setting_types import TaskName
+from stages.sources import Row, label_task, outcome, rejections
+from stages.sources.counts import Counts
 from stages.sources.given_labels import GivenLabels
 from stages.sources.rejections import Record, Rejections
 from stages.sources.selection import Selection
@@ -54,34 +57,30 @@ def prepare(prepared_folder: Path, settings: PrepareParams, *, learn_from_unlabe
 
     Raises:
         HeadstartError: the source cannot be read, too many rows are unreadable, or `prepared_folder` holds anything but
-            an earlier prepared table; or, unless there are unlabelled rows, there is only one class, a class has no
-            training row, `prepare.test` leaves no test row, or a cross-validation has too few rows.
+            an earlier prepared table; a setting of labels does not fit the data; or, unless there are unlabelled rows,
+            all rows have the same label, a class has no training row, `prepare.test` leaves no test row, or a
+            cross-validation has too few rows.
     """
     inputs = [Path(settings.data), *([Path(settings.labels)] if settings.labels else [])]
     targets.check_folder(prepared_folder, CONTENT, inputs)
-    columns = sources.Columns(settings.input, settings.label, settings.group, settings.slice, settings.split)
     data = Path(settings.data)
     reading = sources.Reading(settings.encoding, settings.sheet, settings.follow_links)
+    columns = sources.Columns(settings.input, settings.label, settings.group, settings.slice, settings.split)
     modality = sources.modality(data, columns, settings.modality, reading)
-    info = prepared.TableInfo(
-        input="image" if sources.is_image_folder(data) else settings.input,
-        modality=modality,
-        encoding=settings.encoding,
-        sheet=settings.sheet,
-        max_side=settings.max_side if modality == "image" else None,
-        max_pixels=settings.max_pixels if modality == "image" else None,
-    )
     given = GivenLabels.read(settings.labels)
+    form, reason = label_task.choose(data, settings, columns, reading, given.texts())
+    columns, given = replace(columns, form=form), given.in_form(form)
     rows = partial(sources.rows, data, columns, modality, reading)
     notes = sources.Notes()
     list_file = prepared_folder.with_name(f"{prepared_folder.name}.rejected.parquet")  # of a run that fails
     targets.check_file(list_file, rejections.is_table, verb="prepare", inputs=inputs)
-    selection, unreadable = _first_pass(rows(), notes, settings, given)
+    selection, unreadable = _first_pass(rows(), notes, settings, given, form.task)
     skipped = [rejections.record(row) for row in notes.skipped]
     with _listed_on_error(list_file, [*unreadable.records, *skipped], prepared_folder):
         _check_unreadable(selection, unreadable)
     given.check(data)
     selection.decide()
+    info = _table_info(settings, modality, selection)
     with atomic.directory(prepared_folder, CONTENT) as out:
         counts, left_out = _second_pass(out, sources.Notes().without_skipped(rows()), selection, info, given)
         if learn_from_unlabelled:
@@ -98,6 +97,7 @@ def prepare(prepared_folder: Path, settings: PrepareParams, *, learn_from_unlabe
     list_file.unlink(missing_ok=True)
     _print_counts(prepared_folder, selection, counts)
     for sentence in chain(
+        [reason] if reason else (),
         outcome.similar_classes(summary),
         notes.sentences(),
         sources.remarks(data, follow_links=settings.follow_links),
@@ -107,11 +107,25 @@ def prepare(prepared_folder: Path, settings: PrepareParams, *, learn_from_unlabe
         print(f"prepare: {printable(sentence)}")
 
 
-def _print_counts(prepared_folder: Path, selection: Selection, counts: outcome.Counts) -> None:
+def _table_info(settings: PrepareParams, modality: Modality, selection: Selection) -> prepared.TableInfo:
+    is_image = modality == "image"
+    return prepared.TableInfo(
+        input="image" if sources.is_image_folder(Path(settings.data)) else settings.input,
+        modality=modality,
+        encoding=settings.encoding,
+        sheet=settings.sheet,
+        max_side=settings.max_side if is_image else None,
+        max_pixels=settings.max_pixels if is_image else None,
+        task=selection.task,
+        order=selection.order(),
+    )
+
+
+def _print_counts(prepared_folder: Path, selection: Selection, counts: Counts) -> None:
     kept = ", ".join(f"{counts.rows(split):,} {split}" for split in prepared.SPLITS)
     kept += f", {counts.unlabelled:,} unlabelled" if counts.unlabelled else ""
     print(
-        f"prepare: {counted(selection.rows, 'row')} in {counted(len(counts.labels()), 'class', 'classes')} -> {kept};"
+        f"prepare: {counted(selection.rows, 'row')} {outcome.in_words(counts)} -> {kept};"
         f" {counts.left_out.total():,} left out ({prepared_folder / 'rejected.parquet'})"
         f" in {run_stats.spent()}"
     )
@@ -136,10 +150,10 @@ def _listed_on_error(path: Path, records: list[Record], folder: Path) -> Iterato
 
 
 def _first_pass(
-    rows: Iterator[Row], notes: sources.Notes, settings: PrepareParams, given: GivenLabels
+    rows: Iterator[Row], notes: sources.Notes, settings: PrepareParams, given: GivenLabels, task: TaskName
 ) -> tuple[Selection, Rejections]:
     """Read all rows; gives what is known of them, and those that cannot be used."""
-    selection, unreadable = Selection(settings, given.splits()), Rejections()
+    selection, unreadable = Selection(settings, task, given.splits()), Rejections()
     identify = partial(_identify, max_pixels=settings.max_pixels)
     progress = tqdm(
         _parallel(identify, notes.without_skipped(rows)), desc="prepare: reading", unit=" rows", disable=None
@@ -176,7 +190,7 @@ def _identify(numbered: tuple[int, Row], *, max_pixels: int) -> tuple[int, Row, 
 
 def _second_pass(
     out: Path, rows: Iterator[Row], selection: Selection, info: prepared.TableInfo, given: GivenLabels
-) -> tuple[outcome.Counts, list[Record]]:
+) -> tuple[Counts, list[Record]]:
     """Write each row to the table of its split, or list it with the reason why it is left out."""
 
     def finish(numbered: tuple[int, Row]) -> tuple[Row, str, tuple[str, str] | None]:
@@ -187,7 +201,7 @@ def _second_pass(
         row = row if reason else sources.ready(row, max_side=info.max_side)
         return row, row_id, reason or (("unreadable", row.problem) if row.problem else None)
 
-    counts = outcome.Counts()
+    counts = Counts(info.task)
     left_out: list[Record] = []
     columns = ("id", info.modality, "spans", "label", "group", "slice", "source")
     batches: dict[str, list[tuple[Any, ...]]] = {split: [] for split in prepared.TABLES}
@@ -201,9 +215,10 @@ def _second_pass(
                 left_out.append({"source": row.origin, "reason": reason[1]})
                 continue
             split = selection.split(row, row_id)
-            counts.add(row.label, split)
+            label = None if row.label is None else selection.kept_label(row.label)
+            counts.add(label, split)
             batch = batches[split]
-            batch.append((row_id, row.content, row.spans, row.label, row.group, row.slice, row.origin))
+            batch.append((row_id, row.content, row.spans, label, row.group, row.slice, row.origin))
             if len(batch) == prepared.WINDOW_ROWS[info.modality]:
                 writers[split].write(_table(batch, columns, writers[split].schema))
                 batch.clear()

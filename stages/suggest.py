@@ -18,13 +18,14 @@ import numpy as np
 
 from stages.common import atomic, cli, params, run_stats, targets
 from stages.common.errors import HeadstartError, counted
-from stages.common.params import PrepareParams
+from stages.common.prepare_params import PrepareParams
 from stages.evaluation import prediction_files
 from stages.heads import loading, model_card
 from stages.suggestion import choosing, table
 from stages.suggestion.future_splits import FutureSplits
 from stages.tables import features, prepared
 from stages.tables.features import Features
+from stages.tables.label_info import check_single
 
 
 def suggest(
@@ -85,6 +86,7 @@ def _unlabelled(features_folder: Path, prepared_folder: Path, settings: PrepareP
         HeadstartError: there are none.
     """
     rows = features.read(features_folder, prepared.UNLABELLED)
+    check_single(rows.metadata, "suggesting rows", instead="label random ones")
     count = len(rows.ids)
     if not count:
         raise HeadstartError(

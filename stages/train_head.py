@@ -11,10 +11,9 @@ logistic head on more than 200,000 rows reads them from disk in blocks as it tra
 """
 
 import shutil
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,9 +34,11 @@ from stages.heads import (
 )
 from stages.heads.certainty import Certainty
 from stages.heads.choosing import Chosen
-from stages.heads.head import Head
+from stages.heads.one_vs_rest import ChosenByLabel, OneVsRest
 from stages.heads.propagation import Trial
-from stages.tables import features, prepared, shards
+from stages.scores import calibration
+from stages.tables import features, label_texts, prepared, shards
+from stages.tables.label_info import check_task
 
 CONTENT = targets.Content(
     "train_head",
@@ -58,12 +59,13 @@ def train_head(*, features_folder: Path, target: Path, budget: BudgetParams, set
         HeadstartError: the table is missing or damaged, or `target` holds anything but an earlier head.
     """
     targets.check_folder(target, CONTENT, [features_folder])
+    metadata = features.read_metadata(features_folder / "train")
+    check_task(metadata, "a head", "single", "multilabel", instead="set it to single to learn labels as classes")
     fitted = _fit(features_folder, budget, settings)
     head, chosen, labels = fitted.head, fitted.chosen, fitted.labels
-    metadata = features.read_metadata(features_folder / "train")
     with atomic.directory(target, CONTENT) as out:
         persistence.save(head, out / persistence.FILE)
-        if layer := linear_layer.from_head(head):
+        if layer := head.layer():
             linear_layer.write(out, *layer)
         certainty_file.write(out, fitted.certainty)
         backbone = features_folder / "train" / features.BACKBONE_FOLDER
@@ -74,15 +76,24 @@ def train_head(*, features_folder: Path, target: Path, budget: BudgetParams, set
             model_card.ModelCard(
                 method="head",
                 labels=head.labels,
-                temperature=head.temperature,
-                validation_temperature=fitted.factor,
+                **_calibration(head, fitted.factor),
                 chosen={"kind": settings.kind, **asdict(chosen)},
-                training={"rows": len(labels), "per_class": dict(sorted(Counter(labels).items()))}
+                training={"rows": len(labels), "per_class": dict(label_texts.counts(labels, metadata.task))}
                 | ({model_card.SPLITS: ["train", "validation"]} if settings.final == "all" else {})
                 | ({"unlabelled": fitted.trial._asdict()} if fitted.trial else {}),
                 versions=model_card.versions("numpy", "scikit-learn", "scipy", "skops"),
                 **metadata.model_dump(
-                    include={"input", "modality", "encoding", "sheet", "max_side", "max_pixels", "fingerprint"}
+                    include={
+                        "input",
+                        "modality",
+                        "encoding",
+                        "sheet",
+                        "max_side",
+                        "max_pixels",
+                        "fingerprint",
+                        "task",
+                        "order",
+                    }
                 ),
                 backbone=metadata.backbone,
                 extract=metadata.extract,
@@ -96,13 +107,26 @@ def train_head(*, features_folder: Path, target: Path, budget: BudgetParams, set
 class _Fitted(NamedTuple):
     """A head, and the training rows that it was fitted on."""
 
-    head: Head
+    head: training.AnyHead
     chosen: Chosen
-    factor: float  # of the temperature, from validation rows
+    factor: float | tuple[float, ...]  # of the temperature, from validation rows; one for every label of several
     labels: np.ndarray  # (rows,)
     groups: np.ndarray | None  # (rows,), where all rows fit into memory
     certainty: Certainty
     trial: Trial | None = None  # of learning from unlabelled rows
+
+
+def _calibration(head: training.AnyHead, factor: float | tuple[float, ...]) -> dict[str, Any]:
+    """Return what model.json says of the head's temperatures and thresholds; `factor`: from validation rows."""
+    if isinstance(head, OneVsRest):
+        return {
+            "temperature": 1.0,
+            "validation_temperature": 1.0,
+            "decisions": model_card.Decisions(
+                temperatures=head.temperatures, validation_temperatures=factor, thresholds=head.thresholds
+            ),
+        }
+    return {"temperature": head.temperature, "validation_temperature": factor}
 
 
 def _fit(features_folder: Path, budget: BudgetParams, settings: TrainHeadParams) -> _Fitted:
@@ -113,11 +137,13 @@ def _fit(features_folder: Path, budget: BudgetParams, settings: TrainHeadParams)
             of two splits.
     """
     ids, labels = features.identities(features_folder, "train")
-    rows = np.flatnonzero(prepared.within_budget(ids, labels, budget))
+    task = features.read_metadata(features_folder / "train").task
+    rows = np.flatnonzero(prepared.within_budget(ids, labels, budget, task))
     ids, labels = ids[rows], labels[rows]
-    training.check_classes(labels, features_folder / "train")
+    training.check_classes(labels, features_folder / "train", task)
     validation = features.read(features_folder, "validation", budget)
-    if settings.final == "train" and from_disk.is_needed(features_folder, len(rows), settings):
+    is_single = task == "single"
+    if is_single and settings.final == "train" and from_disk.is_needed(features_folder, len(rows), settings):
         start, chosen = from_disk.fit(features_folder, rows, ids, labels, settings)
         head, factor = training.calibrated(start, validation)
         sure = Certainty(held_out.from_validation(head, validation), from_disk.known_rows(features_folder, rows))
@@ -143,14 +169,17 @@ def _summary(kind: str, chosen: Chosen) -> str:
     if not chosen.log_losses:
         return text
     best = chosen.candidates.index(chosen.value)
+    right = "decisions right" if isinstance(chosen, ChosenByLabel) else "accuracy"
     return (
         f"{text} of {', '.join(f'{value:g}' for value in chosen.candidates)} by {chosen.folds}-fold cross-validation"
-        f" (accuracy {chosen.accuracies[best]:.3f}, log loss {chosen.log_losses[best]:.3f})"
+        f" ({right} {chosen.accuracies[best]:.3f}, log loss {chosen.log_losses[best]:.3f})"
     )
 
 
 def _remark(fitted: _Fitted) -> str | None:
     """Say which classes were too small for the cross-validation, if that was to choose among candidates."""
+    if isinstance(fitted.head, OneVsRest):
+        return _rare_labels(fitted)
     chosen, one = fitted.chosen, "row" if fitted.groups is None else "group"
     names, y = np.unique(fitted.labels.astype(str), return_inverse=True)
     single = names[folds.units(y, fitted.groups) == 1].tolist()
@@ -165,6 +194,15 @@ def _remark(fitted: _Fitted) -> str | None:
         f"{chosen.parameter} was chosen without classes of one training {one}, which cannot be in two folds:"
         f" {listed(single)}"
     )
+
+
+def _rare_labels(fitted: _Fitted) -> str | None:
+    """Say which labels have too few rows to choose a threshold by."""
+    counts = label_texts.counts(fitted.labels, "multilabel")
+    rare = [label for label, count in counts.items() if count < calibration.MIN_LABEL_ROWS]
+    if not rare or not fitted.chosen.folds:
+        return None
+    return f"the threshold is 0.5 for labels of fewer than {calibration.MIN_LABEL_ROWS} training rows: {listed(rare)}"
 
 
 def _learned(features_folder: Path, fitted: _Fitted, settings: TrainHeadParams) -> str | None:

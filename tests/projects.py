@@ -174,6 +174,18 @@ def start(project: Path, *command: str, memory: int | None = None) -> subprocess
     )
 
 
+def relabel_validation(project: Path, change: Callable[[str], str]) -> None:
+    """Change the labels of the validation rows in the tables of prepare and extract."""
+    import pyarrow.parquet as pq
+
+    for folder in ("prepared", "features"):
+        for path in (project / "data" / folder / "validation").glob("*.parquet"):
+            rows = pq.read_table(path)
+            index = rows.schema.get_field_index("label")
+            labels = [change(label) for label in rows["label"].to_pylist()]
+            pq.write_table(rows.set_column(index, rows.schema.field(index), [labels]), path)
+
+
 def ran(done: Done) -> list[str]:
     """The stages that DVC ran, from what it printed."""
     return re.findall(r"Running stage '(\w+)'", done.stdout)

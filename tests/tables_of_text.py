@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from stages.common.params import PrepareParams
+from stages.common.prepare_params import PrepareParams
 from stages.tables import prepared
 
 ROWS = [{"text": f"text number {n}", "label": "ab"[n % 2]} for n in range(200)]

@@ -18,7 +18,7 @@ from stages.finetuning.progress import Progress
 from stages.heads import loading, model_card
 from stages.tables import features
 from tests.conftest import Once, copy
-from tests.projects import Verb, contents, make_trained, run, run_stages, set_params, stage
+from tests.projects import Verb, contents, make_trained, relabel_validation, run, run_stages, set_params, stage
 
 CPU = RuntimeParams(device="cpu")
 
@@ -26,7 +26,7 @@ CPU = RuntimeParams(device="cpu")
 @pytest.mark.parametrize("kind", ["logistic", "ridge", "mlp"])
 def test_step_0_of_fine_tuning_equals_the_head(trained: Path, verb: Verb, kind: str) -> None:
     from stages.common.params import BudgetParams
-    from stages.finetune import _linear_layer
+    from stages.finetune import Folders, _start
 
     set_params(trained, train_head__kind=kind)
     verb("train_head")
@@ -36,7 +36,8 @@ def test_step_0_of_fine_tuning_equals_the_head(trained: Path, verb: Verb, kind: 
     test = features.read(trained / "data/features", "test")
     texts = pq.read_table(trained / "data/prepared/test")["text"].to_pylist()
     classifier = classifiers.pretrained(described, CPU)
-    classifier.start_from(*_linear_layer(trained / "data/features", head, BudgetParams()))
+    folders = Folders(trained / "data/prepared", trained / "data/features", head)
+    classifier.start_from(*_start(folders, described, BudgetParams())[1])
     start = classifier.probabilities(texts)
     wanted = loading.load(head, described, test.X.shape[1])(test.X)
     if kind == "mlp":  # a logistic stand-in: the same decisions, not the same numbers
@@ -152,6 +153,21 @@ def test_names_of_labels_are_texts_to_learn_from(trained: Path, verb: Verb) -> N
     assert described.training["rows"] == without.training["rows"], "names are no rows"
     assert described.training["start"] == without.training["start"]
     assert described.training["epochs"] != without.training["epochs"]
+
+
+@pytest.mark.parametrize("contrastive", [0.0, 1.0])
+def test_a_class_of_validation_rows_alone_is_known_and_never_predicted(
+    trained: Path, verb: Verb, contrastive: float
+) -> None:
+    set_params(trained, finetune__method="full", finetune__epochs=1, finetune__contrastive=contrastive)
+    set_params(trained, train_head__final="all")
+    relabel_validation(trained, lambda label: "zeta" if label == "good" else label)
+    verb("train_head")
+    verb("finetune")
+    described = model_card.read_trained(trained / "data/finetuned")
+    texts = pq.read_table(trained / "data/prepared/train")["text"].to_pylist()
+    P = classifiers.load(trained / "data/finetuned", described, CPU).probabilities(texts)
+    assert described.labels == ("bad", "good", "zeta") and P[:, 2].max() < 0.01
 
 
 def test_few_labels_are_few_for_validation_too(trained: Path, verb: Verb) -> None:

@@ -139,9 +139,12 @@ def test_the_head_is_fitted_on_every_labelled_row(project: Path) -> None:
 
 
 def test_finetune_starts_from_a_head_that_has_not_seen_the_validation_rows(project: Path) -> None:
-    layer = finetune._linear_layer(project / "data/features", project / "data/head", BudgetParams())
+    folders = finetune.Folders(project / "data/prepared", project / "data/features", project / "data/head")
+    _, layer = finetune._start(folders, model_card.read_head(folders.head), BudgetParams())
     train = features.read(project / "data/features", "train")
-    for part, wanted in zip(layer, choosing.logistic_layer(train.X, train.labels), strict=True):
+    fitted = choosing.logistic_head(train.X, train.labels)[0].layer()
+    assert fitted is not None
+    for part, wanted in zip(layer, fitted, strict=True):
         np.testing.assert_array_equal(part, wanted)
     shipped = linear_layer.read(project / "data/head")
     assert shipped is not None and np.abs(shipped[0] - layer[0]).max() > 0.01

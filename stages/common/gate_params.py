@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from stages.common.metric_directions import is_higher_better
 from stages.common.section import Section
 from stages.common.setting_types import Number
 
@@ -24,6 +25,9 @@ GateName = Literal[
     "matthews_correlation",
     "cohen_kappa",
     "log_loss",
+    "micro_f1",
+    "hamming_loss",
+    "mean_average_precision",
     "roc_auc",
     "average_precision",
     "top_3_accuracy",
@@ -41,7 +45,7 @@ class GateParams(Section):
     @model_validator(mode="after")
     def _know_what_is_better(self) -> Self:
         for name, metric in self.metrics.items():
-            is_higher = name != "log_loss"
+            is_higher = is_higher_better(name)
             if "higher_is_better" not in metric.model_fields_set:
                 self.metrics[name] = metric.model_copy(update={"higher_is_better": is_higher})
             elif metric.higher_is_better != is_higher:

@@ -13,12 +13,11 @@ from stages.common import backbone_shorthand, presets, yaml_text
 from stages.common.errors import HeadstartError
 from stages.common.gate_params import GateParams
 from stages.common.predict_params import PredictParams
+from stages.common.prepare_params import PrepareParams
 from stages.common.presets import Preset
 from stages.common.section import Section, validate
 from stages.common.setting_types import (
-    ColumnNames,
     Count,
-    Encoding,
     Fraction,
     Length,
     Name,
@@ -28,46 +27,12 @@ from stages.common.setting_types import (
     RateOrAuto,
     RowLimit,
     Share,
+    Threshold,
+    as_tuple,
 )
-
-
-def _tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
 
 Modality = Literal["text", "image"]
 Combine = Literal["join", "pair"]
-
-
-class PrepareParams(Section):
-    """Where the raw rows are, and how they are split."""
-
-    data: Name
-    input: ColumnNames
-    label: Name
-    labels: Name | None = None
-    modality: Literal["auto", "text", "image"] = "auto"
-    split: Name | None = None
-    group: Name | None = None
-    slice: Name | None = None
-    validation: Fraction = 0.15
-    test: Fraction = 0.2
-    seed: int = 0
-    min_rows: Count = 1
-    max_rejected: Annotated[Number, Field(ge=0, le=1)] = 0.01
-    max_side: Annotated[int, Field(ge=8)] | None = 512
-    max_pixels: Count = 200_000_000
-    encoding: Encoding = "utf-8"
-    sheet: Name | None = None
-    follow_links: bool = False
-
-    @model_validator(mode="after")
-    def _leaves_training_rows(self) -> Self:
-        if self.validation + self.test >= 1:
-            raise ValueError(
-                f"validation {self.validation} + test {self.test} leave no training rows; their sum must be below 1"
-            )
-        return self
 
 
 class BackboneParams(Section):
@@ -138,9 +103,10 @@ class TrainHeadParams(Section):
     """The scikit-learn classifier on frozen features."""
 
     kind: Literal["logistic", "linear_svm", "ridge", "knn", "mlp"] = "logistic"
+    threshold: Threshold = "auto"
     final: Literal["train", "all"] = "train"
-    C: Annotated[tuple[Positive, ...], BeforeValidator(_tuple), Field(min_length=1)] = (0.1, 1, 10, 100)
-    neighbors: Annotated[tuple[Count, ...], BeforeValidator(_tuple), Field(min_length=1)] = (1, 5, 10, 20)
+    C: Annotated[tuple[Positive, ...], BeforeValidator(as_tuple), Field(min_length=1)] = (0.1, 1, 10, 100)
+    neighbors: Annotated[tuple[Count, ...], BeforeValidator(as_tuple), Field(min_length=1)] = (1, 5, 10, 20)
     folds: Annotated[int, Field(ge=2)] = 5
     class_weight: Literal["balanced"] | None = None
     unlabelled: Literal["propagate"] | None = None
@@ -208,7 +174,7 @@ class EvaluateParams(Section):
 
     cross_validation: Annotated[int, Field(ge=2)] = 5
     bootstrap: Annotated[int, Field(ge=0)] = 1000
-    learning_curve: Annotated[tuple[Count, ...], BeforeValidator(_tuple)] = (2, 5, 10, 20, 50)
+    learning_curve: Annotated[tuple[Count, ...], BeforeValidator(as_tuple)] = (2, 5, 10, 20, 50)
     repeats: Count = 5
     near_duplicates: Annotated[Number, Field(gt=0, le=1)] = 0.98
     explain: Annotated[int, Field(ge=0)] = 25

@@ -5,7 +5,14 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+TaskName = Literal["single", "multilabel", "ordinal", "regression"]
+
 MAX_RATE = 0.1  # with a larger learning rate, AdamW destroys the pretrained weights
+
+
+def as_tuple(value: object) -> object:
+    """Turn a list, as files have it, into a tuple."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _number(value: object) -> object:
@@ -55,6 +62,23 @@ def _column_names(value: object) -> object:
     return names[0] if len(names) == 1 else tuple(names)
 
 
+def _class_order(value: object) -> object:
+    """Check a list of classes, which becomes a tuple of texts; numbers are written as prepare reads them in a table."""
+    if not isinstance(value, list | tuple) or len(value) < 2:
+        raise ValueError("must be a list of at least two classes, from low to high")
+    if wrong := [entry for entry in value if type(entry) not in (str, int, float) or not str(entry).strip()]:
+        raise ValueError(f"holds {wrong[0]!r}, but must list classes from low to high; write quotes around a word")
+    names = tuple(_class_name(entry) for entry in value)
+    if len(set(names)) < len(names):
+        raise ValueError(f"names a class twice ({', '.join(names)}); name it once")
+    return names
+
+
+def _class_name(value: str | float) -> str:
+    is_whole = isinstance(value, float) and value.is_integer()
+    return str(int(value)) if is_whole else str(value).strip()
+
+
 def _encoding(value: object) -> object:
     try:
         if isinstance(value, str):
@@ -73,9 +97,14 @@ RateOrAuto = Annotated[
 ]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
 Share = Annotated[float | Literal["auto"], BeforeValidator(_auto_or("from 0 to below 1", lambda share: 0 <= share < 1))]
+Threshold = Annotated[
+    float | Literal["auto"],
+    BeforeValidator(_auto_or("above 0 and below 1", lambda threshold: 0 < threshold < 1)),
+]
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(min_length=1)]
 ColumnNames = Annotated[str | tuple[str, ...], BeforeValidator(_column_names)]
+ClassOrder = Annotated[tuple[str, ...], BeforeValidator(_class_order)]
 Encoding = Annotated[str, BeforeValidator(_encoding)]
 RowLimit = Annotated[bool | int, BeforeValidator(_row_limit)]
 Length = Annotated[int | Literal["auto"], BeforeValidator(_length)]

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pyarrow as pa
 
+from stages import tasks
 from stages.common.errors import listed
 from stages.common.gate_params import GateMetric, GateParams
-from stages.scores import intervals, metrics, proportions
+from stages.common.setting_types import TaskName
+from stages.scores import intervals, proportions
+from stages.tables import label_texts
+from stages.tasks import Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,10 +33,16 @@ class Predictions:
 
     model: str
     ids: np.ndarray  # (rows,)
-    truth: np.ndarray  # (rows,) names of labels
+    truth: np.ndarray  # (rows,) labels, as the tables write them
     labels: tuple[str, ...]
-    P: np.ndarray  # (rows, labels)
+    outputs: np.ndarray  # (rows, labels, …) of the task
     folds: int = 0
+    task_name: TaskName = "single"
+
+    @property
+    def task(self) -> Task:
+        """What the labels are."""
+        return tasks.load(self.task_name, self.labels)
 
     @property
     def noun(self) -> str:
@@ -108,13 +118,21 @@ def read(table: pa.Table) -> Predictions:
     ids, truth = (np.array(rows[name].to_pylist(), dtype=object) for name in ("id", "label"))
     if len(set(ids)) < len(ids):
         raise ValueError(f"an id occurs twice among the rows of {shipped}")
-    if unknown := set(truth) - set(labels):
+    is_single = pa.types.is_string(rows["predicted"].type)
+    task_name: TaskName = "single" if is_single else "multilabel"
+    if unknown := label_texts.counts(truth, task_name).keys() - {*labels}:
         raise ValueError(f"there are no probabilities of label {min(unknown, key=str)}")
     P = np.stack([rows[f"p_{label}"].to_numpy().astype(np.float64) for label in labels], axis=1)
     folds = len(set(rows["fold"].to_pylist())) if "fold" in rows.column_names else 0
     if folds == 1:
         raise ValueError("a cross-validation has two folds at least")
-    return Predictions(shipped, ids, truth, labels, P, folds)
+    return Predictions(shipped, ids, truth, labels, P if is_single else _decided(rows, labels, P), folds, task_name)
+
+
+def _decided(rows: pa.Table, labels: tuple[str, ...], P: np.ndarray) -> np.ndarray:
+    """Give the outputs of rows with several labels; a threshold is one that decides as the model did."""
+    texts = [label_texts.from_names(names) for names in rows["predicted"].to_pylist()]
+    return np.stack([P, np.where(label_texts.indicators(texts, labels), 0.0, np.inf)], axis=2)
 
 
 def compare(before: Predictions | None, after: Predictions, settings: GateParams) -> Comparison:
@@ -127,7 +145,9 @@ def compare(before: Predictions | None, after: Predictions, settings: GateParams
     noun = after.noun if before.noun == after.noun else "row"  # of two kinds of rows
     pairs = joined[joined["label_before"] == joined["label_after"]]
     reason = None
-    if set(before.labels) != set(after.labels):
+    if before.task_name != after.task_name:
+        reason = f"the tasks differ: {before.task_name} before, {after.task_name} now"
+    elif set(before.labels) != set(after.labels):
         reason = f"the classes differ: {_label_difference(before.labels, after.labels)}"
     elif pairs.empty:
         reason = f"the two have no {noun} in common"
@@ -172,16 +192,16 @@ def _differences(
     before: Predictions, after: Predictions, pairs: "pd.DataFrame", settings: GateParams
 ) -> tuple[Difference, ...]:
     """Judge the difference of every metric on the rows in `pairs`."""
-    truth, P_before = _select(before, pairs["row_before"], after.labels)
-    _, P_after = _select(after, pairs["row_after"], after.labels)
-    models = {"before": P_before, "after": P_after}
-    values = {name: _headline(truth, P) for name, P in models.items()}
+    truth, outputs_before = _select(before, pairs["row_before"], after)
+    _, outputs_after = _select(after, pairs["row_after"], after)
+    models = {"before": outputs_before, "after": outputs_after}
+    values = {name: _headline(after.task, truth, outputs) for name, outputs in models.items()}
     ends: intervals.Intervals = {}
     if all(values.values()):
-        ends = intervals.for_difference(
+        ends = after.task.difference(
             truth,
-            P_after,
-            P_before,
+            outputs_after,
+            outputs_before,
             resamples=settings.bootstrap,
             seed=settings.seed,
             points=(values["after"], values["before"]),
@@ -195,7 +215,7 @@ def _differences(
 
 def _check_floors(after: Predictions, settings: GateParams) -> tuple[Difference, ...]:
     """Judge every metric of `after` by its floor alone."""
-    values = _headline(*_select(after, np.arange(len(after.ids)), after.labels))
+    values = _headline(after.task, *_select(after, np.arange(len(after.ids)), after))
     return tuple(
         Difference(
             metric=name,
@@ -210,9 +230,10 @@ def _check_floors(after: Predictions, settings: GateParams) -> tuple[Difference,
     )
 
 
-def _headline(truth: np.ndarray, P: np.ndarray) -> dict[str, float]:
-    """Compute the metrics; none where `P` holds anything but probabilities."""
-    return metrics.headline(truth, P) if ((P >= 0) & (P <= 1 + ROUNDING)).all() else {}
+def _headline(task: Task, truth: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
+    """Compute the metrics; none where `outputs` holds anything but probabilities."""
+    P = task.probabilities(outputs)
+    return task.headline(truth, outputs) if ((P >= 0) & (P <= 1 + ROUNDING)).all() else {}
 
 
 def _difference(
@@ -241,12 +262,11 @@ def _under_floor(value: float | None, metric: GateMetric) -> bool:
 
 
 def _select(
-    predictions: Predictions, rows: "np.ndarray | pd.Series[int]", labels: Sequence[str]
+    predictions: Predictions, rows: "np.ndarray | pd.Series[int]", like: Predictions
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Select label indices, (rows,), and probabilities, (rows, labels), in the order of `labels`."""
-    order = [predictions.labels.index(label) for label in labels]
-    index = {label: k for k, label in enumerate(labels)}
-    return np.array([index[label] for label in predictions.truth[rows]]), predictions.P[rows][:, order]
+    """Select targets and outputs of rows, with the labels in the order of those of `like`."""
+    order = [predictions.labels.index(label) for label in like.labels]
+    return like.task.targets(predictions.truth[rows]), predictions.outputs[rows][:, order]
 
 
 def _label_difference(before: tuple[str, ...], after: tuple[str, ...]) -> str:

@@ -113,10 +113,11 @@ def _join_classes(results: Results) -> Iterator[Advice]:
     shipped = results.shipped
     if results.is_model_near_chance(shipped) or results.is_clear(f"{shipped}_minus_baseline", better=False):
         return  # a weak model takes all classes for each other
-    truth, labels = results.scored.truth, results.scored.labels
-    guess = results.scored.probabilities[shipped].argmax(axis=1)
+    scored, labels = results.scored, results.scored.labels
+    truth = scored.truth
     counts = np.zeros((len(labels), len(labels)), dtype=int)
-    np.add.at(counts, (truth, guess), 1)
+    for actual, predicted, rows in scored.task.cells(truth, scored.probabilities[shipped]):
+        counts[actual, predicted] = rows
     mixed = np.triu(counts + counts.T, 1)
     first, second = np.unravel_index(mixed.argmax(), mixed.shape)
     rows = counts[[first, second]].sum()
@@ -161,7 +162,7 @@ def _read_whole_texts(results: Results) -> Iterator[Advice]:
     cut, rows = results.metrics["cut_rows"], results.scored.rows
     if not cut or rows.is_long is None:
         return
-    right = results.scored.probabilities[results.shipped].argmax(axis=1) == results.scored.truth
+    right = results.scored.right(results.shipped)
     share, others = right[rows.is_long].mean(), right[~rows.is_long]
     gain = cut / len(right) * (others.mean() - share) if len(others) >= MIN_CLASS_ROWS else MIN_GAIN
     if gain >= MIN_GAIN and share < 1:
@@ -203,7 +204,7 @@ def _test_more_rows(results: Results) -> Iterator[Advice]:
 
 
 def _test_small_classes(results: Results) -> Iterator[Advice]:
-    rows = np.bincount(results.scored.truth, minlength=len(results.scored.labels))
+    rows = results.scored.task.support(results.scored.truth)
     small = [label for label, count in zip(results.scored.labels, rows, strict=True) if 0 < count < MIN_CLASS_ROWS]
     if small:
         plural = "classes have" if len(small) > 1 else "class has"

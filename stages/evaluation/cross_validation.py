@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
+from stages import tasks
 from stages.common.errors import HeadstartError
 from stages.common.params import EvaluateParams, TrainHeadParams
 from stages.evaluation import baseline, learning_curve
@@ -27,6 +28,7 @@ from stages.heads import folds, training
 from stages.heads.folds import Fold
 from stages.scores import nearest_rows, proportions
 from stages.tables.features import Features, Matrix
+from stages.tasks import Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +84,7 @@ def divide(labelled: Features, settings: EvaluateParams, final: str) -> Division
     Raises:
         HeadstartError: the rows are too few to be judged.
     """
-    y = np.unique(labelled.labels.astype(str), return_inverse=True)[1]
+    y = folds.strata(labelled.labels, labelled.metadata.task)
     number = max(1, min(REPEATS, MAX_REPEATED_ROWS // max(len(y), 1)))
     is_fitted = (labelled.split_names("train") == "train") | (final == "all")
     # By held-out rows: few groups can be divided in few ways, and the same division twice tells nothing new.
@@ -124,8 +126,8 @@ def measure(
     """Compute all that is slow, as arrays for `cached_results`; `unlabelled`: rows that every head learns from.
 
     Returns:
-        `head` and, where a text holds a word, `baseline`: the probabilities of the judged rows, (repeats, judged rows,
-        labels); and the learning curves of both.
+        `head` and, where a text holds a word, `baseline`: the outputs for the judged rows, (repeats, judged rows, …);
+        and the learning curves of both.
     """
     arrays = {"head": head_probabilities(labelled, division, labels, settings[1], unlabelled)}
     P = baseline_probabilities(prepared_folder, labelled, division, labels)
@@ -143,33 +145,31 @@ def head_probabilities(
     settings: TrainHeadParams,
     unlabelled: Features | None = None,
 ) -> np.ndarray:
-    """Compute the probabilities of the judged rows by heads of the other folds: (repeats, judged rows, labels)."""
+    """Compute the outputs for the judged rows by heads of the other folds: (repeats, judged rows, …)."""
 
     def predict(fold: Fold) -> tuple[np.ndarray, Sequence[str]]:
         known = labelled.select(fold.training)
         train, validation = (known.select(known.split_names("train") == split) for split in ("train", "validation"))
         head = training.fit(train, validation, settings, unlabelled).head
-        return head.probabilities(labelled.X[fold.held_out]), head.labels
+        return head.outputs(labelled.X[fold.held_out]), head.labels
 
-    return _out_of_fold(division, labels, predict, "heads")
+    return _out_of_fold(division, tasks.load(labelled.metadata.task, labels), predict, "heads")
 
 
 def baseline_probabilities(
     prepared_folder: Path, labelled: Features, division: Division, labels: Sequence[str]
 ) -> np.ndarray | None:
     """Compute the same by the baseline, which is fitted on the same rows; None where no text holds a word."""
-    from stages.heads import choosing  # takes most of a second, and is not needed for cached results
-
     vectors = _baseline_vectors(prepared_folder, labelled)
     if vectors is None:
         return None
 
     def predict(fold: Fold) -> tuple[np.ndarray, Sequence[str]]:
         X, X_held_out = vectors(fold.training, fold.held_out)
-        head = choosing.logistic_head(X, labelled.labels[fold.training])[0]
-        return head.probabilities(X_held_out), head.labels
+        head = training.logistic_head(X, labelled.labels[fold.training], labelled.metadata.task)[0]
+        return head.outputs(X_held_out), head.labels
 
-    return _out_of_fold(division, labels, predict, "baseline")
+    return _out_of_fold(division, tasks.load(labelled.metadata.task, labels), predict, "baseline")
 
 
 def curves(prepared_folder: Path, labelled: Features, division: Division, settings: EvaluateParams) -> dict[str, Curve]:
@@ -182,15 +182,15 @@ def curves(prepared_folder: Path, labelled: Features, division: Division, settin
     if baseline_vectors := _baseline_vectors(prepared_folder, labelled):
         vectors["baseline"] = baseline_vectors
     parts: dict[str, list[Curve]] = {name: [] for name in vectors}
-    repeats = -(-settings.repeats // division.count)
+    repeats, task = -(-settings.repeats // division.count), labelled.metadata.task
     for fold in tqdm(division.repeats[0], desc="evaluate: learning curve", unit=" folds", disable=None):
         train = labelled.select(fold.training)
         points = learning_curve.draws(
-            train.ids, train.labels, settings.learning_curve, repeats=repeats, seed=settings.seed
+            train.ids, train.labels, settings.learning_curve, repeats=repeats, seed=settings.seed, task=task
         )
         for name, both in vectors.items():
             rows = partial(_in_fold, both, fold)
-            parts[name].append(learning_curve.measure(points, rows, train.labels, labelled.labels[fold.held_out]))
+            parts[name].append(learning_curve.measure(points, rows, train.labels, labelled.labels[fold.held_out], task))
     return {name: _mean(folds_of_curve) for name, folds_of_curve in parts.items()}
 
 
@@ -217,25 +217,25 @@ def _baseline_vectors(prepared_folder: Path, labelled: Features) -> FoldVectors 
 
 def _out_of_fold(
     division: Division,
-    labels: Sequence[str],
+    task: Task,
     predict: Callable[[Fold], tuple[np.ndarray, Sequence[str]]],
     name: str,
 ) -> np.ndarray:
-    """Put the predictions of all folds together: (repeats, judged rows, labels).
+    """Put the outputs of all folds together: (repeats, judged rows, …).
 
     Args:
-        predict: returns the probabilities of the rows that a fold holds out, and their labels.
+        predict: returns the outputs for the rows that a fold holds out, and the labels that they are of.
         name: of what is judged, for the progress bar.
     """
-    P = np.zeros((len(division.repeats), len(division.judged), len(labels)))
-    index = {label: number for number, label in enumerate(labels)}
+    out = np.stack([task.unknown(len(division.judged))] * len(division.repeats))
+    index = {label: number for number, label in enumerate(task.labels)}
     parts = [(repeat, fold) for repeat, parts in enumerate(division.repeats) for fold in parts]
     for repeat, fold in tqdm(parts, desc=f"evaluate: cross-validating {name}", unit=" folds", disable=None):
         values, known = predict(fold)
         is_judged = np.isin(fold.held_out, division.judged)
         rows = np.searchsorted(division.judged, fold.held_out[is_judged])
-        P[repeat, rows[:, None], [index[label] for label in known]] = values[is_judged]
-    return P
+        out[repeat, rows[:, None], [index[label] for label in known]] = values[is_judged]
+    return out
 
 
 def near_duplicates(labelled: Features, division: Division, threshold: float) -> "pd.DataFrame":

@@ -19,6 +19,7 @@ from stages.heads import model_card
 from stages.heads.model_card import ModelCard
 from stages.tables import prepared
 from stages.tables.features import Features
+from stages.tasks.single import Single
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,8 @@ def table(
 ) -> "pd.DataFrame":
     """Explain the most confident mistakes, from the cache where the model and the rows are the same.
 
+    Mistakes of several labels per row are not explained: they have no one label that speaks against another.
+
     Where the backbone's weights are missing, which a head does not need to be judged, a printed line says that nothing
     is explained.
 
@@ -52,7 +55,7 @@ def table(
     import pandas as pd
 
     model = scored.shipped
-    rows = scored.mistakes(model)[:limit]
+    rows = scored.mistakes(model)[: limit if isinstance(scored.task, Single) else 0]
     predicted, truth = scored.probabilities[model][rows].argmax(axis=1), scored.truth[rows]
     ids = scored.rows.ids[rows].tolist()
 
@@ -71,7 +74,8 @@ def table(
         print(f"evaluate: mistakes are not explained: {error}")
         ids, rows, predicted, truth = [], rows[:0], predicted[:0], truth[:0]
     names = np.array(scored.labels, dtype=object)
-    columns = {"id": ids, "label": names[truth], "predicted": names[predicted], "explanation": explained}
+    labels = (names[truth], names[predicted]) if ids else ([], [])
+    columns = {"id": ids, "label": labels[0], "predicted": labels[1], "explanation": explained}
     return pd.DataFrame({"model": [model] * len(ids), **columns}, dtype=object)
 
 

@@ -15,7 +15,7 @@ from stages.evaluation.learning_curve import Curve
 from stages.evaluation.results import ScoredRows
 from stages.heads import model_card
 from stages.heads.certainty import Certainty
-from stages.heads.loading import Probabilities
+from stages.heads.loading import Outputs
 from stages.heads.model_card import ModelCard
 from stages.tables import prepared
 from stages.tables.features import Features
@@ -48,13 +48,13 @@ class Models(NamedTuple):
 
     Attributes:
         cards: their model.json, by name.
-        load: loads a model by name as a function that computes the probabilities of inputs and, in a last column, how
-            unfamiliar they are: NaN where its folder cannot tell.
+        load: loads a model by name as a function that computes, for every input, its outputs and how unfamiliar it is:
+            NaN where the model's folder cannot tell.
         certainty: what their folders keep to tell how sure they are, by name.
     """
 
     cards: Mapping[str, ModelCard]
-    load: Callable[[str], Callable[[list[Any]], np.ndarray]]
+    load: Callable[[str], Callable[[list[Any]], list[tuple[np.ndarray, float]]]]
     certainty: Mapping[str, Certainty]
 
 
@@ -64,10 +64,10 @@ def by_test_rows(
     train: Features,
     test: Features,
     *,
-    head: Probabilities,
+    head: Outputs,
     all_settings: tuple[EvaluateParams, PredictParams],
 ) -> Judged:
-    """Score the test rows with all models; `head` computes its probabilities of vectors."""
+    """Score the test rows with all models; `head` computes its outputs for vectors."""
     settings, predict_settings = all_settings
     curves, train_suspects = _curves_and_suspects(prepared_folder, train, test, settings)
     probabilities, unfamiliar = _scores(prepared_folder, models, head, test)
@@ -77,10 +77,10 @@ def by_test_rows(
     }
     if "baseline" in curves:
         probabilities["baseline"] = curves["baseline"].P
-    scored = ScoredRows.from_features(test, models.cards["head"].labels, probabilities)
+    scored = ScoredRows.from_features(test, models.cards["head"].as_task(), probabilities)
     scored = replace(scored, verdicts=verdicts)
     pairs = near_duplicates.find(train.X, test.X, settings.near_duplicates)
-    suspects = {"train": train_suspects, "test": label_errors.find(scored.truth, probabilities["head"])}
+    suspects = {"train": train_suspects, "test": label_errors.find(scored.truth, probabilities["head"], scored.task)}
     return Judged(scored, train, curves, pairs, suspects, {"train": train, "test": test})
 
 
@@ -114,10 +114,10 @@ def by_folds(
     )
     repeated: dict[str, np.ndarray] = {name: arrays[name] for name in ("head", "baseline") if name in arrays}
     rows = replace(labelled.select(division.judged), unclear_share=labelled.unclear_share)
-    scored = ScoredRows.from_features(rows, card.labels, {name: runs[0] for name, runs in repeated.items()})
-    verdicts = sure_rows.by_folds(labelled, division, scored.probabilities["head"], scored.truth, predict_settings)
-    scored = replace(scored, division=division, repeated=repeated, verdicts={"head": verdicts})
-    suspects = label_errors.find(scored.truth, scored.probabilities["head"])
+    scored = ScoredRows.from_features(rows, card.as_task(), {name: runs[0] for name, runs in repeated.items()})
+    scored = replace(scored, division=division, repeated=repeated)
+    scored = replace(scored, verdicts={"head": sure_rows.by_folds(labelled, division, scored, predict_settings)})
+    suspects = label_errors.find(scored.truth, scored.probabilities["head"], scored.task)
     splits = scored.rows.split_names("train")[suspects["row"]]
     return Judged(
         scored,
@@ -148,9 +148,9 @@ def _curves_and_suspects(
 
 
 def _scores(
-    prepared_folder: Path, models: Models, head: Probabilities, test: Features
+    prepared_folder: Path, models: Models, head: Outputs, test: Features
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray | None]]:
-    """Compute the trained models' probabilities of the test rows, (rows, labels), and how unfamiliar these are to each.
+    """Compute the trained models' outputs for the test rows, (rows, …), and how unfamiliar these are to each.
 
     Rows are joined by id.
     """
@@ -166,7 +166,7 @@ def _scores(
             models.load("finetuned"),
             combine=card.extract.combine,
         )
-        scores = np.stack(rows)
-        probabilities["finetuned"] = scores[:, :-1]
-        unfamiliar["finetuned"] = None if np.isnan(scores[:, -1]).any() else scores[:, -1]
+        outputs, strange = zip(*rows, strict=True)
+        probabilities["finetuned"] = np.stack(outputs)
+        unfamiliar["finetuned"] = None if np.isnan(strange).any() else np.array(strange)
     return probabilities, unfamiliar

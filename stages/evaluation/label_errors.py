@@ -4,12 +4,16 @@ A row is suspect if an out-of-fold classifier gives another class at least that 
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stages import tasks
+from stages.tables import label_texts
 from stages.tables.features import Features
+from stages.tasks import Task
+from stages.tasks.single import Single
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,8 +22,34 @@ MIN_LABEL_ERROR_ROWS = 20  # fewer rows do not tell how confident the classifier
 COLUMNS = ("row", "suggested", "p_label", "p_suggested")
 
 
-def find(y: np.ndarray, P: np.ndarray) -> "pd.DataFrame":
+def find(T: np.ndarray, outputs: np.ndarray, task: Task) -> "pd.DataFrame":
     """Find the rows whose label is likely wrong, the most suspect first.
+
+    Of several labels every one is judged by itself, as cleanlab's multilabel_classification does: has the row the
+    label, or not.
+
+    Args:
+        T: (rows, …) targets of the task.
+        outputs: (rows, …) of the task, by a classifier that was not trained on these rows; NaN of labels that are not
+            judged.
+
+    Returns:
+        What `find_classes` returns; of several labels, `suggested` is the label to add or to take away.
+    """
+    if isinstance(task, Single):
+        return find_classes(T, outputs)
+    import pandas as pd
+
+    parts = []
+    for label, p in enumerate(task.probabilities(outputs).T):
+        judged = np.flatnonzero(~np.isnan(p))
+        part = find_classes(T[judged, label].astype(int), np.stack([1 - p[judged], p[judged]], axis=1))
+        parts.append(part.assign(row=judged[part["row"]], suggested=label))
+    return pd.concat(parts, ignore_index=True).sort_values("p_label", kind="stable", ignore_index=True)
+
+
+def find_classes(y: np.ndarray, P: np.ndarray) -> "pd.DataFrame":
+    """Find the rows whose class is likely wrong, the most suspect first.
 
     Args:
         y: (rows,) label indices.
@@ -60,8 +90,16 @@ def find_in_training(train: Features, C: float) -> "pd.DataFrame":
     Returns:
         What `find` returns.
     """
-    from stages.heads import choosing, folds  # takes most of a second, and is not needed for cached results
+    from stages.heads import (
+        choosing,
+        folds,
+        one_vs_rest,
+    )  # takes most of a second, and is not needed for cached results
 
+    if train.metadata.task == "multilabel":
+        task = tasks.load("multilabel", label_texts.vocabulary(train.labels))
+        Y = task.targets(train.labels)
+        return find(Y, task.outputs(one_vs_rest.out_of_fold(train.X, Y, C, train.groups)), task)
     names, y = np.unique(train.labels.astype(str), return_inverse=True)
     kept = np.flatnonzero(folds.units(y, train.groups)[y] > 1)
     known = np.unique(y[kept])
@@ -73,7 +111,7 @@ def find_in_training(train: Features, C: float) -> "pd.DataFrame":
     judged = np.flatnonzero(~np.isnan(P[:, known[0]]))
     if len(judged) < len(kept):
         kept, P = kept[judged], P[judged]
-    suspects = find(y[kept], P)
+    suspects = find_classes(y[kept], P)
     return suspects.assign(row=kept[suspects["row"]])
 
 
@@ -84,15 +122,13 @@ def from_array(array: np.ndarray) -> "pd.DataFrame":
     return pd.DataFrame(array, columns=COLUMNS).astype({"row": int, "suggested": int})
 
 
-def table(
-    suspects: "Mapping[str, pd.DataFrame]", rows: Mapping[str, Features], labels: Sequence[str]
-) -> "pd.DataFrame":
+def table(suspects: "Mapping[str, pd.DataFrame]", rows: Mapping[str, Features], task: Task) -> "pd.DataFrame":
     """Name the suspect rows and labels: columns split, id, label, suggested, p_label, p_suggested.
 
     Args:
         suspects: name of a split to what `find` returned for it.
         rows: name of a split to all its rows.
-        labels: names of the labels, in the order of their indices.
+        task: names the labels.
     """
     import pandas as pd
 
@@ -102,7 +138,10 @@ def table(
                 "split": split,
                 "id": rows[split].ids[part["row"]],
                 "label": rows[split].labels[part["row"]],
-                "suggested": np.asarray(labels, dtype=object)[part["suggested"]],
+                "suggested": [
+                    task.corrected(*pair)
+                    for pair in zip(rows[split].labels[part["row"]], part["suggested"], strict=True)
+                ],
                 "p_label": part["p_label"],
                 "p_suggested": part["p_suggested"],
             }

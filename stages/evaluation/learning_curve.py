@@ -14,7 +14,8 @@ from typing import TypeAlias
 import numpy as np
 
 from stages.common.params import BudgetParams, EvaluateParams, Modality
-from stages.tables import prepared
+from stages.common.setting_types import TaskName
+from stages.tables import label_texts, prepared
 from stages.tables.features import Features, Matrix
 
 BASELINES: dict[Modality, str] = {"text": "TF-IDF of words", "image": "32 x 32 pixels"}
@@ -47,7 +48,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """The points of a curve; C and test probabilities, (test rows, labels), are those of the head of the last point."""
+    """The points of a curve; C and test outputs, (test rows, …), are those of the head of the last point."""
 
     points: tuple[Point, ...]
     C: float
@@ -73,7 +74,15 @@ class Curve:
         return cls(points, float(arrays[f"{name}.C"]), arrays[f"{name}.P"])
 
 
-def draws(ids: np.ndarray, labels: np.ndarray, sizes: Sequence[int], *, repeats: int, seed: int) -> list[Draws]:
+def draws(
+    ids: np.ndarray,
+    labels: np.ndarray,
+    sizes: Sequence[int],
+    *,
+    repeats: int,
+    seed: int,
+    task: TaskName = "single",
+) -> list[Draws]:
     """Draw training rows for every point: `repeats` times as many rows per class as a size says.
 
     Sizes that no class exceeds are left out; the last point is one draw of all rows, or of about `MAX_CURVE_ROWS`.
@@ -82,18 +91,21 @@ def draws(ids: np.ndarray, labels: np.ndarray, sizes: Sequence[int], *, repeats:
         ids: (rows,)
         labels: (rows,)
         sizes: labels per class.
+        task: says what labels are.
     """
-    counts = np.unique(labels, return_counts=True)[1]
+    counts = np.array([*label_texts.counts(labels, task).values()])
     sizes = [size for size in sorted(set(sizes)) if size < counts.max() and size * len(counts) <= MAX_CURVE_ROWS]
-    by_repeat = [_nested_draws(ids, labels, sizes, seed + repeat) for repeat in range(repeats)]
+    by_repeat = [_nested_draws(ids, labels, sizes, seed + repeat, task) for repeat in range(repeats)]
     points = [Draws(float(size), rows) for size, rows in zip(sizes, zip(*by_repeat, strict=True), strict=True)]
     all_rows = np.arange(len(ids))
     if len(ids) > MAX_CURVE_ROWS:
-        all_rows = _draw(ids, labels, max(MAX_CURVE_ROWS // len(counts), 1), seed)
+        all_rows = _draw(ids, labels, max(MAX_CURVE_ROWS // len(counts), 1), seed, task)
     return [*points, Draws(len(all_rows) / len(counts), (all_rows,))]
 
 
-def measure(points: Sequence[Draws], vectors: Vectors, train: np.ndarray, test: np.ndarray) -> Curve:
+def measure(
+    points: Sequence[Draws], vectors: Vectors, train: np.ndarray, test: np.ndarray, task: TaskName = "single"
+) -> Curve:
     """Train a logistic head on every draw and measure its test accuracy.
 
     Args:
@@ -101,15 +113,15 @@ def measure(points: Sequence[Draws], vectors: Vectors, train: np.ndarray, test: 
         vectors: from training-row indices to the features of these rows and of the test rows.
         train: (training rows,) labels.
         test: (test rows,) labels.
+        task: says what labels are.
     """
-    from stages.heads import choosing  # takes most of a second, and is not needed for cached curves
+    from stages.heads import choosing, training  # takes most of a second, and is not needed for cached curves
 
     def evaluate_draw(rows: np.ndarray, C: float | None) -> tuple[float, float, np.ndarray]:
         X, X_test = vectors(rows)
-        head, C = choosing.logistic_head(X, train[rows], C)
-        P = head.probabilities(X_test)
-        predicted = np.array(head.labels, dtype=object)[P.argmax(axis=1)]
-        return float((predicted == test).mean()), C, P
+        head, C = training.logistic_head(X, train[rows], task, C)
+        outputs = head.outputs(X_test)
+        return float((head.task.texts(outputs) == test).mean()), C, outputs
 
     *smaller, largest = points
     (all_rows,) = largest.rows
@@ -126,14 +138,25 @@ def both_curves(prepared_folder: Path, train: Features, test: Features, settings
     """Measure the curves of `backbone` and of `baseline`, which is left out where no training text holds a word."""
     from stages.evaluation import baseline
 
-    points = draws(train.ids, train.labels, settings.learning_curve, repeats=settings.repeats, seed=settings.seed)
+    points = draws(
+        train.ids,
+        train.labels,
+        settings.learning_curve,
+        repeats=settings.repeats,
+        seed=settings.seed,
+        task=train.metadata.task,
+    )
     drawn = np.unique(np.concatenate([rows for point in points for rows in point.rows]))
     curves = {"backbone": _backbone_curve(points, train, test)}
     vectors = baseline.load(prepared_folder, train.metadata.modality, train.ids[drawn].tolist(), test.ids.tolist())
     if vectors:
         from_drawn = vectors  # not None inside the lambda
         curves["baseline"] = measure(
-            points, lambda rows: from_drawn(np.searchsorted(drawn, rows)), train.labels, test.labels
+            points,
+            lambda rows: from_drawn(np.searchsorted(drawn, rows)),
+            train.labels,
+            test.labels,
+            train.metadata.task,
         )
     return curves
 
@@ -141,18 +164,20 @@ def both_curves(prepared_folder: Path, train: Features, test: Features, settings
 def _backbone_curve(points: Sequence[Draws], train: Features, test: Features) -> Curve:
     """Measure the curve of the features, with the test rows in float32 no longer than that takes."""
     X_test = test.single(np.arange(len(test.ids)))
-    return measure(points, lambda rows: (train.single(rows), X_test), train.labels, test.labels)
+    return measure(points, lambda rows: (train.single(rows), X_test), train.labels, test.labels, train.metadata.task)
 
 
-def _nested_draws(ids: np.ndarray, labels: np.ndarray, sizes: Sequence[int], seed: int) -> list[np.ndarray]:
+def _nested_draws(
+    ids: np.ndarray, labels: np.ndarray, sizes: Sequence[int], seed: int, task: TaskName
+) -> list[np.ndarray]:
     """Draw rows for every size, from the last to the first, the smallest: a draw holds all smaller ones of its seed."""
     rows, nested = np.arange(len(ids)), []
     for size in reversed(sizes):
-        rows = rows[_draw(ids[rows], labels[rows], size, seed)]
+        rows = rows[_draw(ids[rows], labels[rows], size, seed, task)]
         nested.append(rows)
     return nested[::-1]
 
 
-def _draw(ids: np.ndarray, labels: np.ndarray, per_class: int, seed: int) -> np.ndarray:
+def _draw(ids: np.ndarray, labels: np.ndarray, per_class: int, seed: int, task: TaskName) -> np.ndarray:
     """Draw at most `per_class` rows of every class, as a budget does: their indices, ascending."""
-    return np.flatnonzero(prepared.within_budget(ids, labels, BudgetParams(per_class=per_class, seed=seed)))
+    return np.flatnonzero(prepared.within_budget(ids, labels, BudgetParams(per_class=per_class, seed=seed), task))

@@ -5,14 +5,15 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import softmax
 
 from stages.common.params import EvaluateParams
 from stages.evaluation import labels_saved, sure_rows
 from stages.evaluation.learning_curve import Curve
 from stages.evaluation.results import ScoredRows
 from stages.heads.model_card import ModelCard
-from stages.scores import calibration, intervals, metrics, proportions
+from stages.scores import proportions
+from stages.scores.intervals import Intervals
+from stages.tasks import Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,12 +78,12 @@ def _models(scored: ScoredRows, cards: Mapping[str, ModelCard], settings: Evalua
     """
     truth, models = scored.truth, scored.probabilities
     drawn = {"resamples": settings.bootstrap, "seed": settings.seed}
-    points = {name: _mean([metrics.headline(truth, P) for P in scored.runs(name)]) for name in models}
+    points = {name: _mean([scored.task.headline(truth, P) for P in scored.runs(name)]) for name in models}
     out: dict[str, Any] = _counts(scored)
     for name, P in models.items():
         card = None if scored.division else cards.get(name)  # the heads of folds have temperatures of their own
-        out[name] = points[name] | _mean([_calibration(truth, P, card) for P in scored.runs(name)])
-        out |= _named(name, intervals.for_model(truth, P, point=points[name], spread=scored.spread, **drawn))
+        out[name] = points[name] | _mean([_calibration(scored.task, truth, P, card) for P in scored.runs(name)])
+        out |= _named(name, scored.task.intervals(truth, P, point=points[name], spread=scored.spread, **drawn))
     for name, other in PAIRS:
         if name in models and other in models:
             out |= _difference(name, other, scored, (points[name], points[other]), settings)
@@ -117,11 +118,12 @@ def _difference(
     """Compute the differences between the metrics of two models, `points`, with p-value and 95 % intervals."""
     truth, pair = scored.truth, f"{name}_minus_{other}"
     counts = [
-        intervals.wins_and_losses(truth, *runs) for runs in zip(scored.runs(name), scored.runs(other), strict=True)
+        proportions.wins_and_losses(*(scored.task.is_right(truth, run) for run in runs))
+        for runs in zip(scored.runs(name), scored.runs(other), strict=True)
     ]
     wins, losses = (fmean(count) / scored.spread for count in zip(*counts, strict=True))
     values = {metric: points[0][metric] - points[1][metric] for metric in points[0] if metric in points[1]}
-    ends = intervals.for_difference(
+    ends = scored.task.difference(
         truth,
         scored.probabilities[name],
         scored.probabilities[other],
@@ -141,20 +143,22 @@ def _without_near_duplicates(scored: ScoredRows, pairs: "pd.DataFrame") -> dict[
     kept[pairs["test"]] = False
     if len(pairs) and kept.any():
         for name in scored.probabilities:
-            out[f"{name}_without"] = _mean([metrics.headline(scored.truth[kept], P[kept]) for P in scored.runs(name)])
+            out[f"{name}_without"] = _mean(
+                [scored.task.headline(scored.truth[kept], P[kept]) for P in scored.runs(name)]
+            )
     return out
 
 
-def _calibration(truth: np.ndarray, P: np.ndarray, card: ModelCard | None) -> dict[str, float]:
+def _calibration(task: Task, truth: np.ndarray, outputs: np.ndarray, card: ModelCard | None) -> dict[str, float]:
     """Compute the calibration error, and of a trained model also the one before its scores were calibrated."""
-    errors = {"calibration_error": metrics.calibration_error(truth, P)}
+    errors = {"calibration_error": task.calibration_error(truth, outputs)}
     if card:
-        uncalibrated = softmax(calibration.logits(P) * card.validation_temperature, axis=1)
-        errors["calibration_error_before"] = metrics.calibration_error(truth, uncalibrated)
+        uncalibrated = task.uncalibrated(outputs, card.validation_temperatures())
+        errors["calibration_error_before"] = task.calibration_error(truth, uncalibrated)
     return errors
 
 
-def _named(name: str, ends: intervals.Intervals) -> dict[str, Any]:
+def _named(name: str, ends: Intervals) -> dict[str, Any]:
     """Return the intervals as NAME_ci95; empty where there are none."""
     named = {metric: {"low": low, "high": high} for metric, (low, high) in ends.items()}
     return {f"{name}_ci95": named} if named else {}

@@ -1,6 +1,6 @@
 """Data files for `dvc plots show` and `dvc plots diff`: JSON lists of points, one file per plot and model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from stages.evaluation.learning_curve import Curve
 from stages.evaluation.rounded_json import write_json
-from stages.scores import metrics
+from stages.tasks import Task
 
 MODELS = ("head", "finetuned", "baseline")  # dvc.yaml names the files of all three; those of an absent model are empty
 PLOTS = ("confusion", "roc", "pr", "per_class", "reliability", "slices")
@@ -20,25 +20,24 @@ Points = list[dict[str, Any]]
 LESS_THAN = str.maketrans("<", "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}")
 
 
-def from_model(truth: np.ndarray, P: np.ndarray, labels: Sequence[str], spread: float = 1) -> dict[str, Points]:
+def from_model(truth: np.ndarray, outputs: np.ndarray, task: Task, spread: float = 1) -> dict[str, Points]:
     """Compute confusion, ROC, precision-recall, per-class metrics and reliability of one model.
 
     Args:
-        truth: (rows,) label indices.
-        P: (rows, labels) probabilities.
-        labels: names of the labels.
+        truth: (rows, …) targets of the task.
+        outputs: (rows, …) of the task.
         spread: of accuracies, as in scores/intervals.py.
     """
-    roc, pr = metrics.curves(truth, P)
+    roc, pr = task.curves(truth, outputs)
     return {
         "confusion": [
-            {"actual": labels[actual], "predicted": labels[predicted]}
-            for actual, predicted in zip(truth, P.argmax(axis=1), strict=True)
+            {"actual": task.labels[actual], "predicted": task.labels[predicted]}
+            for actual, predicted in task.pairs(truth, outputs)
         ],
         "roc": roc,
         "pr": pr,
-        "per_class": metrics.per_class(truth, P, labels),
-        "reliability": metrics.reliability(truth, P, spread),
+        "per_class": task.per_label(truth, outputs),
+        "reliability": task.reliability(truth, outputs, spread),
     }
 
 

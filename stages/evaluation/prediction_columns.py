@@ -5,25 +5,27 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stages.heads.certainty import Verdicts
+from stages.tasks import Task
 
 
-def columns(P: np.ndarray, labels: Sequence[str]) -> dict[str, pa.Array]:
+def columns(outputs: np.ndarray, task: Task) -> dict[str, pa.Array]:
     """Make the columns `predicted`, `confidence` and one `p_LABEL` for every label.
 
     Args:
-        P: (rows, labels) probabilities; a row with NaN, one that could not be classified, becomes nulls.
-        labels: names of the labels.
+        outputs: (rows, …) of the task; a row with NaN, one that could not be classified, becomes nulls.
+        task: names the labels, and decides what is predicted.
     """
-    missing = np.isnan(P).any(axis=1)
-    best = np.where(missing, 0, np.nan_to_num(P).argmax(axis=1))
-    confidence = P[np.arange(len(P)), best]
+    P = task.probabilities(outputs)
+    missing, known = np.isnan(P).any(axis=1), np.nan_to_num(outputs)
+    predicted = task.predicted(known)
     return {
-        "predicted": pa.array(np.asarray(labels, dtype=object)[best], pa.string(), mask=missing),
-        "confidence": pa.array(confidence.astype(np.float32), mask=missing),
-        **{f"p_{label}": pa.array(P[:, k].astype(np.float32), mask=missing) for k, label in enumerate(labels)},
+        "predicted": pc.if_else(pa.array(missing), pa.scalar(None, predicted.type), predicted),
+        "confidence": pa.array(task.confidence(known).astype(np.float32), mask=missing),
+        **{f"p_{label}": pa.array(P[:, k].astype(np.float32), mask=missing) for k, label in enumerate(task.labels)},
     }
 
 

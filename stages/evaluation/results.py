@@ -13,6 +13,7 @@ from stages.evaluation.plots import Points
 from stages.heads.certainty import Verdicts
 from stages.heads.model_card import ModelCard
 from stages.tables.features import Features
+from stages.tasks import Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,27 +28,34 @@ class ScoredRows:
     """The judged rows, which are test rows or where there are none labelled rows, and what every model makes of them.
 
     Attributes:
-        truth: (rows,) label indices.
-        probabilities: name of a model to (rows, labels); of a cross-validation, those of its first repeat.
+        truth: (rows, …) the targets of the task.
+        probabilities: name of a model to its outputs, (rows, …); of a cross-validation, those of its first repeat.
         division: how labelled rows were cross-validated; None for test rows.
-        repeated: name of a model to (repeats, rows, labels) of a cross-validation.
+        repeated: name of a model to (repeats, rows, …) of a cross-validation.
         verdicts: name of a model to how sure it is of the rows; of a cross-validation, in its first repeat.
     """
 
     rows: Features
     truth: np.ndarray
-    labels: tuple[str, ...]
+    task: Task
     probabilities: Mapping[str, np.ndarray]
     division: Division | None = None
     repeated: Mapping[str, np.ndarray] = field(default_factory=dict)
     verdicts: Mapping[str, Verdicts] = field(default_factory=dict)
 
     @classmethod
-    def from_features(
-        cls, rows: Features, labels: tuple[str, ...], probabilities: Mapping[str, np.ndarray]
-    ) -> "ScoredRows":
-        """Look up the label indices of the rows; `labels` must hold all their labels."""
-        return cls(rows, np.array([labels.index(label) for label in rows.labels]), labels, probabilities)
+    def from_features(cls, rows: Features, task: Task, probabilities: Mapping[str, np.ndarray]) -> "ScoredRows":
+        """Look up the targets of the rows; the task must know all their labels."""
+        return cls(rows, task.targets(rows.labels), task, probabilities)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Name the labels."""
+        return self.task.labels
+
+    def right(self, model: str) -> np.ndarray:
+        """Tell which rows a model gets right: (rows,) bool."""
+        return self.task.is_right(self.truth, self.probabilities[model])
 
     @property
     def noun(self) -> str:
@@ -65,7 +73,7 @@ class ScoredRows:
         return self.division.spread if self.division else 1
 
     def runs(self, model: str) -> Sequence[np.ndarray]:
-        """Return the probabilities of every repeat: one (rows, labels) for test rows."""
+        """Return the outputs of every repeat: one (rows, …) for test rows."""
         return list(self.repeated[model]) if self.division else [self.probabilities[model]]
 
     @property
@@ -75,9 +83,9 @@ class ScoredRows:
 
     def mistakes(self, model: str) -> np.ndarray:
         """Return the indices of the rows that a model gets wrong, those of the highest confidence first."""
-        P = self.probabilities[model]
-        wrong = np.flatnonzero(P.argmax(axis=1) != self.truth)
-        return wrong[np.argsort(-P[wrong].max(axis=1), kind="stable")]
+        wrong = np.flatnonzero(~self.right(model))
+        confidence = self.task.confidence(self.probabilities[model][wrong])
+        return wrong[np.argsort(-confidence, kind="stable")]
 
     def table(self) -> pa.Table:
         """Make predictions.parquet: one row for every model and judged row, with its fold in a cross-validation."""
@@ -89,7 +97,7 @@ class ScoredRows:
                     "id": pa.array(self.rows.ids, pa.string()),
                     "label": pa.array(self.rows.labels, pa.string()),
                     **fold,
-                    **prediction_columns.columns(P, self.labels),
+                    **prediction_columns.columns(P, self.task),
                     **self._certainty_columns(model),
                 }
             )
@@ -139,9 +147,8 @@ class Results:
         return self.is_model_near_chance("head")
 
     def is_model_near_chance(self, model: str) -> bool:
-        """Tell whether a model is not clearly better than always guessing the most frequent class of the rows."""
-        counts = np.bincount(self.scored.truth)
-        most = counts.max() / counts.sum()
+        """Tell whether a model is not clearly better than always guessing the most frequent label of the rows."""
+        most = np.unique(self.scored.truth, axis=0, return_counts=True)[1].max() / len(self.scored.truth)
         ends = self.metrics.get(f"{model}_ci95", {}).get("accuracy", {"low": self.metrics[model]["accuracy"]})
         return bool(ends["low"] <= most)
 

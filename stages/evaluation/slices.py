@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from stages.common.params import EvaluateParams
-from stages.scores import metrics, proportions
+from stages.evaluation.results import ScoredRows
+from stages.scores import proportions
 from stages.tables import prepared
-from stages.tables.features import Features
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,43 +33,37 @@ def names(prepared_folder: Path, ids: np.ndarray, splits: Sequence[str] = ("test
 
 
 def metrics_by_slice(
-    slices: "pd.Series[str]", truth: np.ndarray, P: np.ndarray, settings: EvaluateParams, spread: float = 1
+    slices: "pd.Series[str]", scored: ScoredRows, model: str, settings: EvaluateParams
 ) -> list[dict[str, Any]]:
     """Compute rows, accuracy with its 95 % interval, and macro F1 of every slice, the largest first.
 
     Args:
         slices: (rows,) names, as `names` returns them.
-        truth: (rows,) label indices.
-        P: (rows, labels) probabilities.
-        spread: of accuracies, as in scores/intervals.py.
+        scored: the judged rows.
+        model: whose metrics are computed.
     """
     rows = slices.groupby(slices).indices
     largest = sorted(rows, key=lambda name: (-len(rows[name]), name))[:MAX_SLICES]
-    return [_metrics(name, truth[rows[name]], P[rows[name]], settings, spread) for name in largest]
+    return [_metrics(name, rows[name], scored, model, settings) for name in largest]
 
 
-def metrics_of_long_texts(
-    rows: Features, truth: np.ndarray, P: np.ndarray, settings: EvaluateParams, spread: float = 1
-) -> list[dict[str, Any]]:
-    """Compute the same of the texts with more tokens than the backbone reads at a time; empty where there are none.
-
-    Args:
-        rows: the judged rows; `truth` and `P` are in their order.
-    """
+def metrics_of_long_texts(scored: ScoredRows, model: str, settings: EvaluateParams) -> list[dict[str, Any]]:
+    """Compute the same of the texts with more tokens than the backbone reads at a time; empty where there are none."""
+    rows = scored.rows
     if rows.is_long is None or not rows.is_long.any():
         return []
     name = f"longer than {rows.metadata.max_length:,} tokens{', cut' if rows.cut_rows else ''}"
-    return [_metrics(name, truth[rows.is_long], P[rows.is_long], settings, spread)]
+    return [_metrics(name, np.flatnonzero(rows.is_long), scored, model, settings)]
 
 
-def _metrics(name: str, truth: np.ndarray, P: np.ndarray, settings: EvaluateParams, spread: float) -> dict[str, Any]:
-    """Compute the metrics of the rows of one slice."""
-    hits = int((P.argmax(axis=1) == truth).sum())
-    interval = proportions.spread_interval(hits, len(truth), spread) if settings.bootstrap else ()
-    headline = metrics.headline(truth, P)
+def _metrics(name: str, rows: np.ndarray, scored: ScoredRows, model: str, settings: EvaluateParams) -> dict[str, Any]:
+    """Compute the metrics of the rows of one slice; `rows`: (rows,) indices."""
+    headline = scored.task.headline(scored.truth[rows], scored.probabilities[model][rows])
+    hits = int(scored.right(model)[rows].sum())
+    interval = proportions.spread_interval(hits, len(rows), scored.spread) if settings.bootstrap else ()
     return {
         "slice": name,
-        "rows": len(truth),
+        "rows": len(rows),
         "accuracy": headline["accuracy"],
         **dict(zip(("low", "high"), interval, strict=False)),
         "macro_f1": headline["macro_f1"],

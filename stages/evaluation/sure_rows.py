@@ -18,25 +18,24 @@ from stages.tables.features import Features
 STRANGE = 95  # percentile of `unfamiliar` from which a row is counted; one training row in twenty is above it
 
 
-def by_folds(
-    labelled: Features, division: Division, P: np.ndarray, truth: np.ndarray, settings: PredictParams
-) -> Verdicts:
+def by_folds(labelled: Features, division: Division, scored: ScoredRows, settings: PredictParams) -> Verdicts:
     """Judge cross-validated rows, those of every fold by limits and distances from the rows of the other folds.
 
     Args:
-        P: (judged rows, labels) probabilities in the first repeat.
-        truth: (judged rows,) label indices.
+        scored: the judged rows, with the outputs of the head in the first repeat.
     """
+    truth, P, is_exclusive = scored.truth, scored.probabilities["head"], scored.task.is_exclusive
     accepted, sets = np.zeros(len(truth), dtype=bool), np.zeros(P.shape, dtype=bool)
     unfamiliar = np.zeros(len(truth))
     for fold, rows in division.positions():
-        others = np.setdiff1d(np.arange(len(truth)), rows)
-        held_out = HeldOut.from_probabilities(P[others], truth[others], "out-of-fold")
-        verdicts = held_out.limits(settings).verdicts(P[rows])
-        accepted[rows], sets[rows] = verdicts.accepted, verdicts.sets
+        if is_exclusive:
+            others = np.setdiff1d(np.arange(len(truth)), rows)
+            held_out = HeldOut.from_probabilities(P[others], truth[others], "out-of-fold")
+            verdicts = held_out.limits(settings).verdicts(P[rows])
+            accepted[rows], sets[rows] = verdicts.accepted, verdicts.sets
         if known := certainty.known_rows(labelled.X[fold.training]):
             unfamiliar[rows] = known.unfamiliar(labelled.X[division.judged[rows]])
-    return Verdicts(accepted, sets, unfamiliar)
+    return Verdicts(accepted, sets, unfamiliar) if is_exclusive else Verdicts(unfamiliar=unfamiliar)
 
 
 def details(scored: ScoredRows, settings: EvaluateParams) -> dict[str, Any]:
@@ -65,8 +64,8 @@ def _shares(
 ) -> tuple[dict[str, tuple[int, int]], dict[str, float]]:
     """Count hits and rows of every share, and compute the other metrics."""
     truth, shares = scored.truth, {}
-    is_right = P.argmax(axis=1) == truth
-    values = {"accuracy_coverage_area": selective.area(P.max(axis=1), is_right)}
+    is_right = scored.task.is_right(truth, P)
+    values = {"accuracy_coverage_area": selective.area(scored.task.confidence(P), is_right)}
     if (accepted := verdicts.accepted) is not None:
         shares["accepted"] = (int(accepted.sum()), len(truth))
         if accepted.any():

@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
 from stages.common.errors import counted, listed
 from stages.evaluation import advice
 from stages.evaluation.advice import MIN_CLASS_ROWS
@@ -28,7 +26,9 @@ def _quality(results: Results) -> str:
     metrics, shipped = results.metrics, results.shipped
     baseline = f"baseline ({BASELINES[results.cards['head'].modality]})"
     rows = f"{_judged_by(results)} {counted(len(results.scored.truth), results.scored.noun)}"
-    model = f"{shipped} accuracy {_with_interval(metrics, shipped)}, macro F1 {metrics[shipped]['macro_f1']:.3f} {rows}"
+    accuracy = "accuracy" if results.scored.task.is_exclusive else "accuracy (all labels of a row right)"
+    f1 = f"macro F1 {metrics[shipped]['macro_f1']:.3f}"
+    model = f"{shipped} {accuracy} {_with_interval(metrics, shipped)}, {f1} {rows}"
     others = []
     if shipped == "finetuned":
         others.append(f"head {metrics['head']['accuracy']:.3f}")
@@ -84,8 +84,8 @@ def _difference(pair: str, results: Results) -> str:
 def _untested(results: Results) -> str | None:
     """Name the classes that have no judged row, or none."""
     labels = results.scored.labels
-    tested = set(results.scored.truth.tolist())
-    missing = [label for index, label in enumerate(labels) if index not in tested]
+    support = results.scored.task.support(results.scored.truth)
+    missing = [label for label, rows in zip(labels, support, strict=True) if not rows]
     if not missing:
         return None
     has, they = ("has", "it is") if len(missing) == 1 else ("have", "they are")
@@ -104,18 +104,20 @@ def _weakest_class(results: Results) -> str | None:
     if weakest is None or weakest["f1"] == 1:
         return None
     scored, label = results.scored, results.scored.labels.index(weakest["label"])
-    guess = scored.probabilities[results.shipped].argmax(axis=1)
-    taken_for, mistaken = (
-        np.bincount(rows[rows != label], minlength=len(scored.labels))
-        for rows in (guess[scored.truth == label], scored.truth[guess == label])
-    )
-    right = weakest["support"] - taken_for.sum()
+    confused = scored.task.confused(scored.truth, scored.probabilities[results.shipped])
+    taken_for = [(other, rows) for actual, other, rows in confused if actual == label]
+    mistaken = [(other, rows) for other, predicted, rows in confused if predicted == label]
+    right = round(weakest["recall"] * weakest["support"])
     is_one_of_several = scored.division and len(scored.division.repeats) > 1
     draw = " in the first division into folds" if is_one_of_several else ""  # the metrics above are means of all
     text = f"{weakest['label']}, F1 {weakest['f1']:.2f}{draw}, {right:,} of {weakest['support']:,} {scored.noun}s right"
-    if taken_for.max() >= mistaken.max():
-        return f"{text}, most often taken for {scored.labels[taken_for.argmax()]} ({taken_for.max():,})"
-    return f"{text}, but rows of {scored.labels[mistaken.argmax()]} are taken for it ({mistaken.max():,})"
+    if taken_for and (not mistaken or taken_for[0][1] >= mistaken[0][1]):
+        other, rows = taken_for[0]
+        return f"{text}, most often taken for {scored.labels[other]} ({rows:,})"
+    if mistaken:
+        other, rows = mistaken[0]
+        return f"{text}, but rows of {scored.labels[other]} are taken for it ({rows:,})"
+    return text  # of several labels, one is missed or given where the others are right
 
 
 def _with_interval(metrics: Mapping[str, Any], model: str) -> str:

@@ -1,27 +1,38 @@
 """Calibrate a fine-tuned model on the validation rows, and keep what tells how sure it is of new rows."""
 
-import numpy as np
-from scipy.special import softmax
-
 from stages.finetuning.classifier import Classifier
 from stages.finetuning.rows import Rows
 from stages.heads import certainty
 from stages.heads.certainty import Certainty, HeldOut
-from stages.scores import calibration
+from stages.heads.model_card import ModelCard
+from stages.tasks.multilabel import ThresholdRule
 
 
-def calibrate(classifier: Classifier, train: Rows, validation: Rows) -> Certainty:
-    """Fit the temperature on the validation rows, if they are enough, and judge them with it.
+def calibrate(
+    card: ModelCard, classifier: Classifier, train: Rows, validation: Rows, *, is_head: bool
+) -> tuple[ModelCard, Certainty]:
+    """Fit temperatures and thresholds on the validation rows, if they are enough, and judge them with these.
 
     The validation rows chose among the epochs too, so a model may seem a little better by them than it is. Vectors of
     at most `certainty.MAX_KNOWN_ROWS` training rows are computed anew, by the weights that were trained.
+
+    Args:
+        card: model.json of the head.
+        is_head: whether the network is the head and the pretrained weights; then it gives the same labels as the head.
+
+    Returns:
+        The card with temperatures and thresholds of the network, and how sure it is.
     """
-    held_out = None
+    held_out, calibrated = None, card.with_task(classifier.task)
     if validation.inputs:
-        scores, y = classifier.scores(validation.inputs), np.asarray(validation.y)
-        if len(y) >= calibration.MIN_CALIBRATION_ROWS:
-            classifier.temperature = calibration.fit_temperature(scores, y)
-        held_out = HeldOut.from_probabilities(softmax(scores / classifier.temperature, axis=1), y, "validation")
+        rule: ThresholdRule = "same_labels" if is_head else "best_f1"
+        if card.threshold != "auto":
+            rule = "own"
+        scores, y = classifier.scores(validation.inputs), validation.y
+        temperatures, task = classifier.task.calibration(scores, y, rule)
+        calibrated = card.with_task(task, temperatures)
+        if task.is_exclusive:  # labels beside each other have thresholds of their own
+            held_out = HeldOut.from_probabilities(task.outputs(scores / temperatures), y, "validation")
     chosen = certainty.sample(len(train.inputs), certainty.most_known(classifier.encoder.dim))
     known = certainty.known_rows(classifier.encoder.encode([train.inputs[row] for row in chosen]))
-    return Certainty(held_out, known)
+    return calibrated, Certainty(held_out, known)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import softmax
 from torch import Tensor, nn
 
 from stages import backbones
@@ -16,17 +15,21 @@ from stages.common.errors import HeadstartError, one_line
 from stages.common.params import FinetuneParams, RuntimeParams
 from stages.heads import linear_layer, loading, model_card
 from stages.heads.model_card import ModelCard
+from stages.tasks import Task
 
 
 class Classifier(nn.Module):
-    """softmax(linear(encoder(input)) / temperature)."""
+    """linear(encoder(input)) / temperature, of which the task makes probabilities.
 
-    def __init__(self, encoder: Encoder, labels: Sequence[str], temperature: float = 1.0) -> None:
+    Attributes:
+        temperature: divides the scores; one for all labels, or one for every label, (labels,).
+    """
+
+    def __init__(self, encoder: Encoder, task: Task, temperature: float | Sequence[float] = 1.0) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.classifier = nn.Linear(encoder.dim, len(labels))
-        self.labels = tuple(labels)
-        self.temperature = temperature
+        self.encoder, self.task = encoder, task
+        self.classifier = nn.Linear(encoder.dim, len(task.labels))
+        self.temperature = np.asarray(temperature)
         self.to(encoder.device)
 
     def start_from(self, weight: np.ndarray, bias: np.ndarray) -> None:
@@ -61,7 +64,7 @@ class Classifier(nn.Module):
 
     def probabilities(self, inputs: Sequence[Any]) -> np.ndarray:
         """Return the probability of each label: (inputs, labels) float64."""
-        return np.asarray(softmax(self.calibrated_scores(inputs), axis=1))
+        return self.task.probabilities(self.task.outputs(self.calibrated_scores(inputs)))
 
     def adapt(self, settings: FinetuneParams) -> None:
         """Choose the weights that `finetune.method` trains; the classifier layer is always trained.
@@ -144,7 +147,7 @@ def pretrained(card: ModelCard, runtime: RuntimeParams) -> Classifier:
     Raises:
         HeadstartError: the backbone cannot be loaded, or is not the version that the head was trained on.
     """
-    return Classifier(_backbone(card, runtime), card.labels)
+    return Classifier(_backbone(card, runtime), card.as_task())
 
 
 def starting(
@@ -174,7 +177,8 @@ def load(folder: Path, card: ModelCard, runtime: RuntimeParams) -> Classifier:
         lora.load(encoder.body, folder)
     else:
         encoder = backbones.load_finetuned(folder, card.trained_backbone(), card.extract, runtime, card.modality)
-    classifier = Classifier(encoder, card.labels, card.temperature)
+    temperature = card.decisions.temperatures if card.decisions else card.temperature
+    classifier = Classifier(encoder, card.as_task(), temperature)
     layer = linear_layer.read(folder)
     if layer is None or layer[0].shape != tuple(classifier.classifier.weight.shape):
         raise HeadstartError(

@@ -1,9 +1,13 @@
 """Supervised contrastive learning against all training rows, for few labels per class.
 
 Each row is drawn to the other rows of its class and away from the rest (Khosla et al. 2020, Supervised Contrastive
-Learning, equation 2). It is compared not with its batch but with a memory of every training row's vector, which is
-computed before each epoch and updated by the steps, so batches may be small and of rows of equal length. A row is never
-compared with itself, so the network cannot simply memorise the rows.
+Learning, equation 2). Where rows have several labels, a row is drawn to another by the Jaccard similarity of their
+labels (as in Lin et al. 2023, An Effective Deployment of Contrastive Learning in Multi-label Text Classification), and
+a row without labels to none.
+
+A row is compared not with its batch but with a memory of every training row's vector, which is computed before each
+epoch and updated by the steps, so batches may be small and of rows of equal length. A row is never compared with
+itself, so the network cannot simply memorise the rows.
 """
 
 from collections.abc import Callable
@@ -12,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stages.common.params import TrainHeadParams
 from stages.finetuning.classifier import Classifier
-from stages.heads import linear_layer
 
 EXCLUDED = -1e9  # a similarity that adds nothing to a sum of exponentials
 # Inverse regularisation of the refitted head. Cross-validation on rows that the features were trained on would choose
@@ -28,9 +32,10 @@ class Memory:
         """
         Args:
             encode: computes the vectors of all rows with the current network: (rows, dim).
-            y: (rows,) label indices.
+            y: (rows,) label indices, or (rows, labels) bool where a row can have several.
         """
-        self._encode, self._y, self._temperature = encode, y, temperature
+        self._encode, self._temperature = encode, temperature
+        self._y = y.float() if y.dim() == 2 else y
         self._epoch, self.vectors = -1, torch.empty(0)
 
     def refresh(self, epoch: int) -> None:
@@ -53,20 +58,33 @@ class Memory:
         z = nn.functional.normalize(vectors.float(), dim=1)
         similarity = z @ self.vectors.T / self._temperature  # (batch, rows)
         itself = rows[:, None] == torch.arange(len(self._y), device=rows.device)
-        same = (self._y[rows][:, None] == self._y) & ~itself
+        weight = _likeness(self._y, rows).masked_fill(itself, 0)
         log_share = similarity - similarity.masked_fill(itself, EXCLUDED).logsumexp(dim=1, keepdim=True)
         self.vectors = self.vectors.index_copy(0, rows, z.detach())  # a copy: the gradient needs the old ones
+        total = weight.sum(dim=1)
         # The only row of a class has no row to be drawn to, and a loss of 0.
-        return -(log_share * same).sum(dim=1) / same.sum(dim=1).clamp(min=1)
+        return -(log_share * weight).sum(dim=1) / total.masked_fill(total == 0, 1)
+
+
+def _likeness(y: Tensor, rows: Tensor) -> Tensor:
+    """Compute the Jaccard similarity of the labels of a batch to those of all rows: (batch, all rows).
+
+    Where a row has one label it is 1 for the same and 0 for another.
+
+    Args:
+        y: (all rows,) label indices, or (all rows, labels) 0 and 1.
+        rows: (batch,) indices.
+    """
+    if y.dim() == 1:
+        return (y[rows][:, None] == y).float()
+    counts, shared = y.sum(dim=1), y[rows] @ y.T
+    return shared / (counts[rows][:, None] + counts - shared).clamp(min=1)
 
 
 def refit(classifier: Classifier, vectors: np.ndarray, y: np.ndarray) -> None:
-    """Set the classifier layer to a logistic head fitted on `vectors`, (rows, dim), and label indices `y`, (rows,)."""
-    from stages.heads import choosing  # not at the top: scikit-learn takes a second to import, and few runs refit
+    """Set the classifier layer to a logistic head fitted on `vectors`, (rows, dim), and the targets `y` of its task."""
+    from stages.heads import training  # not at the top: scikit-learn takes a second to import, and few runs refit
 
-    labels = np.array(classifier.labels)
-    head, _ = choosing.logistic_head(vectors, labels[y], C)
-    layer = linear_layer.from_head(head)
-    assert layer is not None
-    order = [head.labels.index(label) for label in classifier.labels]
-    classifier.start_from(layer[0][order], layer[1][order])
+    # One C and a fixed threshold, of which nothing is used, need no cross-validation.
+    head, _ = training.fit_targets(vectors, y, classifier.task, TrainHeadParams(C=(C,), threshold=0.5))
+    classifier.start_from(*training.layer(head, classifier.task.labels))

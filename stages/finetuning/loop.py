@@ -28,7 +28,7 @@ from stages.finetuning import auto_values, batches, checkpoints, contrast, optim
 from stages.finetuning.batches import Batch, Batches
 from stages.finetuning.checkpoints import Checkpoint
 from stages.finetuning.classifier import Classifier
-from stages.finetuning.loss import Loss, Targets, class_weights
+from stages.finetuning.loss import Loss, Targets
 from stages.finetuning.progress import Metrics, Progress, diverged
 
 
@@ -38,7 +38,7 @@ class Task:
 
     Attributes:
         inputs: (rows,) texts or encoded images.
-        y: (rows,) label indices.
+        y: the targets of the classifier's task: (rows,) label indices, or (rows, labels) bool.
         from_random: whether the backbone starts from random weights.
         identity: names everything else that decides the result; an identical run resumes from its checkpoints.
         targets: of the rows, in place of the labels `y`.
@@ -84,7 +84,7 @@ class _Training:
     def __init__(self, classifier: Classifier, task: Task, validate: Callable[[], Metrics]) -> None:
         self.classifier, self.task, self.encoder = classifier, task, classifier.encoder
         modality: Modality = "image" if isinstance(self.encoder, ImageEncoder) else "text"
-        settings = auto_values.resolved(task.settings, classes=len(classifier.labels), modality=modality)
+        settings = auto_values.resolved(task.settings, classes=len(classifier.task.labels), modality=modality)
         self.learning_rate = float(settings.learning_rate)
         device = self.encoder.device
         self.encoder.prepare_training(settings, from_random=task.from_random)
@@ -96,9 +96,7 @@ class _Training:
         self.memory: contrast.Memory | None = None
         if settings.contrastive:
             self.memory = contrast.Memory(self._encode, y, settings.contrastive_temperature)
-        self.loss = Loss(
-            y, class_weights(task.y, len(classifier.labels), settings), settings, self.memory, task.targets
-        )
+        self.loss = Loss(y, classifier.task, settings, self.memory, task.targets)
 
         self.accelerator = _accelerator(device)
         self.batches = Batches(

@@ -1,6 +1,7 @@
-"""The loss of training: weighted cross-entropy, and the contrastive loss if it is asked for."""
+"""The loss of training: that of the task, and the contrastive loss if it is asked for."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from stages.common.params import FinetuneParams
 from stages.finetuning.contrast import Memory
+from stages.tasks import Task
 
 
 class Targets(NamedTuple):
@@ -22,27 +24,33 @@ class Targets(NamedTuple):
     weights: np.ndarray
 
 
+LabelLoss: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # logits (batch, labels), row indices (batch,) to (batch,)
+
+
 class Loss:
     """The mean loss over the rows of a pass."""
 
     def __init__(
         self,
         y: Tensor,
-        class_weights: Tensor,
+        task: Task,
         settings: FinetuneParams,
         memory: Memory | None,
         targets: Targets | None = None,
     ) -> None:
         """
         Args:
-            y: (rows,) label indices of all training rows.
-            class_weights: (labels,), see `class_weights`.
+            y: the targets of `task` of all training rows.
             memory: for the contrastive loss.
             targets: of all training rows, in place of their labels.
         """
-        self._y, self._class_weights = y, class_weights.to(y.device)
         self._settings, self._memory = settings, memory
-        self._targets = targets and tuple(torch.from_numpy(part).to(y.device) for part in targets)
+        self._row_weights = torch.ones(len(y), device=y.device)
+        if task.loss == "binary_cross_entropy":
+            self._of_labels = _binary_cross_entropy(y, settings)
+            return
+        self._row_weights = class_weights(y.cpu().numpy(), len(task.labels), settings).to(y.device)[y]
+        self._of_labels = _soft_cross_entropy(targets, y.device) if targets else _cross_entropy(y, settings)
 
     def __call__(self, logits: Tensor, vectors: Tensor, rows: Tensor) -> Tensor:
         """Return the mean loss of a pass.
@@ -52,20 +60,59 @@ class Loss:
             vectors: (batch, dim), the encoder's.
             rows: (batch,) indices of the training rows.
         """
-        truth, smoothing = self._y[rows], self._settings.label_smoothing
-        if self._targets:
-            shares, weights = (part[rows] for part in self._targets)
-            losses = nn.functional.cross_entropy(logits.float(), shares, reduction="none") * weights
-        else:
-            losses = nn.functional.cross_entropy(logits.float(), truth, reduction="none", label_smoothing=smoothing)
+        losses = self._of_labels(logits.float(), rows)
         if self._memory:
             losses = losses + self._settings.contrastive * self._memory.losses(vectors, rows)
-        return (losses * self._class_weights[truth]).mean()
+        return (losses * self._row_weights[rows]).mean()
 
 
 def class_weights(y: np.ndarray, labels: int, settings: FinetuneParams) -> Tensor:
-    """Return the weight of each label, (labels,), so that the mean over all rows is 1."""
+    """Return the weight of each label, (labels,), so that the mean over all rows is 1. `y`: (rows,) label indices."""
     if settings.class_weight is None:
         return torch.ones(labels)
     counts = np.bincount(y, minlength=labels)
     return torch.from_numpy(len(y) / (np.maximum(counts, 1) * (counts > 0).sum())).float()
+
+
+def decision_weights(Y: Tensor, settings: FinetuneParams) -> tuple[Tensor, Tensor]:
+    """Return the weights of a row with a label, and of one without it, both (labels,), so that their mean is 1.
+
+    Balanced, all rows with a label weigh as much as all rows without it, as in heads. So the weight of a rare label has
+    no bound, but `max_grad_norm` bounds every step.
+
+    Args:
+        Y: (rows, labels) bool.
+    """
+    if settings.class_weight is None:
+        ones = torch.ones(Y.shape[1], device=Y.device)
+        return ones, ones
+    counts = Y.sum(dim=0)
+    others = len(Y) - counts
+    is_constant = (counts == 0) | (others == 0)
+    with_label, without = (len(Y) / (2 * number.clamp(min=1)) for number in (counts, others))
+    return with_label.masked_fill(is_constant, 1), without.masked_fill(is_constant, 1)
+
+
+def _cross_entropy(y: Tensor, settings: FinetuneParams) -> LabelLoss:
+    return lambda logits, rows: nn.functional.cross_entropy(
+        logits, y[rows], reduction="none", label_smoothing=settings.label_smoothing
+    )
+
+
+def _soft_cross_entropy(targets: Targets, device: torch.device) -> LabelLoss:
+    shares, weights = (torch.from_numpy(part).to(device) for part in targets)
+    return lambda logits, rows: nn.functional.cross_entropy(logits, shares[rows], reduction="none") * weights[rows]
+
+
+def _binary_cross_entropy(Y: Tensor, settings: FinetuneParams) -> LabelLoss:
+    """Give the mean over the labels of a row; smoothing spreads a part over both decisions, to give one or not to."""
+    with_label, without = decision_weights(Y, settings)
+
+    def losses(logits: Tensor, rows: Tensor) -> Tensor:
+        truth = Y[rows]
+        shares = truth.float() * (1 - settings.label_smoothing) + settings.label_smoothing / 2
+        weights = torch.where(truth, with_label, without)
+        of_decisions = nn.functional.binary_cross_entropy_with_logits(logits, shares, weights, reduction="none")
+        return of_decisions.mean(dim=1)
+
+    return losses

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from stages.common.errors import HeadstartError, counted
 from stages.finetuning.classifier import Classifier
+from stages.finetuning.rows import Rows
 
 Metrics = dict[str, float]
 
@@ -128,6 +129,15 @@ def diverged(step: int, learning_rate: float) -> DivergedError:
         f"fine-tuning diverged at step {step:,} (learning rate of the backbone {learning_rate:.2g}): the loss is no"
         " longer a number; lower finetune.learning_rate"
     )
+
+
+def validation_metrics(classifier: Classifier, rows: Rows) -> Metrics:
+    """Compute the headline metrics of the task, `accuracy` and `log_loss` among them; none without rows.
+
+    A row that can have several labels is right if all of them are, at the thresholds of the head.
+    """
+    task = classifier.task
+    return task.headline(rows.y, task.outputs(classifier.scores(rows.inputs))) if rows.inputs else {}
 
 
 def score(metrics: Metrics) -> tuple[float, float]:

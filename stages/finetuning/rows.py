@@ -11,6 +11,7 @@ import numpy as np
 from stages.common.params import BudgetParams, Combine
 from stages.heads.model_card import ModelCard
 from stages.tables import prepared
+from stages.tables.label_info import check_task
 
 
 class Rows(NamedTuple):
@@ -18,7 +19,7 @@ class Rows(NamedTuple):
 
     Attributes:
         inputs: (rows,) texts, pairs of texts or encoded images.
-        y: (rows,) label indices.
+        y: the targets of the head's task: (rows,) label indices, or (rows, labels) bool where a row can have several.
         groups: (rows,) names of groups; None where a row has none.
         digest: a hash of ids and labels.
     """
@@ -36,10 +37,13 @@ class Rows(NamedTuple):
 
 def read(prepared_folder: Path, split: str, card: ModelCard, budget: BudgetParams) -> Rows:
     """Read the rows of a split that the budget allows and whose labels the head `card` knows."""
-    table = prepared.read(prepared_folder, split)
-    mask, y = prepared.usable_rows(table["id"].to_pylist(), table["label"].to_pylist(), budget, card.labels)
-    table = table.filter(mask)
-    digest = hashlib.sha256("".join([*table["id"].to_pylist(), *map(str, y)]).encode()).hexdigest()
+    check_task(card, "fine-tuning", "single", "multilabel", instead="set finetune.preset and finetune.method to none")
+    task, table = card.as_task(), prepared.read(prepared_folder, split)
+    ids, labels = table["id"].to_pylist(), table["label"].to_pylist()
+    # The budget limits validation rows too: somebody with few labels has few for everything.
+    table = table.filter(prepared.within_budget(ids, labels, budget, card.task) & task.knows(labels))
+    y = task.targets(table["label"].to_pylist())
+    digest = hashlib.sha256("".join([*table["id"].to_pylist(), *map(str, y.tolist())]).encode()).hexdigest()
     inputs = prepared.inputs(table, card.modality, combine=card.extract.combine)
     return Rows(inputs, y, table["group"].to_pylist(), digest)
 
@@ -47,11 +51,13 @@ def read(prepared_folder: Path, split: str, card: ModelCard, budget: BudgetParam
 def with_label_names(
     inputs: list[Any], y: np.ndarray, labels: Sequence[str], *, combine: Combine
 ) -> tuple[list[Any], np.ndarray]:
-    """Return texts and their label indices, and the name of each label as one more text of that label.
+    """Return texts and their targets, and the name of each label as one more text, of that label alone.
 
     Args:
+        y: targets of the head's task.
         combine: `extract.combine`; with `pair` a name is the first text of a pair.
     """
     names = [re.sub(r"[_\W]+", " ", label).strip() or label for label in labels]
     texts = names if combine == "join" else [(name, "") for name in names]
-    return inputs + texts, np.concatenate([y, np.arange(len(names))])
+    alone = np.arange(len(names)) if y.ndim == 1 else np.eye(len(names), dtype=bool)
+    return inputs + texts, np.concatenate([y, alone])

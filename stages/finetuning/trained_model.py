@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from scipy.special import softmax
 
 from stages.backbones import Backbone, deferred
 from stages.common.params import Backbones, RuntimeParams
@@ -14,6 +13,7 @@ from stages.heads import loading, model_card
 from stages.heads.model_card import ModelCard
 from stages.tables import features
 from stages.tables.features import Matrix
+from stages.tasks import Task
 
 Scores: TypeAlias = Callable[[Sequence[Any]], np.ndarray]
 Encode: TypeAlias = Callable[[Backbone, Backbones, RuntimeParams, Sequence[Any]], Matrix]
@@ -26,18 +26,24 @@ class TrainedModel:
     Attributes:
         vectors: computes the vectors of inputs, (inputs, dim).
         head: computes the calibrated scores of vectors, (inputs, labels) float64.
+        task: makes outputs of them.
     """
 
     vectors: Callable[[Sequence[Any]], Matrix]
     head: Callable[[Matrix], np.ndarray]
+    task: Task
 
     def scores(self, inputs: Sequence[Any]) -> np.ndarray:
-        """Compute the calibrated scores of inputs, (inputs, labels) float64; their softmax is the probabilities."""
+        """Compute the calibrated scores of inputs, (inputs, labels) float64."""
         return self.head(self.vectors(inputs))
+
+    def outputs(self, inputs: Sequence[Any]) -> np.ndarray:
+        """Compute the outputs of the task, such as probabilities: (inputs, …) float64."""
+        return self.task.outputs(self.scores(inputs))
 
     def probabilities(self, inputs: Sequence[Any]) -> np.ndarray:
         """Compute the probability of each label: (inputs, labels) float64."""
-        return np.asarray(softmax(self.scores(inputs), axis=1))
+        return self.task.probabilities(self.outputs(inputs))
 
 
 def load(folder: Path, card: ModelCard, runtime: RuntimeParams, encode: Encode | None = None) -> TrainedModel:
@@ -53,7 +59,7 @@ def load(folder: Path, card: ModelCard, runtime: RuntimeParams, encode: Encode |
         from stages.finetuning import classifier  # not at the top: it imports torch
 
         tuned = classifier.load(folder, card, runtime)
-        return TrainedModel(tuned.encoder.encode, tuned.head)
+        return TrainedModel(tuned.encoder.encode, tuned.head, card.as_task())
     saved = folder / features.BACKBONE_FOLDER
     backbone = deferred.load(
         card.backbone,
@@ -65,5 +71,5 @@ def load(folder: Path, card: ModelCard, runtime: RuntimeParams, encode: Encode |
     model_card.check_backbone(card, backbone.fingerprint)
     head = loading.load_scores(folder, card, backbone.dim)
     if encode is None:
-        return TrainedModel(backbone.encode, head)
-    return TrainedModel(lambda inputs: encode(backbone, card.backbone, runtime, inputs), head)
+        return TrainedModel(backbone.encode, head, card.as_task())
+    return TrainedModel(lambda inputs: encode(backbone, card.backbone, runtime, inputs), head, card.as_task())

@@ -9,12 +9,12 @@ from stages.common.errors import counted
 from stages.common.params import FinetuneParams, RuntimeParams, TrainHeadParams
 from stages.finetuning import classifier as classifiers
 from stages.finetuning import loop
-from stages.finetuning.classifier import Classifier
 from stages.finetuning.rows import Rows, with_label_names
-from stages.heads import choosing, folds, linear_layer, model_card
+from stages.heads import folds, training
 from stages.heads.folds import Fold
-from stages.heads.head import Head
-from stages.heads.model_card import ModelCard
+from stages.heads.model_card import ModelCard, saw_validation
+from stages.heads.training import AnyHead
+from stages.tasks import Task
 
 MIN_VALIDATION_ROWS = 100  # with fewer, folds of the training rows give a better comparison
 FOLDS = 3
@@ -41,7 +41,10 @@ class Comparison:
 
 
 def comparison(train: Rows, validation: Rows) -> Comparison:
-    """Judge on the validation rows, or if they are few on every training row once, in folds that keep groups whole."""
+    """Judge on the validation rows, or if they are few on every training row once, in folds that keep groups whole.
+
+    Of several labels of a row, the rarest is alike in all folds.
+    """
     count = len(train.y)
     if len(validation.y) >= MIN_VALIDATION_ROWS:
         rows = Rows(
@@ -52,7 +55,8 @@ def comparison(train: Rows, validation: Rows) -> Comparison:
         )
         split = Fold(np.arange(count), np.arange(count, len(rows.y)))
         return Comparison(rows, (split,), counted(len(validation.y), "validation row"))
-    splits = tuple(folds.split(train.y, FOLDS, groups=train.group_names))
+    classes = train.y if train.y.ndim == 1 else folds.rarest(train.y)
+    splits = tuple(folds.split(classes, FOLDS, groups=train.group_names))
     judged = sum(len(split.held_out) for split in splits)
     return Comparison(train, splits, f"{counted(judged, 'training row')} in {counted(len(splits), 'fold')}")
 
@@ -75,9 +79,8 @@ class Trials:
         """Return which of the judged rows the frozen heads get right: (judged,)."""
         parts = []
         for split in self.compared.splits:
-            head, names = self._head(split), self._names(split.held_out)
-            guess = head.probabilities(self.X[split.held_out]).argmax(axis=1)
-            parts.append(np.array(head.labels)[guess] == names)
+            head = self._head(split)
+            parts.append(self._right(head.task, head.outputs(self.X[split.held_out]), split))
         return np.concatenate(parts)
 
     def finetuned_right(self, split: Fold, recipe: FinetuneParams) -> np.ndarray:
@@ -87,11 +90,12 @@ class Trials:
             HeadstartError: the network cannot be trained.
             DivergedError: the loss is no longer a number.
         """
-        rows, head = self.compared.rows, self._head(split)
-        card = self.card.model_copy(update={"labels": head.labels})
-        classifier = self._classifier(split, head, card, recipe)
+        rows, head = self.compared.rows, self._linear_head(split)
+        card, layer = self.card.with_task(head.task), head.layer()
+        assert layer is not None
+        classifier = classifiers.starting(card, layer, recipe, self.runtime)
         inputs = [rows.inputs[row] for row in split.training]
-        y = np.searchsorted(head.labels, self._names(split.training))
+        y = head.task.targets(self._names(split.training))
         classifier.rehearse(inputs, recipe.method)
         if recipe.label_names and card.modality == "text":
             inputs, y = with_label_names(inputs, y, card.labels, combine=card.extract.combine)
@@ -105,29 +109,33 @@ class Trials:
         )
         # Without validation the last weights are kept: the best ones would be flattered by the rows that chose them.
         loop.train(classifier, task, dict)
-        guess = classifier.scores([rows.inputs[row] for row in split.held_out]).argmax(axis=1)
-        right: np.ndarray = np.array(head.labels)[guess] == self._names(split.held_out)
-        return right
+        scores = classifier.scores([rows.inputs[row] for row in split.held_out])
+        return self._right(head.task, head.task.outputs(scores), split)
+
+    def _right(self, task: Task, outputs: np.ndarray, split: Fold) -> np.ndarray:
+        """Tell which held-out rows are right, (held out,); `task`: of a head of the split."""
+        return task.is_right(task.targets(self._names(split.held_out)), outputs)
 
     def _names(self, rows: np.ndarray) -> np.ndarray:
-        names: np.ndarray = np.array(self.card.labels)[self.compared.rows.y[rows]]
-        return names
+        return self.card.as_task().written(self.compared.rows.y[rows])
 
-    def _head(self, split: Fold) -> Head:
+    def _head(self, split: Fold) -> AnyHead:
         """Fit a head of the kind and strength of the one that was trained, on the training rows of a split.
 
         Where the validation rows decided its strength too, it is chosen anew.
         """
-        kind, value = self.card.chosen["kind"], self.card.chosen["value"]
-        values = self.card.chosen["candidates"] if model_card.saw_validation(self.card) else [value]
-        single: dict[str, Any] = {"neighbors": tuple(map(int, values))} if kind == "knn" else {"C": tuple(values)}
-        names, groups = self._names(split.training), self.compared.rows.group_names
-        settings = TrainHeadParams(kind=kind, **single)
-        return choosing.fit(self.X[split.training], names, settings, folds.select(groups, split.training))[0]
+        chosen = self.card.chosen
+        values = chosen["candidates"] if saw_validation(self.card) else {*chosen.get("by_label", [chosen["value"]])}
+        parameter = {"neighbors": tuple(map(int, values))} if chosen["kind"] == "knn" else {"C": tuple(sorted(values))}
+        return self._fit(split, kind=chosen["kind"], **parameter)
 
-    def _classifier(self, split: Fold, head: Head, card: ModelCard, recipe: FinetuneParams) -> Classifier:
-        """Load the pretrained backbone with the head of a split as its layer, or a linear one if it is not linear."""
-        layer = linear_layer.from_head(head)
-        if layer is None:
-            layer = choosing.logistic_layer(self.X[split.training], self._names(split.training))
-        return classifiers.starting(card, layer, recipe, self.runtime)
+    def _linear_head(self, split: Fold) -> AnyHead:
+        """Fit a head as `_head`, or a logistic one if that is not linear."""
+        head = self._head(split)
+        return self._fit(split) if head.layer() is None else head
+
+    def _fit(self, split: Fold, **settings: Any) -> AnyHead:
+        rows, y = self.compared.rows, self.compared.rows.y[split.training]
+        params = TrainHeadParams(**settings, threshold=self.card.threshold)
+        groups = folds.select(rows.group_names, split.training)
+        return training.fit_targets(self.X[split.training], y, self.card.as_task(), params, groups)[0]

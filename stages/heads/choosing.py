@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from stages.common import threads
 from stages.common.errors import HeadstartError
 from stages.common.params import TrainHeadParams
-from stages.heads import estimators, folds, halving, lbfgs, linear_layer
+from stages.heads import estimators, folds, halving, lbfgs
 from stages.heads.head import Head
 from stages.scores import calibration
 from stages.tables.features import Matrix
@@ -62,14 +62,14 @@ def fit(
         groups: (rows,) names; the cross-validation keeps the rows of a group in one fold.
     """
     names, y = np.unique(labels.astype(str), return_inverse=True)
-    with _quietly():
+    with quietly():
         chosen, temperature = _choose(X, y, settings, groups)
         estimator = estimators.fit(X, y, chosen.value, settings)
     return Head(estimator, tuple(names.tolist()), temperature), chosen
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Fit on one BLAS thread, without warnings."""
     # On small matrices, threads that wait for each other cost ten times the arithmetic.
     with threadpool_limits(1), warnings.catch_warnings():
@@ -81,7 +81,7 @@ def _quietly() -> Iterator[None]:
 @contextmanager
 def side_by_side() -> Iterator[ThreadPoolExecutor]:
     """Yield threads that may call `fit` at the same time: what a fit sets and resets is set before all of them."""
-    with _quietly(), ThreadPoolExecutor(threads.cores()) as pool:
+    with quietly(), ThreadPoolExecutor(threads.cores()) as pool:
         yield pool
 
 
@@ -93,13 +93,6 @@ def logistic_head(X: Matrix, labels: np.ndarray, C: float | None = None) -> tupl
     """
     head, chosen = fit(X, labels, TrainHeadParams() if C is None else TrainHeadParams(C=(C,)))
     return head, chosen.value
-
-
-def logistic_layer(X: Matrix, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fit a logistic head, and return it as a linear layer: weight (labels, dim) and bias (labels,)."""
-    layer = linear_layer.from_head(logistic_head(X, labels)[0])
-    assert layer is not None
-    return layer
 
 
 def out_of_fold(X: Matrix, labels: np.ndarray, C: float, groups: np.ndarray | None = None) -> np.ndarray:
@@ -139,7 +132,7 @@ def out_of_fold_scores(
     if not parts:
         return np.full((len(y), int(y.max()) + 1), np.nan)
     value = min(value, *(len(part.training) for part in parts)) if settings.kind == "knn" else value
-    with _quietly():
+    with quietly():
         scores: np.ndarray = _cross_validate(X, y, parts, (value,), settings, most=MAX_OUT_OF_FOLD_ROWS)[0]
     return scores
 
@@ -165,7 +158,7 @@ def cross_validated(X: Matrix, labels: np.ndarray, groups: np.ndarray | None = N
         raise HeadstartError("the groups cannot be divided into folds of two classes; label rows of more groups")
     with threadpool_limits(1):
         by_candidate = _cross_validate(X, y, parts, settings.C, settings, most=MAX_FIT_ROWS)
-    judged = _judged(parts)
+    judged = held_out_rows(parts)
     by_candidate, y = by_candidate[:, judged], y[judged]
     losses, accuracies = judge(by_candidate, [1.0] * len(by_candidate), y)
     best = int(np.argmin(losses))
@@ -197,16 +190,15 @@ def _choose(X: Matrix, y: np.ndarray, settings: TrainHeadParams, groups: np.ndar
         count = min(settings.folds, int(sizes[sizes > 1].min()))
         parts = folds.split(np.unique(y[rows], return_inverse=True)[1], count, groups=folds.select(groups, rows))
     parameter = "neighbors" if settings.kind == "knn" else "C"
-    candidates = _candidates(min((len(part.training) for part in parts), default=len(y)), settings)
+    candidates = candidates_within(min((len(part.training) for part in parts), default=len(y)), settings)
     calibrate = settings.kind in KINDS_TO_CALIBRATE
     takes_all = settings.final == "all"
     if not parts or (len(candidates) == 1 and not calibrate and not takes_all):
-        value = DEFAULT_C if parameter == "C" and DEFAULT_C in candidates else candidates[0]
-        return Chosen(parameter, value, candidates, folds=0), 1.0
+        return Chosen(parameter, default_value(parameter, candidates), candidates, folds=0), 1.0
     if len(rows) < len(y):
         X, y = X[rows], np.unique(y[rows], return_inverse=True)[1]
     by_candidate = _cross_validate(X, y, parts, candidates, settings, most=MAX_FIT_ROWS)  # (candidates, rows, labels)
-    if len(judged := _judged(parts)) < len(y):
+    if len(judged := held_out_rows(parts)) < len(y):
         by_candidate, y = by_candidate[:, judged], y[judged]
     temperatures = [calibration.fit_temperature(scores, y) if calibrate else 1.0 for scores in by_candidate]
     losses, accuracies = judge(by_candidate, temperatures, y)
@@ -233,7 +225,7 @@ def judge(
     return tuple(halving.completed(losses).tolist()), tuple(halving.completed(right).tolist())
 
 
-def _candidates(rows: int, settings: TrainHeadParams) -> tuple[float, ...]:
+def candidates_within(rows: int, settings: TrainHeadParams) -> tuple[float, ...]:
     """List the values of C, or for knn the numbers of neighbours, cut to the `rows` of the smallest training."""
     if settings.kind != "knn":
         return settings.C
@@ -245,7 +237,12 @@ def _single(X: Matrix, rows: np.ndarray) -> Matrix:
     return X[rows].astype(np.float32, copy=False)
 
 
-def _judged(parts: Sequence[folds.Fold]) -> np.ndarray:
+def default_value(parameter: str, candidates: Sequence[float]) -> float:
+    """Return the candidate that is taken without a cross-validation."""
+    return DEFAULT_C if parameter == "C" and DEFAULT_C in candidates else candidates[0]
+
+
+def held_out_rows(parts: Sequence[folds.Fold]) -> np.ndarray:
     """List the rows that are judged on in any fold, ascending."""
     return np.sort(np.concatenate([part.held_out for part in parts]))
 

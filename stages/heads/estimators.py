@@ -34,7 +34,7 @@ def fit(
 
     Args:
         X: (rows, dim) float32.
-        y: (rows,) label indices.
+        y: (rows,) label indices; for knn also (rows, labels), 1 where a row has a label and else 0.
         value: the number of neighbours for knn, else C.
         start: a classifier of the same kind, rows and labels with another value, which saves steps of `lbfgs`.
         moments: the `lbfgs.second_moments` of these rows, or of rows like them, where they are known already.
@@ -99,7 +99,7 @@ def fit_on_blocks(
 
 
 def restored(loaded: Any) -> Any:
-    """Make a classifier from the numbers of one that came from a file, after a check of each.
+    """Make a classifier, or a list of them, from the numbers of one that came from a file, after a check of each.
 
     A loaded classifier is not used itself: its code trusts its attributes, and reads memory beyond an array whose
     indices are wrong.
@@ -107,10 +107,17 @@ def restored(loaded: Any) -> Any:
     Raises:
         ValueError: a number is missing, or is not of the type, shape or range that the kind of classifier has.
     """
+    if isinstance(loaded, list):
+        if any(isinstance(one, list | KNeighborsClassifier) for one in loaded):
+            raise ValueError("it holds a list of others than binary classifiers")
+        return [restored(one) for one in loaded]
     numbers = getattr(loaded, "__dict__", {})
     try:
         if isinstance(loaded, KNeighborsClassifier):
-            return _restored_knn(numbers["_fit_X"], numbers["_y"], numbers["n_neighbors"])
+            y = numbers["_y"]
+            if isinstance(y, np.ndarray) and y.ndim == 2:
+                y = _restored_labels(y, numbers["classes_"])
+            return _restored_knn(numbers["_fit_X"], y, numbers["n_neighbors"])
         if isinstance(loaded, MLPClassifier):
             return _restored_mlp(numbers["coefs_"], numbers["intercepts_"])
         if isinstance(loaded, LogisticRegression | LinearSVC | RidgeClassifier):
@@ -120,16 +127,24 @@ def restored(loaded: Any) -> Any:
     raise ValueError(f"it holds a {type(loaded).__name__}, not a head")
 
 
+def neighbor_labels(estimator: KNeighborsClassifier) -> np.ndarray:
+    """Tell which labels the rows of a k-NN classifier of several labels have: (rows, labels) of 0 and 1.
+
+    scikit-learn keeps them as indices into the values of a label, which can be a single one.
+    """
+    return np.stack([values[column] for values, column in zip(estimator.classes_, estimator._y.T, strict=True)], axis=1)
+
+
 def _restored_knn(X: Any, y: Any, neighbors: Any) -> KNeighborsClassifier:
     if isinstance(X, sparse.csr_matrix):
         X.check_format(full_check=True)  # the constructor does not check the indices
         check_floats("the values of _fit_X", X.data, 1)
     else:
         check_floats("_fit_X", X, 2)
-    if not isinstance(y, np.ndarray) or y.dtype.kind != "i" or y.shape != X.shape[:1]:
+    if not isinstance(y, np.ndarray) or y.dtype.kind != "i" or y.ndim not in (1, 2) or y.shape[:1] != X.shape[:1]:
         raise ValueError("_y is not an array of one whole number per training row")
     present = np.unique(y)
-    if len(y) == 0 or present[0] != 0 or present[-1] != len(present) - 1:
+    if len(y) == 0 or (y.ndim == 1 and (present[0] != 0 or present[-1] != len(present) - 1)):
         raise ValueError("_y does not number the labels from 0")
     if type(neighbors) is not int or not 1 <= neighbors <= len(y):
         raise ValueError(f"n_neighbors is {neighbors!r}, but must be from 1 to the {len(y)} training rows")
@@ -137,6 +152,19 @@ def _restored_knn(X: Any, y: Any, neighbors: Any) -> KNeighborsClassifier:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The number of unique classes")
         return _build(neighbors, TrainHeadParams(kind="knn")).fit(X, y)
+
+
+def _restored_labels(y: np.ndarray, values: Any) -> np.ndarray:
+    """Give the labels of k-NN's rows, (rows, labels) of 0 and 1, from indices into the `values` of every label."""
+    if not isinstance(values, list) or len(values) != y.shape[1] or y.dtype.kind != "i":
+        raise ValueError("classes_ does not list the values of every label of _y")
+    columns = []
+    for column, present in zip(y.T, values, strict=True):
+        is_binary = isinstance(present, np.ndarray) and present.ndim == 1 and set(present.tolist()) <= {0, 1}
+        if not is_binary or not ((column >= 0) & (column < len(present))).all():
+            raise ValueError("_y and classes_ are not 0 or 1 for every label")
+        columns.append(present[column])
+    return np.stack(columns, axis=1).astype(np.int64)
 
 
 def _restored_mlp(weights: Any, biases: Any) -> MLPClassifier:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from stages.common.setting_types import TaskName
+from stages.tables import label_texts
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -19,6 +22,23 @@ class Fold:
 
     training: np.ndarray
     held_out: np.ndarray
+
+
+def strata(labels: np.ndarray, task: TaskName) -> np.ndarray:
+    """Return the class of every row by which folds are alike, (rows,) indices; of several labels the rarest.
+
+    Args:
+        labels: (rows,) as the tables write them.
+    """
+    if task == "multilabel":
+        return rarest(label_texts.indicators(labels, label_texts.vocabulary(labels)))
+    return np.asarray(np.unique(labels.astype(str), return_inverse=True)[1])
+
+
+def rarest(Y: np.ndarray) -> np.ndarray:
+    """Return the rarest label of every row, (rows,); the number of labels for none. `Y`: (rows, labels) bool."""
+    counts = np.where(Y, Y.sum(axis=0), len(Y) + 1)
+    return np.asarray(np.where(Y.any(axis=1), counts.argmin(axis=1), Y.shape[1]))
 
 
 def units(y: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:

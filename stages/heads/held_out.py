@@ -7,6 +7,7 @@ from stages.common.params import TrainHeadParams
 from stages.heads import choosing
 from stages.heads.certainty import HeldOut
 from stages.heads.head import Head
+from stages.heads.one_vs_rest import OneVsRest
 from stages.tables.features import Features
 
 MIN_VALIDATION_ROWS = 500  # with fewer, thresholds are made from training rows, if there are more of these
@@ -40,12 +41,18 @@ def out_of_fold(head: Head, value: float, fitted: Features, settings: TrainHeadP
     return HeldOut.from_probabilities(P, y[judged], "out-of-fold")
 
 
-def best(head: Head, value: float, train: Features, validation: Features, settings: TrainHeadParams) -> HeldOut | None:
+def best(
+    head: Head | OneVsRest, value: float, train: Features, validation: Features, settings: TrainHeadParams
+) -> HeldOut | None:
     """Judge the validation rows, or the rows that the head was fitted on where those are few, or were fitted on too.
+
+    None also for several labels per row, which have thresholds of their own.
 
     Args:
         train: the rows that the head was fitted on.
     """
+    if isinstance(head, OneVsRest):
+        return None
     is_seen = settings.final == "all"
     if not is_seen and len(validation.ids) >= min(MIN_VALIDATION_ROWS, len(train.ids)):
         return from_validation(head, validation)

@@ -7,13 +7,14 @@ import numpy as np
 
 from stages.common.errors import HeadstartError
 from stages.heads import linear_layer
+from stages.heads.head import Head
 from stages.heads.model_card import ModelCard
 
 Layers: TypeAlias = list[tuple[np.ndarray, np.ndarray]]  # weight (out, in) and bias (out,), first to last
 
 
 def read(folder: Path, card: ModelCard) -> Layers:
-    """Read the classifier of a head or of a fine-tuned model; the softmax of its outputs is the probabilities.
+    """Read the classifier of a head or of a fine-tuned model; `tasks` makes probabilities of its outputs.
 
     Raises:
         HeadstartError: its files are missing or damaged, or it is k-NN, which has no layers.
@@ -24,8 +25,8 @@ def read(folder: Path, card: ModelCard) -> Layers:
         return [(layer[0] / temperature, layer[1] / temperature)]
     from stages.heads import persistence  # not at the top: it imports scikit-learn
 
-    head = persistence.load(folder / persistence.FILE, card.labels, card.temperature)
-    if not hasattr(head.estimator, "coefs_"):
+    head = persistence.load(folder / persistence.FILE, card.labels, card.temperature, card.decisions)
+    if not isinstance(head, Head) or not hasattr(head.estimator, "coefs_"):
         raise HeadstartError(
             f"{folder} holds a k-NN head, which is its training rows and no layers; set train_head.kind to logistic,"
             " linear_svm, ridge or mlp, and run `dvc repro train_head`"

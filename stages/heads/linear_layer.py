@@ -1,19 +1,15 @@
-"""Read and write linear.safetensors: a linear classifier softmax(X·weightᵀ + bias).
+"""Read and write linear.safetensors: a linear classifier, softmax(X·weightᵀ + bias), or sigmoid for several labels.
 
 Predicting with it needs no scikit-learn. Fine-tuning starts from the linear layer of a head and writes its own.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import safetensors.numpy
 
 from stages.common.errors import damaged
 from stages.heads.arrays import check_floats
-
-if TYPE_CHECKING:
-    from stages.heads.head import Head
 
 FILE = "linear.safetensors"
 
@@ -38,17 +34,3 @@ def write(folder: Path, weight: np.ndarray, bias: np.ndarray) -> None:
     """Write weight (labels, dim) and bias (labels,)."""
     tensors = {"weight": np.ascontiguousarray(weight), "bias": np.ascontiguousarray(bias)}
     (folder / FILE).write_bytes(safetensors.numpy.save(tensors))
-
-
-def from_head(head: "Head") -> tuple[np.ndarray, np.ndarray] | None:
-    """Give weight (labels, dim) and bias (labels,) of the layer that computes the head's probabilities.
-
-    The temperature is part of them. None where the head is not linear (knn, mlp).
-    """
-    if not hasattr(head.estimator, "coef_"):
-        return None
-    weight = np.atleast_2d(np.asarray(head.estimator.coef_, dtype=np.float64)) / head.temperature
-    bias = np.broadcast_to(head.estimator.intercept_, len(weight)) / head.temperature
-    if len(head.labels) == 2:
-        weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    return weight, bias

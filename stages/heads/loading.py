@@ -8,23 +8,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from scipy.special import softmax
 
 from stages.common.errors import HeadstartError
 from stages.heads import linear_layer
 from stages.heads.model_card import ModelCard
 from stages.tables.features import Matrix
 
-Probabilities = Callable[[Matrix], np.ndarray]  # (rows, dim) to (rows, labels) float64, rows sum to 1
+Outputs = Callable[[Matrix], np.ndarray]  # (rows, dim) to the outputs of the head's task, such as probabilities
 MAX_BLOCK_ROWS = 16_384  # scored at a time, since products are in float64
 
-Scores = Callable[[Matrix], np.ndarray]  # (rows, dim) to (rows, labels) float64; their softmax is the probabilities
+Scores = Callable[[Matrix], np.ndarray]  # (rows, dim) to (rows, labels) float64; the task makes outputs of them
 
 
-def load(folder: Path, card: ModelCard, dim: int) -> Probabilities:
-    """Load the head as a function that computes probabilities; see `load_scores`."""
+def load(folder: Path, card: ModelCard, dim: int) -> Outputs:
+    """Load the head as a function that computes its outputs; see `load_scores`."""
     scores = load_scores(folder, card, dim)
-    return lambda X: np.asarray(softmax(scores(X), axis=1))
+    task = card.as_task()
+    return lambda X: task.outputs(scores(X))
 
 
 def load_scores(folder: Path, card: ModelCard, dim: int) -> Scores:
@@ -65,11 +65,11 @@ def _load_estimator(folder: Path, card: ModelCard, dim: int) -> Scores:
     from stages.heads import persistence
 
     path = folder / persistence.FILE
-    loaded = persistence.load(path, card.labels, card.temperature)
-    if loaded.estimator.n_features_in_ != dim:
+    loaded = persistence.load(path, card.labels, card.temperature, card.decisions)
+    one = loaded.estimator[0] if isinstance(loaded.estimator, list) else loaded.estimator
+    if one.n_features_in_ != dim:
         raise HeadstartError(
-            f"{path} is a head of {loaded.estimator.n_features_in_} features, but there are {dim};"
-            " run `dvc repro train_head`"
+            f"{path} is a head of {one.n_features_in_} features, but there are {dim}; run `dvc repro train_head`"
         )
     return _in_blocks(lambda X: finite(loaded.scores(X), str(path)))
 

@@ -5,22 +5,36 @@ import platform
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import ConfigDict, Field
 
+from stages import tasks
 from stages.common import json_file
 from stages.common.backbone_shorthand import titled
 from stages.common.errors import HeadstartError, damaged
 from stages.common.params import BackboneParams, Backbones, ExtractParams, Modality
 from stages.common.section import Section, validate
 from stages.common.setting_types import ColumnNames
+from stages.tables.label_info import LabelInfo
+from stages.tasks.multilabel import Multilabel
 
 FILE = "model.json"
 SPLITS = "splits"  # key of `training`: of the rows that a head was fitted on, unless these are the training rows alone
 
 
-class ModelCard(Section):
+class Decisions(Section):
+    """How scores of several labels become labels; all are (labels,), in the order of the model's labels."""
+
+    model_config = ConfigDict(strict=False)
+
+    temperatures: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...]  # divide the scores
+    validation_temperatures: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...]  # the factors in them
+    thresholds: tuple[Annotated[float, Field(ge=0, le=1)], ...]  # probabilities from which a label is given
+
+
+class ModelCard(LabelInfo):
     """A trained head or a fine-tuned model. `labels` are in the order of its scores."""
 
     # JSON has no tuples: lists are accepted for them. Unknown keys are still refused.
@@ -43,6 +57,36 @@ class ModelCard(Section):
     chosen: dict[str, Any]
     training: dict[str, Any]
     versions: dict[str, str]
+    decisions: Decisions | None = None  # of several labels, in place of the temperatures above, which are 1
+
+    def as_task(self) -> tasks.Task:
+        """Return what its scores mean."""
+        return tasks.load(self.task, self.labels, self.decisions.thresholds if self.decisions else None)
+
+    def with_task(self, task: tasks.Task, temperatures: np.ndarray | None = None) -> "ModelCard":
+        """Return the model.json of a model whose scores mean this task.
+
+        Args:
+            temperatures: by which they are divided, as of `Task.calibration`; None: by none.
+        """
+        if not isinstance(task, Multilabel):
+            factor = 1.0 if temperatures is None else float(temperatures)
+            return self.model_copy(
+                update={"labels": task.labels, "temperature": factor, "validation_temperature": factor}
+            )
+        factors = tuple((np.ones(len(task.labels)) if temperatures is None else temperatures).tolist())
+        decisions = Decisions(temperatures=factors, validation_temperatures=factors, thresholds=task.thresholds)
+        return self.model_copy(update={"labels": task.labels, "decisions": decisions})
+
+    @property
+    def threshold(self) -> float | Literal["auto"]:
+        """Return `train_head.threshold` of a head."""
+        threshold: float | Literal["auto"] = self.chosen.get("threshold", "auto")
+        return threshold
+
+    def validation_temperatures(self) -> np.ndarray:
+        """Return the factors that were fitted on the validation rows: one, or one of every label."""
+        return np.array(self.decisions.validation_temperatures if self.decisions else self.validation_temperature)
 
     def trained_backbone(self) -> BackboneParams:
         """Return the backbone that finetune trains or has trained.
@@ -64,8 +108,13 @@ def saw_validation(card: ModelCard) -> bool:
 
 def write(folder: Path, model: ModelCard | None, *, auto: Mapping[str, Any] | None = None) -> None:
     """Write model.json; None stands for no model, as `finetune.method` is none or `auto`, a record of why, chose so."""
-    content = {"method": "none", **({"auto": auto} if auto else {})} if model is None else model.model_dump()
+    content = {"method": "none", **({"auto": auto} if auto else {})} if model is None else _content(model)
     json_file.write(folder / FILE, content)
+
+
+def _content(model: ModelCard) -> dict[str, Any]:
+    content = model.model_dump()
+    return content if model.decisions else {name: value for name, value in content.items() if name != "decisions"}
 
 
 def read(folder: Path) -> ModelCard | None:

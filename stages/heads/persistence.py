@@ -11,6 +11,8 @@ from sklearn.svm import LinearSVC
 from stages.common.errors import HeadstartError, damaged
 from stages.heads import estimators, skops_bytes
 from stages.heads.head import Head
+from stages.heads.model_card import Decisions
+from stages.heads.one_vs_rest import OneVsRest
 
 FILE = "head.skops"
 # The classes that head.skops may hold; a file with any other is refused.
@@ -24,13 +26,15 @@ ESTIMATORS = (
 )
 
 
-def save(head: Head, path: Path) -> None:
+def save(head: Head | OneVsRest, path: Path) -> None:
     """Write the estimator with skops; the same estimator gives the same bytes."""
     path.write_bytes(skops_bytes.dumps(head.estimator, ESTIMATORS))
 
 
-def load(path: Path, labels: tuple[str, ...], temperature: float) -> Head:
-    """Read a head that `save` wrote; labels and temperature are those of its model.json.
+def load(
+    path: Path, labels: tuple[str, ...], temperature: float, decisions: Decisions | None = None
+) -> Head | OneVsRest:
+    """Read a head that `save` wrote; the other arguments are those of its model.json.
 
     Raises:
         HeadstartError: the file is missing, damaged, or holds anything but the numbers of a head for these labels.
@@ -42,9 +46,14 @@ def load(path: Path, labels: tuple[str, ...], temperature: float) -> Head:
         raise HeadstartError(f"{path} does not exist; run `dvc repro train_head`") from None
     except Exception as error:  # a damaged archive raises errors of many types
         raise damaged(path, error) from None
-    if len(estimator.classes_) != len(labels):
+    count = len(estimator) if isinstance(estimator, list) else len(estimator.classes_)
+    if count != len(labels):
         raise HeadstartError(
-            f"{path} is a head of {len(estimator.classes_)} labels, but its model.json has {len(labels)};"
-            " run `dvc repro train_head`"
+            f"{path} is a head of {count} labels, but its model.json has {len(labels)}; run `dvc repro train_head`"
         )
+    is_one_vs_rest = isinstance(estimator, list) or isinstance(estimator.classes_, list)
+    if is_one_vs_rest != (decisions is not None):
+        raise HeadstartError(f"{path} and its model.json are of different tasks; run `dvc repro train_head`")
+    if decisions is not None:
+        return OneVsRest(estimator, labels, decisions.temperatures, decisions.thresholds)
     return Head(estimator, labels, temperature)

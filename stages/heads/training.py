@@ -1,5 +1,6 @@
 """Fit a head as train_head ships it: on the training rows, or with `train_head.final: all` on all labelled ones."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -8,18 +9,34 @@ import numpy as np
 
 from stages.common.errors import HeadstartError
 from stages.common.params import TrainHeadParams
-from stages.heads import choosing, propagation
+from stages.common.setting_types import TaskName
+from stages.heads import choosing, one_vs_rest, propagation
 from stages.heads.choosing import Chosen
 from stages.heads.head import Head
+from stages.heads.one_vs_rest import OneVsRest
 from stages.heads.propagation import Trial
 from stages.scores import calibration
-from stages.tables import features, prepared
-from stages.tables.features import Features
+from stages.tables import features, label_texts, prepared
+from stages.tables.features import Features, Matrix
+from stages.tables.label_info import check_single
+from stages.tasks import Task
+from stages.tasks.multilabel import Multilabel
+
+AnyHead = Head | OneVsRest
+UNKNOWN_LABEL_SCORE = -20.0  # of labels without a training row
 
 
-def check_classes(labels: np.ndarray, split_folder: Path) -> None:
-    """Raise a HeadstartError unless there are two classes; `labels`: (rows,) of the training rows in `split_folder`."""
+def check_classes(labels: np.ndarray, split_folder: Path, task: TaskName = "single") -> None:
+    """Raise a HeadstartError unless there are two classes; `labels`: (rows,) of the training rows in `split_folder`.
+
+    Of several labels per row, one that only a part of the rows has is enough.
+    """
     names = np.unique(labels.astype(str))
+    if task == "multilabel" and len(names) < 2:
+        raise HeadstartError(
+            f"{split_folder} has the same labels in every row, {names[0] if len(names) else 'none'}, but a head needs a"
+            " label that only a part of the rows has; label more rows, and run `dvc repro`"
+        )
     if len(names) < 2:
         rows = f"only rows of class {names[0]}" if len(names) else "no labelled rows"
         raise HeadstartError(
@@ -33,13 +50,14 @@ class Fitted(NamedTuple):
 
     Attributes:
         factor: of its temperature, fitted on the validation rows: 1 where they are too few, or where the head was
-            fitted on them too, whose temperature is that of out-of-fold scores.
+            fitted on them too, whose temperature is that of out-of-fold scores. One for every label, where a row can
+            have several.
         trial: of learning from unlabelled rows; None without them.
     """
 
-    head: Head
+    head: AnyHead
     chosen: Chosen
-    factor: float
+    factor: float | tuple[float, ...]
     trial: Trial | None = None
 
 
@@ -48,6 +66,7 @@ def unlabelled_rows(features_folder: Path, settings: TrainHeadParams) -> Feature
     if settings.unlabelled is None:
         return None
     rows = features.read(features_folder, prepared.LEARNING)
+    check_single(rows.metadata, "learning from unlabelled rows", instead="set train_head.unlabelled to null")
     return rows if len(rows.ids) else None
 
 
@@ -55,12 +74,72 @@ def fit(train: Features, validation: Features, settings: TrainHeadParams, unlabe
     """Fit and calibrate a head; with `unlabelled` it also learns from these rows, if that is better."""
     if settings.final == "all":
         train = features.joined({"train": train, "validation": validation})
+    if train.metadata.task == "multilabel":
+        return _fit_labels(train, validation, settings)
     plain = choosing.fit(train.X, train.labels, settings, train.groups)
     (head, chosen), trial = propagation.fit(train, unlabelled, plain, settings) if unlabelled else (plain, None)
     if settings.final == "all":
         return Fitted(head, chosen, 1.0, trial)
     head, factor = calibrated(head, validation)
     return Fitted(head, chosen, factor, trial)
+
+
+def logistic_head(X: Matrix, labels: np.ndarray, task: TaskName, C: float | None = None) -> tuple[AnyHead, float]:
+    """Fit a logistic head; without `C`, choose it as `fit` does.
+
+    Args:
+        X: (rows, dim) float32.
+        labels: (rows,) as the tables write them.
+
+    Returns:
+        The head and its C.
+    """
+    if task != "multilabel":
+        return choosing.logistic_head(X, labels, C)
+    names = label_texts.vocabulary(labels)
+    settings = TrainHeadParams() if C is None else TrainHeadParams(C=(C,))
+    head, chosen = one_vs_rest.fit(X, label_texts.indicators(labels, names), names, settings)
+    return head, chosen.value
+
+
+def fit_targets(
+    X: Matrix, T: np.ndarray, task: Task, settings: TrainHeadParams, groups: np.ndarray | None = None
+) -> tuple[AnyHead, Chosen]:
+    """Fit a head on all rows, with the candidates of the lowest out-of-fold log loss.
+
+    Args:
+        X: (rows, dim) float32.
+        T: targets of `task`. Of one label per row, the head knows those that rows have; of several, all.
+        groups: (rows,) names; the cross-validation keeps the rows of a group in one fold.
+    """
+    if isinstance(task, Multilabel):
+        return one_vs_rest.fit(X, T, task.labels, settings, groups)
+    return choosing.fit(X, task.written(T), settings, groups)
+
+
+def layer(head: AnyHead, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the layer of a linear head for `labels`, of which it may not know all: weight (labels, dim) and bias."""
+    known = head.layer()
+    assert known is not None
+    weight, bias = np.zeros((len(labels), known[0].shape[1])), np.full(len(labels), UNKNOWN_LABEL_SCORE)
+    rows = [labels.index(label) for label in head.labels]
+    weight[rows], bias[rows] = known
+    return weight, bias
+
+
+def _fit_labels(train: Features, validation: Features, settings: TrainHeadParams) -> Fitted:
+    """Fit and calibrate a head for rows with several labels."""
+    labels = label_texts.vocabulary(train.labels)
+    Y = label_texts.indicators(train.labels, labels)
+    head, chosen = one_vs_rest.fit(train.X, Y, labels, settings, train.groups)
+    temperatures = np.ones(len(labels))
+    if settings.final == "train":
+        known = label_texts.indicators(validation.labels, labels)
+        temperatures = calibration.fit_temperatures(head.scores(validation.X), known)
+        calibrated_head = head.calibrated(temperatures)
+        # A threshold that is set is one of calibrated probabilities.
+        head = calibrated_head if settings.threshold == "auto" else replace(calibrated_head, thresholds=head.thresholds)
+    return Fitted(head, chosen, tuple(temperatures.tolist()))
 
 
 def calibrated(head: Head, validation: Features) -> tuple[Head, float]:

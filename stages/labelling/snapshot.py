@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.common.errors import HeadstartError
-from stages.common.params import PrepareParams
+from stages.common.prepare_params import PrepareParams
 from stages.labelling.inputs import Inputs
 from stages.suggestion.future_splits import FutureSplits
 from stages.tables import features, prepared, shards

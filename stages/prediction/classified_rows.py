@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.special import softmax
 
 from stages import sources
 from stages.common.params import RuntimeParams
@@ -25,14 +24,15 @@ class ClassifiedRows:
     """What a model says of some rows, in their order.
 
     Attributes:
-        P: (rows, labels) probabilities, NaN where a row cannot be used.
+        outputs: (rows, …) of the model's task, such as probabilities; NaN where a row cannot be used.
         problems: (rows,) why a row cannot be used; None of one that is classified.
         unfamiliar: (rows,) percentiles of `Known.unfamiliar`, NaN where a row cannot be used; None where the model's
             folder has no training rows to compare with.
-        explained: (rows,) JSON of `explanations.explain`, None where a row cannot be used; None if it was not wanted.
+        explained: (rows,) JSON of `explanations.explain`, None where a row cannot be used, and of several
+            labels per row; None if it was not wanted.
     """
 
-    P: np.ndarray
+    outputs: np.ndarray
     problems: list[str | None]
     unfamiliar: np.ndarray | None
     explained: list[str | None] | None
@@ -72,18 +72,19 @@ def classify(
         known: the model's training rows, by which unfamiliar rows are told.
     """
     usable = [number for number, row in enumerate(rows) if not row.problem]
-    P = np.full((len(rows), len(card.labels)), np.nan)
+    task = card.as_task()
+    outputs = task.outputs(np.full((len(rows), len(card.labels)), np.nan))
     explained: list[str | None] | None = [None] * len(rows) if explain else None
     unfamiliar = np.full(len(rows), np.nan) if known else None
     if usable:
         inputs, model = [backbone_input(rows[number], card) for number in usable], load()
         X = model.vectors(inputs)
-        P[usable] = softmax(model.head(X), axis=1)
+        outputs[usable] = task.outputs(model.head(X))
         if known and unfamiliar is not None:
             unfamiliar[usable] = known.unfamiliar(X)
-        if explained is not None:
-            predicted = P[usable].argmax(axis=1).tolist()
+        if explained is not None and task.is_exclusive:
+            predicted = outputs[usable].argmax(axis=1).tolist()
             texts = explanations.explain(inputs, model.scores, card.modality, predicted)
             for number, text in zip(usable, texts, strict=True):
                 explained[number] = text
-    return ClassifiedRows(P, [row.problem and in_own_words(row.problem) for row in rows], unfamiliar, explained)
+    return ClassifiedRows(outputs, [row.problem and in_own_words(row.problem) for row in rows], unfamiliar, explained)

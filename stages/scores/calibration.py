@@ -3,11 +3,14 @@
 Dividing scores by the temperature makes confidence match accuracy; predicted labels do not change.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 MIN_CALIBRATION_ROWS = 20  # with fewer rows, a temperature fits their noise
+MIN_LABEL_ROWS = 5  # with fewer, what is fitted to a label by itself fits their noise
 
 
 def fit_temperature(scores: np.ndarray, y: np.ndarray) -> float:
@@ -17,7 +20,37 @@ def fit_temperature(scores: np.ndarray, y: np.ndarray) -> float:
         scores: (rows, labels), of rows that the model was not trained on.
         y: (rows,) label indices.
     """
-    result = minimize_scalar(lambda t: log_loss(scores / np.exp(t), y), bounds=(-7.0, 7.0), method="bounded")
+    return _best_temperature(lambda temperature: log_loss(scores / temperature, y))
+
+
+def fit_temperatures(logits: np.ndarray, Y: np.ndarray) -> np.ndarray:
+    """Find for every label by itself the temperature of `fit_temperature` for sigmoid(logits / temperature).
+
+    Args:
+        logits: (rows, labels), of rows that the model was not trained on.
+        Y: (rows, labels) bool, which labels apply.
+
+    Returns:
+        (labels,); 1 where there are fewer than MIN_CALIBRATION_ROWS rows, or fewer than MIN_LABEL_ROWS to which the
+        label applies or does not apply.
+    """
+    positive = Y.sum(axis=0)
+    is_enough = (len(Y) >= MIN_CALIBRATION_ROWS) & (np.minimum(positive, len(Y) - positive) >= MIN_LABEL_ROWS)
+    temperatures = np.ones(Y.shape[1])
+    for k in np.flatnonzero(is_enough):
+        temperatures[k] = _label_temperature(logits[:, k], Y[:, k])
+    return temperatures
+
+
+def _label_temperature(logits: np.ndarray, applies: np.ndarray) -> float:
+    """Find the temperature of one label; both arguments (rows,)."""
+    signed = np.where(applies, -logits, logits)  # log(1 + exp(signed)) is the loss of a decision
+    return _best_temperature(lambda temperature: float(np.logaddexp(0, signed / temperature).mean()))
+
+
+def _best_temperature(loss: Callable[[float], float]) -> float:
+    """Find the temperature of the least loss."""
+    result = minimize_scalar(lambda logarithm: loss(np.exp(logarithm)), bounds=(-7.0, 7.0), method="bounded")
     return float(np.exp(result.x))
 
 

@@ -9,11 +9,10 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.special import ndtr, stdtrit
 
-from stages.scores import class_metrics, metrics, proportions
+from stages.scores import bootstrap, class_metrics, metrics, proportions
 
-Intervals = dict[str, tuple[float, float]]
+Intervals = bootstrap.Intervals
 
 BLOCK_VALUES = 2**24  # row weights in memory at a time
 MAX_RESAMPLED_ROWS = 10_000  # that are drawn one by one; of more, groups of rows of nearly the same loss
@@ -167,10 +166,9 @@ def _like_accuracy(
 def _bootstrap(
     truth: np.ndarray, models: Sequence[np.ndarray], resamples: int, generator: np.random.Generator
 ) -> Intervals:
-    """Compute the intervals of log_loss and, for two labels, of roc_auc and average_precision; of two models, of P - Q.
+    """Compute the intervals of log_loss and, for two labels, of roc_auc and average_precision.
 
-    Percentiles are taken further out, since resamples of few rows spread too little (Hesterberg 2015, What Teachers
-    Should Know about the Bootstrap, section 5.3).
+    Those of two models are of P - Q.
     """
     by_class = [np.flatnonzero(truth == label) for label in (0, 1)]
     is_ranked = models[0].shape[1] == 2 and all(map(len, by_class))
@@ -186,7 +184,7 @@ def _bootstrap(
             ranked = [metrics.ranking(truth, P, weights) for P in models]
             for name in ranked[0]:
                 parts.setdefault(name, []).append(_minus([values[name] for values in ranked]))
-    levels = _levels(len(truth))
+    levels = bootstrap.levels(len(truth))
     out: Intervals = {}
     for name, values in parts.items():
         low, high = np.quantile(np.concatenate(values), levels)
@@ -195,14 +193,6 @@ def _bootstrap(
             unseen = 1 - proportions.interval(smaller := min(map(len, by_class)), smaller)[0]
             out[name] = (float(low) - unseen, 1.0 if len(models) == 1 else float(high) + unseen)
     return out
-
-
-def _levels(rows: int) -> tuple[float, float]:
-    """Return the percentiles that make a bootstrap interval of a mean as wide as one of Student's t."""
-    if rows == 1:
-        return 0.0, 1.0
-    low = float(ndtr(math.sqrt(rows / (rows - 1)) * stdtrit(rows - 1, 0.025)))
-    return low, 1 - low
 
 
 def _grouped(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

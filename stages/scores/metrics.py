@@ -122,12 +122,16 @@ def reliability(truth: np.ndarray, P: np.ndarray, spread: float = 1) -> list[dic
 
     Confidence is the probability of the predicted label. The bins have equal width. `spread`: as in intervals.py.
     """
-    confidence, right = P.max(axis=1), P.argmax(axis=1) == truth
-    bins = np.minimum((confidence * CONFIDENCE_BINS).astype(int), CONFIDENCE_BINS - 1)  # (rows,)
-    rows = np.bincount(bins, minlength=CONFIDENCE_BINS)
+    return bins(P.max(axis=1), P.argmax(axis=1) == truth, spread)
+
+
+def bins(confidence: np.ndarray, right: np.ndarray, spread: float) -> list[dict[str, float]]:
+    """Compute what `reliability` returns of decisions: (rows,) confidence in [0, 1], and whether they are right."""
+    bin_of_row = np.minimum((confidence * CONFIDENCE_BINS).astype(int), CONFIDENCE_BINS - 1)
+    rows = np.bincount(bin_of_row, minlength=CONFIDENCE_BINS)
     sums = {
-        "confidence": np.bincount(bins, confidence, minlength=CONFIDENCE_BINS),
-        "accuracy": np.bincount(bins, right, minlength=CONFIDENCE_BINS),
+        "confidence": np.bincount(bin_of_row, confidence, minlength=CONFIDENCE_BINS),
+        "accuracy": np.bincount(bin_of_row, right, minlength=CONFIDENCE_BINS),
     }
     points = []
     for k in np.flatnonzero(rows):
@@ -137,12 +141,11 @@ def reliability(truth: np.ndarray, P: np.ndarray, spread: float = 1) -> list[dic
     return points
 
 
-def coverage(truth: np.ndarray, P: np.ndarray) -> list[tuple[int, int]]:
+def coverage(confidence: np.ndarray, right: np.ndarray) -> list[tuple[int, int]]:
     """Count the rows with at least a confidence of 0, 0.01, …, 1, and those among them that are right.
 
-    They tell what a threshold would do that leaves less confident rows to a person.
+    They tell what a threshold would do that leaves less confident rows to a person. Both arguments are (rows,).
     """
-    confidence, right = P.max(axis=1), P.argmax(axis=1) == truth
     decided = [confidence >= step / COVERAGE_STEPS for step in range(COVERAGE_STEPS + 1)]
     return [(int(rows.sum()), int(right[rows].sum())) for rows in decided]
 
@@ -150,15 +153,20 @@ def coverage(truth: np.ndarray, P: np.ndarray) -> list[tuple[int, int]]:
 def per_class(truth: np.ndarray, P: np.ndarray, labels: Sequence[str]) -> list[dict[str, float | int | str]]:
     """Compute precision, recall, F1 and support (true rows) of every label; a ratio without rows is 0."""
     hits, predicted, support = _counts(truth, P)
-    ratios = {
+    ratios = precision_recall_f1(hits, predicted, support)
+    return [
+        {"label": label, **{name: float(values[k]) for name, values in ratios.items()}, "support": int(support[k])}
+        for k, label in enumerate(labels)
+    ]
+
+
+def precision_recall_f1(hits: np.ndarray, predicted: np.ndarray, support: np.ndarray) -> dict[str, np.ndarray]:
+    """Compute the ratios of the counts of every label, 0 where there is nothing to divide by: (labels,) each."""
+    return {
         "precision": _ratio(hits, predicted),
         "recall": _ratio(hits, support),
         "f1": _ratio(2 * hits, predicted + support),
     }
-    return [
-        {"label": label, **{name: float(ratio[k]) for name, ratio in ratios.items()}, "support": int(support[k])}
-        for k, label in enumerate(labels)
-    ]
 
 
 def curves(truth: np.ndarray, P: np.ndarray) -> tuple[list[dict[str, float]], list[dict[str, float]]]:

@@ -59,7 +59,7 @@ class Classifying:
         rows = self._rows(served, content, content_type, deadline, limits.MAX_EXPLAINED_ROWS)
         classified = self._classified(served, rows, deadline, explain=True)
         (prediction,), (explanation,) = _predictions(classified, served), classified.explained or [None]
-        nearest = None if explanation is None else self._nearest(served, rows[0], deadline)
+        nearest = None if classified.problems[0] else self._nearest(served, rows[0], deadline)
         return _json({**prediction, "explanation": explanation and json.loads(explanation), "nearest": nearest})
 
     def _rows(
@@ -78,7 +78,9 @@ class Classifying:
         self, served: ServedModel, rows: Sequence[Row], deadline: float, *, explain: bool = False
     ) -> ClassifiedRows:
         model = TrainedModel(
-            lambda inputs: self.batcher.compute(served.model.vectors, inputs, deadline), served.model.head
+            lambda inputs: self.batcher.compute(served.model.vectors, inputs, deadline),
+            served.model.head,
+            served.model.task,
         )
         classified = classified_rows.classify(rows, served.card, lambda: model, explain=explain, known=served.known)
         rejected = sum(problem is not None for problem in classified.problems)
@@ -98,21 +100,24 @@ class Classifying:
 
 def _predictions(classified: ClassifiedRows, served: ServedModel) -> list[dict[str, Any]]:
     """Describe rows as predict does: the label, all probabilities and how sure they are, or why a row is rejected."""
-    labels, P = served.card.labels, classified.P
-    missing = np.isnan(P).any(axis=1)
+    task, labels = served.model.task, served.card.labels
+    P = task.probabilities(classified.outputs)
+    missing, known = np.isnan(P).any(axis=1), np.nan_to_num(classified.outputs)
     certainty = prediction_columns.certainty_columns(served.verdicts(P, classified.unfamiliar), labels, missing)
     rows = pa.table(certainty).to_pylist() if certainty else [{}] * len(P)
     shares = np.round(P, DECIMALS).tolist()
-    best = np.nan_to_num(P).argmax(axis=1).tolist()
+    predicted, confidence = task.predicted(known).to_pylist(), np.round(task.confidence(known), DECIMALS).tolist()
     return [
         {
-            "predicted": None if problem else labels[label],
-            "confidence": None if problem else row[label],
+            "predicted": None if problem else label,
+            "confidence": None if problem else sure_of,
             "probabilities": None if problem else dict(zip(labels, row, strict=True)),
             **sure,
             "rejected": problem,
         }
-        for problem, label, row, sure in zip(classified.problems, best, shares, rows, strict=True)
+        for problem, label, sure_of, row, sure in zip(
+            classified.problems, predicted, confidence, shares, rows, strict=True
+        )
     ]
 
 

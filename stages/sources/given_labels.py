@@ -8,8 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stages.common.errors import HeadstartError, counted, listed
+from stages.common.setting_types import TaskName
+from stages.sources.label_values import LabelForm
 from stages.sources.row import Row
-from stages.tables import labels_file
+from stages.sources.values import ValueProblemError
+from stages.tables import label_texts, labels_file
 from stages.tables.labels_file import Labels
 from stages.tables.prepared import UNLABELLED
 
@@ -22,6 +25,7 @@ class GivenLabels:
 
     path: Path | None = None  # None where there is no such file
     labels: Labels = field(default_factory=Labels)
+    task: TaskName = "single"
     stamp: tuple[int, int] | None = None  # of the file before it was read
     _ids: set[str] = field(default_factory=set)  # of noted rows, that the file labels
     _relabelled: set[str] = field(default_factory=set)  # of those, the ids whose rows have another label in the table
@@ -37,7 +41,31 @@ class GivenLabels:
         if path is None:
             return cls()
         stamp = _stamp(Path(path))
-        return cls(Path(path), labels_file.read(Path(path)), stamp)
+        return cls(Path(path), labels_file.read(Path(path)), stamp=stamp)
+
+    def texts(self) -> list[str]:
+        """List the labels as the file has them."""
+        return [label.label for label in self.labels.by_id.values()]
+
+    def in_form(self, form: LabelForm) -> "GivenLabels":
+        """Return these labels as the rows of a table have theirs.
+
+        Raises:
+            HeadstartError: a label is none of the task.
+        """
+        if form.task == "single":
+            return self
+        form, by_id = replace(form, is_text=True), {}
+        for row_id, label in self.labels.by_id.items():
+            try:
+                text = form.from_value(label.label)
+            except ValueProblemError as error:
+                raise HeadstartError(
+                    f"{self.path}: the label in line {label.line} {error}; correct it, or delete the line"
+                ) from None
+            if text is not None:
+                by_id[row_id] = replace(label, label=text)
+        return replace(self, labels=replace(self.labels, by_id=by_id), task=form.task)
 
     def splits(self) -> dict[str, str]:
         """Return the splits that the file gives, by id; those that it leaves to prepare are not among them."""
@@ -54,7 +82,7 @@ class GivenLabels:
     def note(self, row: Row, row_id: str) -> None:
         """Note a row as the table has it."""
         if row.label is not None:
-            self._classes.add(row.label)
+            self._classes.update(label_texts.classes(row.label, self.task))
         if (given := self.labels.by_id.get(row_id)) is None:
             return
         self._ids.add(row_id)
@@ -86,7 +114,12 @@ class GivenLabels:
                 f" label in {self.path} than in {data}, such as {by_id[row_id].label!r} in line {by_id[row_id].line};"
                 f" {self.path} counts"
             )
-        classes = dict.fromkeys(by_id[row_id].label for row_id in by_id if row_id in self._ids)
+        classes = dict.fromkeys(
+            name
+            for row_id in by_id
+            if row_id in self._ids
+            for name in label_texts.classes(by_id[row_id].label, self.task)
+        )
         if self._classes and (new := [label for label in classes if label not in self._classes]):
             yield (
                 f"{self.path} has {'a class' if len(new) == 1 else 'classes'} that {data} lacks:"

@@ -129,7 +129,7 @@ def encloses(path: Path, layout: Layout, columns: Columns, reading: Reading) -> 
 def _scan(path: Path, layout: Layout, columns: Columns, reading: Reading) -> _Scan:
     """Read a file as one with enclosed fields, up to the first that is not enclosed properly."""
     scan, width = _Scan(), len(layout.header)
-    label = layout.header.index(columns.label) if columns.label else None
+    label = layout.header.index(columns.label) if isinstance(columns.label, str) else None
     others = _other_columns(layout, columns)
     try:
         for record in divided(path, layout, reading):
@@ -195,7 +195,7 @@ def _labels_fit(parts: list[list[str]], layout: Layout, columns: Columns, scan: 
 
     The record may hold all rows of a class.
     """
-    if not columns.label or not scan.labels:
+    if not isinstance(columns.label, str) or not scan.labels:
         return True
     labels = [fields[layout.header.index(columns.label)].strip() for fields in parts]
     traits = set().union(*map(_traits, scan.labels))

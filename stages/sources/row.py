@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.common.errors import HeadstartError, did_you_mean, listed
+from stages.sources.label_values import ONE_CLASS, LabelForm
 from stages.tables.prepared import TABLES, Spans
 
 MAX_SHOWN = 100  # characters of a column's name in an error
@@ -49,19 +50,24 @@ class Columns:
     """Names of the columns to read; None if there is no such column."""
 
     input: str | tuple[str, ...]  # the content; several are joined to one text
-    label: str | None = None  # the class
+    label: str | tuple[str, ...] | None = None  # the class; several: yes or no, one per label
     group: str | None = None
     slice: str | None = None
     split: str | None = None
+    form: LabelForm = ONE_CLASS  # how labels are read
     keep_all: bool = False  # whether rows carry all columns of their table
 
     def inputs(self) -> tuple[str, ...]:
         """List the columns with the content."""
         return (self.input,) if isinstance(self.input, str) else self.input
 
+    def labels(self) -> tuple[str, ...]:
+        """List the columns with the labels."""
+        return (self.label,) if isinstance(self.label, str) else self.label or ()
+
     def names(self) -> list[str]:
         """List the columns to read."""
-        others = (self.label, self.group, self.slice, self.split)
+        others = (*self.labels(), self.group, self.slice, self.split)
         return [*self.inputs(), *(name for name in others if name is not None)]
 
     def positions(self, header: list[str]) -> dict[str, int]:

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from stages.common.errors import HeadstartError, counted
-from stages.common.params import PrepareParams
+from stages.common.prepare_params import PrepareParams
+from stages.common.setting_types import TaskName
 from stages.sources.contents import Contents
 from stages.sources.row import Row
+from stages.tables import label_texts
 from stages.tables.prepared import SPLITS, UNLABELLED
 from stages.tables.splitting import Shares, Units, exceptions
 
@@ -24,12 +26,14 @@ class Selection:
     """What is known of the rows. Add all of them, then `decide`, and then ask about every row."""
 
     settings: PrepareParams
+    task: TaskName = "single"
     labels_file_splits: Mapping[str, str] = field(default_factory=dict)  # by id; binding, whatever the table gives
     rows: int = 0
     names_files: bool = False
     unreadable: dict[int, str] = field(default_factory=dict)  # row number to problem
-    rare_classes: dict[str, int] = field(default_factory=dict)  # left out, with their rows
-    untrained_classes: dict[str, int] = field(default_factory=dict)  # likewise, until labels are given
+    # Left out with their rows, of which these are the numbers; of several labels, the rows stay.
+    rare_classes: dict[str, int] = field(default_factory=dict)
+    untrained_classes: dict[str, int] = field(default_factory=dict)  # likewise; of one, until labels are given
     _given_splits: set[str] = field(default_factory=set)
     _contents: Contents = field(default_factory=Contents)  # of labelled rows
     _unlabelled: Contents = field(default_factory=Contents)
@@ -55,7 +59,7 @@ class Selection:
 
     def decide(self) -> None:
         """Find classes that have too few rows, and the rows that leave their natural split."""
-        sizes = Counter(label for *_, label in self._contents.labelled())
+        sizes = Counter(name for *_, label in self._contents.labelled() for name in self._classes(label))
         self.rare_classes = {label: sizes[label] for label in sorted(sizes) if sizes[label] < self.settings.min_rows}
         given, settings = self._given_splits, self.settings
         self._shares = Shares(
@@ -65,7 +69,7 @@ class Selection:
         )
         self._fixed = self._fixed_units()
         self._splits = exceptions(self._units(), self._shares, self._fixed)
-        if len(self._unlabelled):
+        if len(self._unlabelled) or self.task == "multilabel":
             self.untrained_classes = self._untrained(sizes)
 
     def reason_to_leave_out(self, number: int, row: Row, row_id: str) -> tuple[Kind, str] | None:
@@ -89,8 +93,24 @@ class Selection:
         if contents.kept(position) != number:
             return "duplicate", f"duplicate of {contents.origin(position)}"
         (label,) = labels
-        too_few = self._too_few(label)
+        too_few = "" if self.task == "multilabel" else self._too_few(label)
         return ("rare_class", f"class {label} has {too_few}") if too_few else None
+
+    def kept_label(self, label: str) -> str:
+        """Return the label of a row that is kept: of several labels, those that are not left out."""
+        if self.task != "multilabel" or not (self.rare_classes or self.untrained_classes):
+            return label
+        return label_texts.from_names(name for name in self._classes(label) if not self._too_few(name))
+
+    def order(self) -> tuple[str, ...] | None:
+        """Return the ordinal classes from low to high: as `prepare.order` has them, or the numbers that are kept."""
+        if self.task != "ordinal" or self.settings.order:
+            return self.settings.order
+        numbers = {label for *_, label in self._contents.labelled() if not self._too_few(label)}
+        return tuple(sorted(numbers, key=float))
+
+    def _classes(self, label: str) -> tuple[str, ...]:
+        return label_texts.classes(label, self.task)
 
     def _too_few(self, label: str) -> str:
         """Say why the rows of a class are left out; empty where they are not."""
@@ -117,8 +137,9 @@ class Selection:
     def _untrained(self, sizes: Mapping[str, int]) -> dict[str, int]:
         """Return the classes that have rows, but none for training, with these numbers of rows."""
         trained = {
-            label
+            name
             for row_id, rank, group, label in self._contents.labelled()
+            for name in self._classes(label)
             if self._split(row_id, rank, group) == "train"
         }
         return {label: sizes[label] for label in sorted(sizes.keys() - trained - self.rare_classes.keys())}
@@ -155,8 +176,8 @@ class Selection:
 
         def rows() -> Iterator[tuple[str, tuple[str, ...]]]:
             for row_id, rank, group, label in self._contents.labelled():
-                if not rank and label not in self.rare_classes:
-                    yield group or row_id, (label,)
+                if not rank:
+                    yield group or row_id, tuple(name for name in self._classes(label) if name not in self.rare_classes)
 
         if not self.settings.group:
             return rows

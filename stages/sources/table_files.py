@@ -37,6 +37,8 @@ def rows(data: Path, columns: Columns, modality: Modality, reading: Reading) -> 
         if data.is_dir():
             links.refuse(path, data, follow=reading.follow_links)
         origin = utf8_name(path.relative_to(data if data.is_dir() else data.parent).as_posix())
+        form = replace(columns.form, is_text=is_delimited(path))
+        columns = replace(columns, form=form)
         folder = table_rows.ImageFolder(path.parent, reading.follow_links) if modality == "image" else None
         for number, record in _records(path, columns, split, reading):
             yield table_rows.row(f"{origin}:{number}", record, columns, split, folder)
@@ -48,22 +50,30 @@ def _records(path: Path, columns: Columns, split: str | None, reading: Reading) 
         yield from records(path, columns, reading)
         return
     for number, record in records(path, replace(columns, label=None, keep_all=True), reading):
-        yield number, {columns.label: None, **record}
+        yield number, {**dict.fromkeys(columns.labels()), **record}
 
 
 def records(path: Path, columns: Columns, reading: Reading) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (number, column values) for each row; the number is a line in the file, or a row, from 1."""
-    read: Callable[[Path, Columns, Reading], Iterator[tuple[int, dict[str, Any]]]]
+    return _reader(path)(path, columns, reading)
+
+
+def is_delimited(path: Path) -> bool:
+    """Tell whether a table is of delimited lines, where every value is a text."""
+    return _reader(path) is delimited.records
+
+
+def _reader(path: Path) -> Callable[[Path, Columns, Reading], Iterator[tuple[int, dict[str, Any]]]]:
+    """Return the function that reads files of this format."""
     match text_files.suffix(path):
         case suffix if suffix in parquet_files.SUFFIXES:
-            read = parquet_files.records
+            return parquet_files.records
         case suffix if suffix in json_files.SUFFIXES:
-            read = json_files.records
+            return json_files.records
         case suffix if suffix in spreadsheets.SUFFIXES:
-            read = spreadsheets.records
+            return spreadsheets.records
         case _:
-            read = delimited.records
-    return read(path, columns, reading)
+            return delimited.records
 
 
 def tables(data: Path) -> dict[Path, str | None]:

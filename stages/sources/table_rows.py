@@ -41,23 +41,30 @@ def row(
     else:
         (column,) = columns.inputs()
         content, name, problem = _image(record[column], column, origin, image_folder)
+    label: str | None = None
+    if columns.label:
+        try:
+            label = columns.form.read(record, columns.labels())
+        except ValueProblemError as error:
+            problem = problem or str(error)
     names: list[str | None] = []
-    for other in (columns.label, columns.group, columns.slice, columns.split):
+    for other in (columns.group, columns.slice, columns.split):
         try:
             names.append(None if other is None else as_name(record[other]))
         except ValueProblemError as error:
             names.append(None)
             problem = problem or f"{other} {error}"
-    label, group, slice_, given_split = names
+    group, slice_, given_split = names
     if label is not None and split == UNLABELLED:
-        problem = problem or f"{columns.label} is {label!r} in a file of unlabelled rows; move the row into train"
+        wrong = " and ".join(columns.labels())
+        problem = problem or f"{wrong} is {label!r} in a file of unlabelled rows; move the row into train"
     if columns.split:
         split = SPLIT_NAMES.get((given_split or "").strip().lower())
         if split is None and label is not None:
             problem = problem or f"{columns.split} is {record[columns.split]!r}, not train, validation or test"
     if problem:
         content, spans = type(content)(), None
-    made = Row(origin, content, name, label and label.strip(), group, slice_, split, problem)  # by name takes longer
+    made = Row(origin, content, name, label, group, slice_, split, problem)  # by name takes longer
     made.spans = spans
     made.record = record if columns.keep_all else None
     return made

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from stages.common.params import PrepareParams
+from stages.common.prepare_params import PrepareParams
 from stages.tables import labels_file, prepared
 from stages.tables.prepared import SPLITS
 from stages.tables.splitting import Shares

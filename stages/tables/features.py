@@ -18,9 +18,10 @@ from scipy import sparse
 
 from stages.common.errors import damaged
 from stages.common.params import Backbones, BudgetParams, ExtractParams, Modality
-from stages.common.section import Section, validate
+from stages.common.section import validate
 from stages.common.setting_types import ColumnNames
 from stages.tables import prepared, shards
+from stages.tables.label_info import LabelInfo
 
 TABLES = (*prepared.TABLES, prepared.LEARNING)
 
@@ -35,7 +36,7 @@ GROUP = pa.field("group", pa.string())
 Matrix: TypeAlias = "np.ndarray | sparse.csr_matrix"
 
 
-class Metadata(Section):
+class Metadata(LabelInfo):
     """How the vectors of a feature table were made."""
 
     backbone: Backbones
@@ -135,7 +136,11 @@ def read(features_folder: Path, split: str, budget: BudgetParams | None = None, 
     """
     metadata = read_metadata(features_folder / split)
     ids, labels = identities(features_folder, split)
-    rows = np.arange(len(ids)) if budget is None else np.flatnonzero(prepared.within_budget(ids, labels, budget))
+    rows = (
+        np.arange(len(ids))
+        if budget is None
+        else np.flatnonzero(prepared.within_budget(ids, labels, budget, metadata.task))
+    )
     is_long, unclear_share = None, 0.0
     if metadata.max_length is not None:
         counts = shards.read_all(features_folder / split, pa.schema(COUNTS))

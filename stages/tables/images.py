@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from stages.common.errors import HeadstartError, one_line
-from stages.common.params import PrepareParams
+from stages.common.prepare_params import PrepareParams
 from stages.tables import image_metadata
 
 SUFFIXES = {

@@ -18,9 +18,10 @@ import pyarrow.compute as pc
 
 from stages.common.errors import HeadstartError
 from stages.common.params import BudgetParams, Combine, Modality
-from stages.common.section import Section, validate
-from stages.common.setting_types import ColumnNames
-from stages.tables import shards
+from stages.common.section import validate
+from stages.common.setting_types import ColumnNames, TaskName
+from stages.tables import label_texts, shards
+from stages.tables.label_info import LabelInfo
 
 SPLITS = ("train", "validation", "test")
 UNLABELLED = "unlabelled"
@@ -39,7 +40,7 @@ _GROUP_ROWS = {"text": None, "image": 256}  # of a Parquet row group
 WINDOW_ROWS = {"text": 4_096, "image": 256}  # in memory at a time
 
 
-class TableInfo(Section):
+class TableInfo(LabelInfo):
     """What prepare stores about the table as a whole."""
 
     input: ColumnNames  # the raw column, or those that were joined
@@ -103,11 +104,15 @@ def sample_unlabelled(ids: Collection[str], count: int) -> Collection[str]:
 
 
 def within_budget(
-    ids: Sequence[str] | np.ndarray, labels: Sequence[str] | np.ndarray, budget: BudgetParams
+    ids: Sequence[str] | np.ndarray,
+    labels: Sequence[str] | np.ndarray,
+    budget: BudgetParams,
+    task: TaskName = "single",
 ) -> np.ndarray:
     """Return which rows the budget allows: per class the `per_class` rows with the lowest hash of their id.
 
-    A larger budget contains every smaller one with the same seed.
+    A row of several labels is allowed by any of them; rows to which none applies are a class of their own, and so are
+    all rows of numbers. A larger budget contains every smaller one with the same seed.
 
     Args:
         ids: (rows,)
@@ -120,30 +125,13 @@ def within_budget(
         return np.ones(len(ids), dtype=bool)
     mask = np.zeros(len(ids), dtype=bool)
     rank = np.array([uniform(f"budget:{budget.seed}:{row_id}") for row_id in ids])
-    label_of_row = np.asarray(labels)
-    for label in np.unique(label_of_row):
-        rows = np.flatnonzero(label_of_row == label)
+    rows_of: dict[str, list[int]] = {}
+    for row, label in enumerate(labels):
+        for name in label_texts.classes(label, task) or ("",):
+            rows_of.setdefault(name, []).append(row)
+    for rows in map(np.array, rows_of.values()):
         mask[rows[np.argsort(rank[rows], kind="stable")][: budget.per_class]] = True
     return mask
-
-
-def usable_rows(
-    ids: Sequence[str] | np.ndarray,
-    labels: Sequence[str] | np.ndarray,
-    budget: BudgetParams,
-    known_labels: Sequence[str],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return which rows the budget allows and have one of the `known_labels`, and the indices of their labels.
-
-    The budget limits validation rows too: somebody with few labels has few for everything.
-
-    Returns:
-        (rows,) boolean mask, and (usable rows,) label indices.
-    """
-    index = {label: number for number, label in enumerate(known_labels)}
-    mask = within_budget(ids, labels, budget) & np.array([label in index for label in labels], dtype=bool)
-    usable_labels = np.asarray(labels, dtype=object)[mask]
-    return mask, np.array([index[label] for label in usable_labels], dtype=np.int64)
 
 
 def read(prepared_folder: Path, split: str) -> pa.Table:

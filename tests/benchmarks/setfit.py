@@ -38,7 +38,8 @@ from stages.common.errors import counted
 from stages.common.params import FinetuneParams
 from stages.finetuning import loop, rows
 from stages.finetuning.classifier import Classifier
-from stages.heads import choosing, linear_layer
+from stages.heads import choosing
+from stages.tasks.single import Single
 from tests.benchmarks import few_label_tasks
 from tests.benchmarks.few_label_tasks import CPU, Case, Draw
 from tests.projects import MINILM, REVISION
@@ -84,10 +85,10 @@ def frozen(drawn: Draw) -> Outcome:
 
 def finetuned(drawn: Draw, settings: FinetuneParams) -> Outcome:
     """Train as the stage finetune does, from the head on frozen features."""
-    classifier = Classifier(few_label_tasks.encoder(drawn.modality), drawn.labels)
+    classifier = Classifier(few_label_tasks.encoder(drawn.modality), Single(tuple(drawn.labels)))
     start = time.process_time()
     head, _ = choosing.logistic_head(classifier.encoder.encode(drawn.inputs), np.array(drawn.labels)[drawn.y])
-    layer = linear_layer.from_head(head)
+    layer = head.layer()
     assert layer is not None
     classifier.start_from(*layer)
     classifier.adapt(settings)

@@ -21,6 +21,7 @@ from pyarrow import csv
 from stages import backbones
 from stages.backbones import hub
 from stages.common.params import BackboneParams, ExtractParams, FinetuneParams, RuntimeParams
+from stages.tasks.single import Single
 from tests.benchmarks import arguments, pair
 from tests.projects import MINILM, REVISION
 
@@ -35,7 +36,7 @@ def ours(texts: list[str], y: np.ndarray, device: str) -> Callable[[], np.ndarra
     settings = FinetuneParams(method="full", epochs=1, batch_size=BATCH)
     spec = BackboneParams(family="transformers", name=MINILM, revision=REVISION)
     encoder = backbones.load_encoder(spec, ExtractParams(), runtime, "text")
-    classifier = Classifier(encoder, [str(label) for label in range(LABELS)])
+    classifier = Classifier(encoder, Single(tuple(str(label) for label in range(LABELS))))
     classifier.adapt(settings)
     task = loop.Task(texts, y, settings, runtime, from_random=False, identity="benchmark")
 

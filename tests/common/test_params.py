@@ -59,6 +59,18 @@ def test_numbers_in_scientific_notation_are_numbers(tmp_path: Path) -> None:
         ({"prepare__input": ["a", "b", "a"]}, ["prepare.input: names a column twice (a, b, a); name it once"]),
         ({"prepare__encoding": "utf9"}, ["prepare.encoding: utf9 is not the name of a text encoding"]),
         ({"prepare__encoding": "hex"}, ["prepare.encoding: hex is not the name of a text encoding"]),
+        ({"prepare__label": []}, ["prepare.label: must be the name of a column, or a list of names"]),
+        ({"prepare__task": "regresion"}, ["prepare.task is 'regresion'", "'auto', 'single', 'multilabel'"]),
+        ({"prepare__task": "single", "prepare__order": [1, 2]}, ["task is single, but order is set", "task ordinal"]),
+        ({"prepare__task": "ordinal", "prepare__label": ["a", "b"]}, ["task is ordinal, but label names several"]),
+        ({"prepare__task": "single", "prepare__label_separator": ";"}, ["but label_separator is ';', which is for"]),
+        ({"prepare__order": [1, 2], "prepare__label_separator": ";"}, ["label_separator is ';', but order is set"]),
+        ({"prepare__label": ["a", "b"], "prepare__label_separator": ";"}, ["label names several columns, but label_"]),
+        ({"prepare__label_separator": ""}, ["prepare.label_separator", "at least 1"]),
+        ({"prepare__order": ["low"]}, ["prepare.order: must be a list of at least two classes, from low to high"]),
+        ({"prepare__order": "low, high"}, ["prepare.order: must be a list of at least two classes, from low to high"]),
+        ({"prepare__order": [False, True]}, ["prepare.order: holds False", "write quotes around a word"]),
+        ({"prepare__order": ["low", " low"]}, ["prepare.order: names a class twice (low, low); name it once"]),
         ({"train_head__folds": 2.5}, ["train_head.folds is 2.5", "integer"]),
         ({"train_head__folds": True}, ["train_head.folds is True"]),
         ({"train_head__C": []}, ["train_head.C is []", "at least 1"]),
@@ -106,3 +118,7 @@ def test_bad_files_are_refused(tmp_path: Path, content: bytes, words: str) -> No
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(HeadstartError, match="--params"):
         params.load(tmp_path / "params.yaml")
+
+
+def test_the_order_of_classes_may_be_numbers(tmp_path: Path) -> None:
+    assert load(tmp_path, prepare__order=[1, 2.0, 2.5, " best "]).prepare.order == ("1", "2", "2.5", "best")

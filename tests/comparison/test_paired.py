@@ -10,6 +10,7 @@ from stages.comparison import paired
 from stages.comparison.paired import Predictions
 from stages.evaluation import prediction_columns
 from stages.scores import metrics
+from stages.tasks.single import Single
 
 LABELS = ("a", "b", "c")
 
@@ -91,7 +92,7 @@ def test_rows_are_paired_by_id_and_counted(truth: np.ndarray) -> None:
 
 def test_classes_in_another_order_are_the_same_classes(truth: np.ndarray) -> None:
     before = scored(truth, model(truth, 0.8, np.random.default_rng(0)))
-    after = dataclasses.replace(before, labels=("c", "a", "b"), P=before.P[:, [2, 0, 1]])
+    after = dataclasses.replace(before, labels=("c", "a", "b"), outputs=before.outputs[:, [2, 0, 1]])
     differences = paired.compare(before, after, GateParams()).differences
     assert [difference.verdict for difference in differences] == ["same", "same"]
 
@@ -137,9 +138,9 @@ def test_the_gate_takes_every_headline_metric(truth: np.ndarray) -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1.0, 2.0])
 def test_metrics_of_what_is_no_probability_are_undefined(truth: np.ndarray, value: float) -> None:
     good = scored(truth, model(truth, 0.8, np.random.default_rng(0)))
-    P = good.P.copy()
+    P = good.outputs.copy()
     P[7] = value
-    bad = dataclasses.replace(good, P=P)
+    bad = dataclasses.replace(good, outputs=P)
     settings = GateParams(metrics={"accuracy": GateMetric(), "log_loss": GateMetric()})
     for before in (good, None, dataclasses.replace(good, labels=("a", "b", "c", "d"))):
         comparison = paired.compare(before, bad, settings)
@@ -162,12 +163,12 @@ def test_a_metric_that_these_rows_do_not_have_never_passes_its_floor(truth: np.n
 
 def test_the_shipped_model_is_read() -> None:
     P = np.array([[0.9, 0.1, 0.0]])
-    columns = {"id": ["1"], "label": ["a"], **prediction_columns.columns(P, LABELS)}
+    columns = {"id": ["1"], "label": ["a"], **prediction_columns.columns(P, Single(LABELS))}
     tables = {name: pa.table({"model": [name], **columns}) for name in ("head", "finetuned", "baseline")}
     assert paired.read(pa.concat_tables([tables["head"], tables["baseline"]])).model == "head"
     comparison = paired.read(pa.concat_tables([tables["head"], tables["finetuned"]]))
     assert comparison.model == "finetuned" and comparison.labels == LABELS and comparison.ids.tolist() == ["1"]
-    np.testing.assert_allclose(comparison.P, P, atol=1e-6)
+    np.testing.assert_allclose(comparison.outputs, P, atol=1e-6)
     with pytest.raises(ValueError, match="no rows of finetuned or head"):
         paired.read(tables["baseline"])
     with pytest.raises(ValueError, match="there are no probabilities of label z"):
@@ -175,7 +176,7 @@ def test_the_shipped_model_is_read() -> None:
 
 
 def test_an_id_that_occurs_twice_is_refused() -> None:
-    rows = {"id": ["1", "1"], "label": ["a", "b"], **prediction_columns.columns(np.full((2, 3), 1 / 3), LABELS)}
+    rows = {"id": ["1", "1"], "label": ["a", "b"], **prediction_columns.columns(np.full((2, 3), 1 / 3), Single(LABELS))}
     with pytest.raises(ValueError, match="an id occurs twice among the rows of head"):
         paired.read(pa.table({"model": ["head", "head"], **rows}))
 
@@ -201,7 +202,7 @@ def test_the_folds_are_read_from_the_predictions(truth: np.ndarray) -> None:
         "id": list("wxyz"),
         "label": ["a"] * 4,
         "fold": pa.array([1, 2, 3, 1], pa.int32()),
-        **prediction_columns.columns(P, LABELS),
+        **prediction_columns.columns(P, Single(LABELS)),
     }
     assert paired.read(pa.table(columns)).folds == 3
     assert paired.read(pa.table(columns).drop_columns("fold")).folds == 0

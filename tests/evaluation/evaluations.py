@@ -13,6 +13,7 @@ from stages.evaluation.plots import from_model
 from stages.evaluation.results import Results, ScoredRows
 from stages.heads.folds import Fold
 from stages.tables.features import Features
+from stages.tasks.single import Single
 
 RISING = ((2, 0.5), (10, 0.7), (50, 0.9))
 FLAT = ((2, 0.79), (10, 0.8), (50, 0.8))
@@ -61,11 +62,11 @@ def evaluation(
             Division((parts, parts), order),
             {name: np.stack([P, P]) for name, P in probabilities.items()},
         )
-    scored = ScoredRows(rows, truth, tuple(labels), probabilities, division, repeated)
+    scored = ScoredRows(rows, truth, Single(tuple(labels)), probabilities, division, repeated)
     card = SimpleNamespace(
         modality="text",
         backbone=SimpleNamespace(family=family),
-        validation_temperature=1.0,
+        validation_temperatures=lambda: np.array(1.0),
         training={"kept_epoch": 1},
     )
     cards: Any = {name: card for name in models if name != "baseline"}
@@ -81,7 +82,7 @@ def evaluation(
         layout=cast(Any, None),
         scored=scored,
         metrics=metrics,
-        plots={name: from_model(truth, P, labels) for name, P in probabilities.items()},
+        plots={name: from_model(truth, P, scored.task) for name, P in probabilities.items()},
         curves={"backbone": points},
         pairs=cast(Any, None),
         suspects=cast(Any, None),

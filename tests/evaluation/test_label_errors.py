@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from stages.evaluation import label_errors
+from stages.tasks.single import Single
 from tests.evaluation.feature_tables import table
 
 
@@ -21,7 +22,7 @@ def test_planted_wrong_labels_are_found_first_and_others_are_not() -> None:
     assert {(row.row, "abc"[row.suggested]) for row in suspects.itertuples()} == {(4, "b"), (50, "c")}
     assert (suspects["p_suggested"] > 0.5).all() and (suspects["p_label"] < 0.5).all()
     named = label_errors.table(
-        {"train": suspects, "test": suspects[:0]}, {"train": rows, "test": rows}, ["a", "b", "c"]
+        {"train": suspects, "test": suspects[:0]}, {"train": rows, "test": rows}, Single(("a", "b", "c"))
     )
     assert named["split"].tolist() == ["train", "train"]
     assert named["id"].tolist() == [str(row) for row in suspects["row"]]
@@ -58,12 +59,12 @@ def test_labels_that_no_row_has_break_nothing() -> None:
     y = np.arange(40) % 2 * 2  # labels 1 and 3 have no row
     P[np.arange(40), y] = 0.94
     P[5] = [0.94, 0.02, 0.02, 0.02]
-    (suspect,) = label_errors.find(y, P).itertuples()
+    (suspect,) = label_errors.find_classes(y, P).itertuples()
     assert (suspect.row, suspect.suggested, suspect.p_label) == (5, 0, pytest.approx(0.02))
 
 
 def test_too_little_to_judge() -> None:
     P = np.array([[0.1, 0.9]] * 19)
-    assert label_errors.find(np.zeros(19, dtype=int), P).empty
-    assert label_errors.find(np.zeros(40, dtype=int), np.array([[0.1, 0.9]] * 40)).empty, "one class only"
+    assert label_errors.find_classes(np.zeros(19, dtype=int), P).empty
+    assert label_errors.find_classes(np.zeros(40, dtype=int), np.array([[0.1, 0.9]] * 40)).empty, "one class only"
     assert label_errors.find_in_training(table(np.eye(2), ["a", "b"]), C=1).empty

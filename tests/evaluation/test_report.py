@@ -13,6 +13,7 @@ from playwright.sync_api import Browser
 
 from stages.evaluation.report import content
 from stages.evaluation.results import ScoredRows
+from stages.tasks.single import Single
 from tests.evaluation import feature_tables
 from tests.evaluation.report_pages import HOSTILE, Opened, evaluated, texts
 from tests.projects import TFIDF, run_stages, set_params
@@ -190,7 +191,7 @@ def test_images_are_thumbnails(tmp_path: Path, browser: Browser, monkeypatch: py
 def test_rows_beyond_the_page_are_the_least_interesting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     truth = np.array([0, 0, 0, 1, 1])
     P = np.array([[0.9, 0.1], [0.3, 0.7], [0.1, 0.9], [0.4, 0.6], [0.8, 0.2]])
-    scored = ScoredRows(feature_tables.table(np.zeros((5, 1)), list("aaabb")), truth, ("a", "b"), {"head": P})
+    scored = ScoredRows(feature_tables.table(np.zeros((5, 1)), list("aaabb")), truth, Single(("a", "b")), {"head": P})
     assert content.rows_to_show(scored, "head").tolist() == [2, 4, 1, 0, 3]
     monkeypatch.setattr(content, "MAX_REPORT_ROWS", 2)
     assert content.rows_to_show(scored, "head").tolist() == [2, 4]

@@ -15,6 +15,7 @@ from stages.common.params import BackboneParams, ExtractParams, FinetuneParams, 
 from stages.finetuning import loop
 from stages.finetuning.classifier import Classifier
 from stages.finetuning.progress import Progress
+from stages.tasks.single import Single
 
 WORDS = ["i", "this", "product", "is", "the", "a", "movie"]
 
@@ -58,7 +59,7 @@ def spec(modality: Modality, tiny: Path) -> BackboneParams:
 def fresh(modality: Modality, tiny: Path, settings: FinetuneParams) -> Classifier:
     """A classifier whose last layer starts from a fixed one, as it starts from a head."""
     encoder = backbones.load_encoder(spec(modality, tiny), SMALL[modality], RuntimeParams(device="cpu"), modality)
-    network = Classifier(encoder, LABELS)
+    network = Classifier(encoder, Single(LABELS))
     network.start_from(np.random.default_rng(1).normal(0, 0.1, (2, encoder.dim)), np.zeros(2))
     network.adapt(settings)
     return network

@@ -34,6 +34,30 @@ def test_the_contrastive_loss_is_that_of_its_formula() -> None:
     assert memory.vectors is before, "within an epoch nothing is computed anew"
 
 
+def losses_of(y: torch.Tensor, batch: list[int]) -> np.ndarray:
+    generator = np.random.default_rng(0)
+    X, Z = (generator.normal(size=(rows, 4)).astype(np.float32) for rows in (len(y), len(batch)))
+    memory = Memory(lambda: X, y, temperature=0.5)
+    memory.refresh(0)
+    return memory.losses(torch.from_numpy(Z), torch.tensor(batch)).numpy()
+
+
+def test_rows_of_several_labels_are_drawn_together_by_what_they_share() -> None:
+    Y = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 1], [1, 1, 1], [0, 0, 0]], dtype=bool)
+    losses = losses_of(torch.from_numpy(Y), [0, 4])
+    generator = np.random.default_rng(0)
+    X, Z = (generator.normal(size=(rows, 4)).astype(np.float32) for rows in (5, 2))
+    powers = np.exp(Z[0] / np.linalg.norm(Z[0]) @ (X / np.linalg.norm(X, axis=1, keepdims=True)).T / 0.5)
+    logs = np.log(powers / powers[1:].sum())
+    assert losses[0] == pytest.approx(-(1 / 2 * logs[1] + 2 / 3 * logs[3]) / (1 / 2 + 2 / 3), abs=1e-5)
+    assert losses[1] == 0, "a row without labels is drawn to none"
+
+
+def test_one_label_for_every_row_is_the_same_in_both_forms() -> None:
+    y = torch.tensor([0, 0, 1, 1, 1, 2])
+    np.testing.assert_array_equal(losses_of(y, [1, 3, 5]), losses_of(torch.eye(3, dtype=torch.bool)[y], [1, 3, 5]))
+
+
 @pytest.mark.parametrize("modality", ["text", "image"])
 def test_contrastive_training_ends_with_a_head_on_its_features(modality: Modality, tiny_encoder: Path) -> None:
     chosen = settings(contrastive=1.0, token_dropout=0.2 if modality == "text" else 0, learning_rate=3e-4)

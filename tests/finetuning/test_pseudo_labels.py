@@ -8,8 +8,9 @@ import torch
 
 from stages.common.params import FinetuneParams
 from stages.finetuning import pseudo_labels
-from stages.finetuning.loss import Loss, Targets, class_weights
+from stages.finetuning.loss import Loss, Targets
 from stages.heads import propagation
+from stages.tasks.single import Single
 from tests.finetuning.recipes import LABELS, ROWS, fresh, settings
 
 
@@ -38,11 +39,11 @@ def test_targets_of_labels_are_cross_entropy() -> None:
     logits, y = torch.randn(6, 3, generator=generator), torch.tensor([0, 1, 2, 2, 1, 0])
     chosen = FinetuneParams(label_smoothing=0.2)
     shares = np.eye(3, dtype=np.float32)[y.numpy()] * 0.8 + 0.2 / 3
-    ones = class_weights(y.numpy(), 3, chosen)
-    by_labels = Loss(y, ones, chosen, None)(logits, logits, torch.arange(6))
-    by_targets = Loss(y, ones, chosen, None, Targets(shares.astype(np.float32), np.ones(6, np.float32)))
+    task = Single(("a", "b", "c"))
+    by_labels = Loss(y, task, chosen, None)(logits, logits, torch.arange(6))
+    by_targets = Loss(y, task, chosen, None, Targets(shares.astype(np.float32), np.ones(6, np.float32)))
     torch.testing.assert_close(by_targets(logits, logits, torch.arange(6)), by_labels)
-    doubled = Loss(y, ones, chosen, None, Targets(shares.astype(np.float32), np.array([2, 0, 2, 0, 2, 0], np.float32)))
+    doubled = Loss(y, task, chosen, None, Targets(shares.astype(np.float32), np.array([2, 0, 2, 0, 2, 0], np.float32)))
     torch.testing.assert_close(
         doubled(logits, logits, torch.arange(6)), by_targets(logits[::2], logits[::2], torch.tensor([0, 2, 4]))
     )

@@ -12,6 +12,7 @@ from stages.common.params import ExtractParams, RuntimeParams
 from stages.finetuning import classifier
 from stages.finetuning.classifier import Classifier
 from stages.heads.model_card import ModelCard
+from stages.tasks.single import Single
 from tests.backbones.timm_backbones import SMALL, make_folder, spec
 from tests.finetuning.recipes import LABELS, pictures, settings, train
 
@@ -33,7 +34,7 @@ def test_every_method_starts_at_the_head_learns_and_comes_back_from_disk(
 ) -> None:
     chosen = spec(str(make_folder(tmp_path / "model", architecture)))
     encoder = backbones.load_encoder(chosen, EXTRACT, CPU, "image")
-    network = Classifier(encoder, LABELS)
+    network = Classifier(encoder, Single(LABELS))
     network.start_from(np.random.default_rng(1).normal(0, 0.1, (2, encoder.dim)), np.zeros(2))
     inputs, _ = pictures(40)
     start = network.probabilities(inputs)

@@ -37,7 +37,7 @@ def test_every_head_learns_gives_probabilities_and_survives_saving(
     persistence.save(head, tmp_path / "head.skops")
     again = persistence.load(tmp_path / "head.skops", head.labels, head.temperature)
     np.testing.assert_array_equal(again.probabilities(form(X)), P)
-    layer = linear_layer.from_head(head)
+    layer = head.layer()
     assert (layer is None) == (kind in ("knn", "mlp"))
     if layer:
         linear_layer.write(tmp_path, *layer)

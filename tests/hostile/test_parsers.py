@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -21,7 +22,9 @@ from stages.common import params
 from stages.common.errors import HeadstartError
 from stages.comparison import stored
 from stages.heads import model_card
-from stages.tables import features, shards
+from stages.sources.label_values import LabelForm
+from stages.sources.values import ValueProblemError
+from stages.tables import features, label_texts, shards
 from tests.projects import ROOT
 
 EXAMPLES = pytest.mark.parametrize("examples", [40, pytest.param(400, marks=pytest.mark.slow)])
@@ -29,6 +32,14 @@ SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
 )
+FORMS = [
+    LabelForm("multilabel"),
+    LabelForm("multilabel", ";"),
+    LabelForm("regression"),
+    LabelForm("regression", is_text=True),
+    LabelForm("ordinal"),
+    LabelForm("ordinal", order=("low", "high")),
+]
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 
@@ -184,3 +195,28 @@ def _details(folder: Path) -> None:
     """Read the numbers of an evaluation; the gate makes a sentence of those that are missing."""
     with suppress(stored.MissingError):
         stored.read_details(folder)
+
+
+@EXAMPLES
+def test_labels_of_every_task(examples: int) -> None:
+    @often(examples)
+    @given(VALUES | st.lists(st.text(max_size=5), max_size=3).map(str), st.sampled_from(FORMS))
+    def parse(value: Any, form: LabelForm) -> None:
+        try:
+            text = form.from_value(value)
+        except ValueProblemError as error:
+            assert len(str(error)) < 300
+            return
+        if text is None:
+            return
+        assert text.encode()
+        match form.task:
+            case "multilabel":
+                names = label_texts.names(text)
+                assert list(names) == sorted({*names}) and all(name == name.strip() != "" for name in names)
+            case "regression":
+                assert math.isfinite(label_texts.number(text))
+            case _:
+                assert form.from_value(text) == text
+
+    parse()

@@ -99,7 +99,7 @@ def test_curves_enclose_the_areas_of_scikit_learn() -> None:
 
 def test_coverage_counts_the_rows_that_a_threshold_decides() -> None:
     truth, P = sample(200, 4, 5)
-    counts = metrics.coverage(truth, P)
+    counts = metrics.coverage(P.max(axis=1), P.argmax(axis=1) == truth)
     assert len(counts) == 101 and counts[0] == (200, int((P.argmax(axis=1) == truth).sum()))
     for step in (30, 70, 100):
         decided = P.max(axis=1) >= step / 100

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages.common.errors import HeadstartError
-from stages.common.params import PrepareParams
+from stages.common.prepare_params import PrepareParams
 from stages.prepare import prepare
 from stages.tables import images, prepared
 from tests.pictures import png

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stages.common.errors import HeadstartError
-from stages.common.params import PrepareParams
+from stages.common.prepare_params import PrepareParams
 from stages.prepare import prepare
 from stages.sources import Columns, Reading, rows
 from stages.tables import prepared

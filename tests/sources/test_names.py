@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from stages.common.params import PrepareParams
+from stages.common.prepare_params import PrepareParams
 from stages.prepare import prepare
 from stages.sources import Columns, rows
 from tests.projects import LINUX

@@ -58,6 +58,8 @@ def write(path: Path, prepared_folder: Path, results: Results) -> None:
         certainty=list(words.certainty(results)),
         saved=labels_saved.sentence(results.metrics["labels_saved"]),
         settings=results.settings,
+        exclusive=results.scored.task.is_exclusive,
+        kinds="classes" if results.scored.task.is_exclusive else "labels",
         judged=f"{results.scored.noun}s",
         known=results.scored.known_nouns,
         judged_rows=len(results.scored.truth),

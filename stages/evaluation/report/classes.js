@@ -15,6 +15,12 @@ function cellButton(model, actual, predicted, rowCount) {
 function drawConfusion() {
   const model = confusionModel.value;
   const cells = data.confusion[model];
+  if (!data.exclusive) {
+    const worst = cells.filter(([missed, given]) => missed !== given).slice(0, MAX_CONFUSIONS);
+    $("matrix").replaceChildren(table(["missed", "given instead", "rows"], worst.map(([missed, given, count]) => [data.names[missed], data.names[given], count])));
+    hintAtScrolling();
+    return;
+  }
   if (labels.length > MAX_MATRIX_LABELS) {
     const worst = cells.filter(([actual, predicted]) => actual !== predicted).slice(0, MAX_CONFUSIONS);
     $("matrix").replaceChildren(table(["actual", "predicted", "rows"], worst.map(([actual, predicted, count]) =>

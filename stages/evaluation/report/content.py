@@ -9,8 +9,9 @@ import numpy as np
 from stages.evaluation import cross_validation
 from stages.evaluation.report import inputs, plane, terms, why
 from stages.evaluation.results import Results, ScoredRows
-from stages.scores import metrics, nearest_rows
+from stages.scores import nearest_rows
 from stages.tables.features import Features
+from stages.tasks import Task
 
 MAX_REPORT_ROWS = (
     10_000  # judged rows that the page holds; where there are more, the most confident mistakes come first
@@ -74,8 +75,18 @@ def collect(prepared_folder: Path, results: Results) -> dict[str, Any]:
     shown = inputs.read(prepared_folder, card.modality, keys)
     at = {row_id: number for number, (_, row_id) in enumerate(shown)}
     position = {row: place for place, row in enumerate(train_rows.tolist())}
+    texts = {model: scored.task.texts(outputs[rows]) for model, outputs in scored.probabilities.items()}
+    shown_texts = [
+        *scored.rows.labels[rows],
+        *train.labels[train_rows],
+        *(text for part in texts.values() for text in part),
+    ]
+    labels = scored.task.shown(shown_texts)
+    index = {label: number for number, label in enumerate(labels)}
     return {
-        "labels": scored.labels,
+        "labels": scored.task.in_words(labels),
+        "names": scored.labels,
+        "exclusive": scored.task.is_exclusive,
         "terms": terms.about(f"{scored.noun}s"),
         "models": list(scored.probabilities),
         "modality": card.modality,
@@ -83,7 +94,7 @@ def collect(prepared_folder: Path, results: Results) -> dict[str, Any]:
         "inputs": [row.input for row in shown.values()],
         "sources": [row.source for row in shown.values()],
         "rows": _located(judged, points, at)
-        | _scores(scored, rows)
+        | _scores(scored, rows, texts, index)
         | {"why": why.collect(results.explained)}
         | {
             "nearest": [
@@ -91,20 +102,22 @@ def collect(prepared_folder: Path, results: Results) -> dict[str, Any]:
                 for neighbour in zip(nearest.tolist(), cosines.tolist(), strict=True)
             ]
         },
-        "train": _located(trained, train_points, at) | {"label": _label_indices(train, train_rows, scored.labels)},
+        "train": _located(trained, train_points, at) | {"label": [index[text] for text in train.labels[train_rows]]},
         "explained": results.shipped,
         "test_rows": len(scored.truth),
         "judged": scored.noun,
         "known": scored.known_nouns,
-        "coverage": {model: metrics.coverage(scored.truth, P) for model, P in scored.probabilities.items()},
-        "confusion": {model: _confusion(scored.truth, P) for model, P in scored.probabilities.items()},
+        "coverage": {model: scored.task.coverage(scored.truth, P) for model, P in scored.probabilities.items()},
+        "confusion": {
+            model: scored.task.cells(scored.truth, P)[:MAX_REPORT_CELLS] for model, P in scored.probabilities.items()
+        },
         **{
             name: {model: plots[name] for model, plots in results.plots.items()}
             for name in ("per_class", "reliability", "slices")
         },
         "curves": results.curves,
-        "near_duplicates": [_pair(pair, at) for pair in pairs.itertuples()],
-        "label_errors": [_suspect(suspect, at) for suspect in suspects.itertuples()],
+        "near_duplicates": [_pair(pair, at, scored.task) for pair in pairs.itertuples()],
+        "label_errors": [_suspect(suspect, at, scored.task) for suspect in suspects.itertuples()],
     }
 
 
@@ -138,55 +151,48 @@ def _located(ids: np.ndarray, points: np.ndarray, at: Mapping[str, int]) -> dict
     }
 
 
-def _label_indices(features: Features, rows: np.ndarray, labels: tuple[str, ...]) -> list[int]:
-    index = {label: number for number, label in enumerate(labels)}
-    return [index[label] for label in features.labels[rows]]
+def _scores(
+    scored: ScoredRows, rows: np.ndarray, texts: Mapping[str, np.ndarray], index: Mapping[str, int]
+) -> dict[str, Any]:
+    """List the true label of rows and every model's predictions.
 
-
-def _scores(scored: ScoredRows, rows: np.ndarray) -> dict[str, Any]:
-    """List the true label of rows and every model's predictions."""
-    truth = scored.truth[rows]
+    Args:
+        texts: name of a model to its predictions for these rows.
+        index: of what rows can be.
+    """
+    truth, task = scored.truth[rows], scored.task
     return {
-        "truth": truth.tolist(),
-        "models": {model: _predictions(P[rows], truth) for model, P in scored.probabilities.items()},
+        "truth": [index[text] for text in scored.rows.labels[rows]],
+        "models": {
+            model: {
+                "predicted": [index[text] for text in texts[model]],
+                "confidence": task.confidence(outputs[rows]).tolist(),
+                "p_true": task.p_true(truth, outputs[rows]).tolist(),
+            }
+            for model, outputs in scored.probabilities.items()
+        },
     }
 
 
-def _predictions(P: np.ndarray, truth: np.ndarray) -> dict[str, list[Any]]:
-    """List a model's predicted label, its confidence, and its probability of the true label for every row."""
-    rows, predicted = np.arange(len(P)), P.argmax(axis=1)
-    return {
-        "predicted": predicted.tolist(),
-        "confidence": P[rows, predicted].tolist(),
-        "p_true": P[rows, truth].tolist(),
-    }
-
-
-def _confusion(truth: np.ndarray, P: np.ndarray) -> list[tuple[int, int, int]]:
-    """Count the rows of every (actual, predicted) cell that has any, the fullest first."""
-    labels = P.shape[1]
-    cells, counts = np.unique(truth * labels + P.argmax(axis=1), return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:MAX_REPORT_CELLS]
-    return [(int(cells[k] // labels), int(cells[k] % labels), int(counts[k])) for k in order]
-
-
-def _pair(pair: Any, at: Mapping[str, int]) -> dict[str, Any]:
+def _pair(pair: Any, at: Mapping[str, int], task: Task) -> dict[str, Any]:
     """Describe a row of near_duplicates.parquet."""
+    label, train_label = task.in_words([pair.label, pair.train_label])
     return {
         "test": at[pair.id],
-        "label": pair.label,
+        "label": label,
         "train": at[pair.train_id],
-        "train_label": pair.train_label,
+        "train_label": train_label,
         "cosine": pair.cosine,
     }
 
 
-def _suspect(suspect: Any, at: Mapping[str, int]) -> dict[str, Any]:
+def _suspect(suspect: Any, at: Mapping[str, int], task: Task) -> dict[str, Any]:
     """Describe a row of label_errors.parquet."""
+    label, suggested = task.in_words([suspect.label, suspect.suggested])
     return {
         "at": at[suspect.id],
         "split": suspect.split,
-        "label": suspect.label,
-        "suggested": suspect.suggested,
+        "label": label,
+        "suggested": suggested,
         "p": suspect.p_suggested,
     }

@@ -1,0 +1,207 @@
+"""A row has any number of labels."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from scipy.special import expit, logit
+
+from stages.scores import bootstrap, calibration, metrics, multilabel, thresholds
+from stages.scores.bootstrap import Intervals
+from stages.scores.row_metrics import RowMetrics
+from stages.tables import label_texts
+
+# Thresholds of a model that is calibrated: those of the best F1 for labels with enough rows; its own, as numbers; those
+# that give the same labels as its own did before.
+ThresholdRule: TypeAlias = Literal["best_f1", "own", "same_labels"]
+
+
+@dataclass(frozen=True)
+class Multilabel:
+    """A row has any of these labels.
+
+    Everywhere, `T` is (rows, labels) bool, and `outputs` is (rows, labels, 2): the probability of a label, and the
+    threshold of the model that gave it, from which on the label is given. Heads of folds have thresholds of their own.
+
+    Attributes:
+        loss: name of the loss of training.
+        thresholds: (labels,) of a model.
+    """
+
+    labels: tuple[str, ...]
+    thresholds: tuple[float, ...]
+
+    loss: ClassVar[str] = "binary_cross_entropy"
+    is_exclusive: ClassVar[bool] = False
+
+    def targets(self, texts: Sequence[str] | np.ndarray) -> np.ndarray:
+        """Tell which labels rows have, as the tables write them; unknown labels count for nothing."""
+        return label_texts.indicators(texts, self.labels)
+
+    def knows(self, texts: Sequence[str] | np.ndarray) -> np.ndarray:
+        """Tell of which rows `targets` knows the labels: of all."""
+        return np.ones(len(texts), dtype=bool)
+
+    def written(self, T: np.ndarray) -> np.ndarray:
+        """Write the labels of rows as the tables do: (rows,) str. The inverse of `targets`, of known labels."""
+        return np.array([label_texts.from_names(names) for names in self._names(T)], dtype=object)
+
+    def outputs(self, scores: np.ndarray) -> np.ndarray:
+        """Compute the outputs of scores, which are log odds: (rows, labels) float64."""
+        return np.stack([expit(scores), np.broadcast_to(self.thresholds, scores.shape)], axis=2)
+
+    def unknown(self, rows: int) -> np.ndarray:
+        """Return the outputs of rows of which a model knows nothing: no label has any probability."""
+        return self.outputs(np.full((rows, len(self.labels)), -np.inf))
+
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the probability of every label: (rows, labels)."""
+        return outputs[..., 0]
+
+    def decisions(self, outputs: np.ndarray) -> np.ndarray:
+        """Tell which labels rows are given: (rows, labels) bool."""
+        return np.asarray(outputs[..., 1] <= outputs[..., 0])
+
+    def texts(self, outputs: np.ndarray) -> np.ndarray:
+        """Write the labels that every row is given as the tables write them: (rows,) str."""
+        return self.written(self.decisions(outputs))
+
+    def predicted(self, outputs: np.ndarray) -> pa.Array:
+        """Make the column of the lists of labels that rows are given."""
+        return pa.array(self._names(self.decisions(outputs)), pa.list_(pa.string()))
+
+    def confidence(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the lowest probability of any decision, to give a label or not to: (rows,)."""
+        P = outputs[..., 0]
+        return np.asarray(np.where(self.decisions(outputs), P, 1 - P).min(axis=1))
+
+    def is_right(self, T: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Tell which rows get all of their labels and no other: (rows,) bool."""
+        return multilabel.all_right(T, self.decisions(outputs))
+
+    def shown(self, texts: Iterable[str]) -> tuple[str, ...]:
+        """List what rows can be, for a person: the sets of labels in `texts`, of rows and predictions."""
+        return tuple(sorted(set(texts)))
+
+    def in_words(self, texts: Iterable[str]) -> list[str]:
+        """Write the labels of rows for a person; `texts`: as the tables write them."""
+        return [", ".join(label_texts.names(text)) or "no label" for text in texts]
+
+    def p_true(self, T: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Return the lowest probability of any true decision, that a label applies or does not: (rows,)."""
+        return np.asarray(np.where(T, outputs[..., 0], 1 - outputs[..., 0]).min(axis=1))
+
+    def coverage(self, T: np.ndarray, outputs: np.ndarray) -> list[tuple[int, int]]:
+        """Count rows, and right ones, from every confidence on: `metrics.coverage`."""
+        return metrics.coverage(self.confidence(outputs), self.is_right(T, outputs))
+
+    def corrected(self, text: str, label: int) -> str:
+        """Write the labels of a row, `text`, after a correction: one is added, or taken away if the row has it."""
+        return label_texts.from_names({*label_texts.names(text)} ^ {self.labels[label]})
+
+    def support(self, T: np.ndarray) -> np.ndarray:
+        """Count the rows of every label: (labels,)."""
+        return np.asarray(T.sum(axis=0))
+
+    def confused(self, T: np.ndarray, outputs: np.ndarray) -> list[tuple[int, int, int]]:
+        """Count the rows of every pair of a label that is missed and one that is wrongly given."""
+        return multilabel.confused(T, self.decisions(outputs))
+
+    def pairs(self, T: np.ndarray, outputs: np.ndarray) -> list[tuple[int, int]]:
+        """List the cells of `cells` as often as they have rows."""
+        return [(actual, predicted) for actual, predicted, rows in self.cells(T, outputs) for _ in range(rows)]
+
+    def cells(self, T: np.ndarray, outputs: np.ndarray) -> list[tuple[int, int, int]]:
+        """Count the rows in which a label is right, as (label, label), and those of `confused`."""
+        right = (T & self.decisions(outputs)).sum(axis=0)
+        return [(k, k, int(rows)) for k, rows in enumerate(right) if rows] + self.confused(T, outputs)
+
+    def per_label(self, T: np.ndarray, outputs: np.ndarray) -> list[dict[str, Any]]:
+        """Compute precision, recall, F1, average precision and support of every label: `multilabel.per_label`."""
+        return [*multilabel.per_label(T, outputs[..., 0], self.decisions(outputs), self.labels)]
+
+    def curves(self, T: np.ndarray, outputs: np.ndarray) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+        """Compute ROC points and precision-recall points; every (row, label) pair is one decision."""
+        P = outputs[..., 0].ravel()
+        return metrics.curves(T.ravel().astype(int), np.stack([1 - P, P], axis=1))
+
+    def reliability(self, T: np.ndarray, outputs: np.ndarray, spread: float = 1) -> list[dict[str, float]]:
+        """Compute confidence and accuracy by bins of confidence: `multilabel.reliability`."""
+        return multilabel.reliability(T, outputs[..., 0], spread)
+
+    def calibration_error(self, T: np.ndarray, outputs: np.ndarray) -> float:
+        """Compute the expected calibration error of all decisions: `multilabel.calibration_error`."""
+        return multilabel.calibration_error(T, outputs[..., 0])
+
+    def uncalibrated(self, outputs: np.ndarray, factors: np.ndarray) -> np.ndarray:
+        """Return the outputs before scores were divided by `factors`, (labels,)."""
+        return self.outputs(logit(outputs[..., 0]) * factors)
+
+    def calibrated(self, temperatures: np.ndarray) -> "Multilabel":
+        """Return thresholds that give the same labels where scores are divided by temperatures, (labels,)."""
+        return replace(self, thresholds=tuple(expit(logit(self.thresholds) / temperatures).tolist()))
+
+    def calibration(self, scores: np.ndarray, T: np.ndarray, rule: ThresholdRule) -> "tuple[np.ndarray, Multilabel]":
+        """Fit the temperatures of a model, (labels,), and its thresholds, to rows that it was not trained on.
+
+        Args:
+            scores: (rows, labels), which the temperatures divide.
+        """
+        temperatures = calibration.fit_temperatures(scores, T)
+        if rule == "own":
+            return temperatures, self
+        task = self.calibrated(temperatures)
+        if rule == "best_f1":
+            best = thresholds.choose(expit(scores / temperatures), T)
+            is_enough = T.sum(axis=0) >= calibration.MIN_LABEL_ROWS
+            task = replace(self, thresholds=tuple(np.where(is_enough, best, task.thresholds).tolist()))
+        return temperatures, task
+
+    def headline(self, T: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
+        """Compute the metrics that are reported first: `multilabel.headline`."""
+        return multilabel.headline(T, outputs[..., 0], self.decisions(outputs))
+
+    def intervals(
+        self,
+        T: np.ndarray,
+        outputs: np.ndarray,
+        *,
+        resamples: int,
+        seed: int,
+        point: Mapping[str, float] | None = None,
+        spread: float = 1,
+    ) -> Intervals:
+        """Compute the 95 % interval of every headline metric; arguments as of `bootstrap.for_model`."""
+        model = self._row_metrics(T, outputs)
+        return bootstrap.for_model(model, resamples=resamples, seed=seed, point=point, spread=spread)
+
+    def difference(
+        self,
+        T: np.ndarray,
+        outputs: np.ndarray,
+        others: np.ndarray,
+        *,
+        resamples: int,
+        seed: int,
+        points: tuple[Mapping[str, float], Mapping[str, float]] | None = None,
+        wins_losses: tuple[float, float] | None = None,
+        spread: float = 1,
+    ) -> Intervals:
+        """Compute the 95 % interval of the difference of every headline metric, as `bootstrap.for_difference`."""
+        return bootstrap.for_difference(
+            self._row_metrics(T, outputs),
+            self._row_metrics(T, others),
+            resamples=resamples,
+            seed=seed,
+            points=points,
+            wins_losses=wins_losses,
+            spread=spread,
+        )
+
+    def _row_metrics(self, T: np.ndarray, outputs: np.ndarray) -> RowMetrics:
+        return multilabel.row_metrics(T, outputs[..., 0], self.decisions(outputs))
+
+    def _names(self, T: np.ndarray) -> list[list[str]]:
+        return [[label for label, applies in zip(self.labels, row, strict=True) if applies] for row in T]

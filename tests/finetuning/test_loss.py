@@ -1,0 +1,48 @@
+"""The loss of rows that can have several labels."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import log_loss
+from sklearn.utils.class_weight import compute_sample_weight
+
+from stages.finetuning.loss import Loss, decision_weights
+from stages.tasks.multilabel import Multilabel
+from tests.finetuning.recipes import settings
+
+TASK = Multilabel(("a", "b", "c"), (0.5, 0.5, 0.5))
+GENERATOR = np.random.default_rng(0)
+LOGITS = GENERATOR.normal(size=(8, 3))
+Y = np.array([[1, 0, 1]] * 2 + [[0, 0, 1]] * 4 + [[0, 1, 1], [1, 0, 1]], dtype=bool)  # the last label is everywhere
+
+
+def loss(**changes: float | str) -> float:
+    made = Loss(torch.from_numpy(Y), TASK, settings(**changes), None)
+    logits = torch.from_numpy(LOGITS)
+    parts = [made(logits[rows], logits[rows], rows) * len(rows) for rows in torch.arange(8).split(3)]
+    return float(sum(parts)) / 8
+
+
+def test_it_is_the_log_loss_of_all_decisions() -> None:
+    P = 1 / (1 + np.exp(-LOGITS))
+    assert loss() == pytest.approx(np.mean([log_loss(Y[:, k], P[:, k], labels=[0, 1]) for k in range(3)]), rel=1e-5)
+
+
+def test_smoothing_spreads_a_part_over_both_decisions() -> None:
+    P, shares = 1 / (1 + np.exp(-LOGITS)), Y * 0.8 + 0.1
+    wanted = -(shares * np.log(P) + (1 - shares) * np.log(1 - P)).mean()
+    assert loss(label_smoothing=0.2) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_balanced_weights_are_those_of_scikit_learn_for_every_label() -> None:
+    P, wanted = 1 / (1 + np.exp(-LOGITS)), []
+    for k in range(3):
+        weights = compute_sample_weight("balanced", Y[:, k])
+        wanted.append(log_loss(Y[:, k], P[:, k], labels=[0, 1], sample_weight=weights))
+    assert loss(class_weight="balanced") == pytest.approx(np.mean(wanted), rel=1e-5)
+
+
+def test_a_label_of_all_rows_or_none_is_not_weighted() -> None:
+    constant = torch.tensor([[True, False]] * 5)
+    for weights in decision_weights(constant, settings(class_weight="balanced")):
+        assert weights.tolist() == [1, 1]

@@ -1,0 +1,164 @@
+"""Heads for rows with several labels: one classifier a label, chosen out of fold."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.svm import LinearSVC
+
+from stages.common.errors import HeadstartError
+from stages.common.params import TrainHeadParams
+from stages.heads import estimators, one_vs_rest, persistence
+from stages.heads.model_card import Decisions
+from tests.heads.tables import settings
+
+KINDS = get_args(TrainHeadParams.model_fields["kind"].annotation)
+LABELS = ("billing", "bug", "praise")
+
+
+def rows(count: int = 120, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Make rows whose labels are three directions of their vectors, with some noise: X and Y."""
+    generator = np.random.default_rng(seed)
+    X = generator.normal(size=(count, 10)).astype(np.float32)
+    Y = X[:, :3] + generator.normal(size=(count, 3)) / 2 > (0.0, 0.4, 0.9)
+    return X, Y
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_are_those_of_scikit_learns_one_vs_rest(kind: str) -> None:
+    X, Y = rows()
+    head, _ = one_vs_rest.fit(X, Y, LABELS, settings(kind, C=(1.0,), neighbors=(5,)))
+    sklearn: dict[str, Any] = {
+        "logistic": LogisticRegression(C=1.0, max_iter=1_000),
+        "linear_svm": LinearSVC(C=1.0, max_iter=10_000, random_state=0),
+        "ridge": RidgeClassifier(alpha=0.5),
+        "knn": KNeighborsClassifier(5, algorithm="brute"),
+        "mlp": MLPClassifier((100,), alpha=1.0, solver="lbfgs", max_iter=500, random_state=0),
+    }
+    wanted = OneVsRestClassifier(sklearn[kind]).fit(X, Y.astype(int))
+    odds = one_vs_rest.log_odds(head.estimator, X)
+    if kind == "knn":
+        votes = wanted.predict_proba(X) * 5
+        np.testing.assert_allclose(odds, np.log((votes + 1) / (6 - votes)), atol=1e-6)
+    elif kind == "mlp":
+        np.testing.assert_allclose(expit(odds), wanted.predict_proba(X), atol=1e-6)
+    else:
+        np.testing.assert_allclose(odds, wanted.decision_function(X), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_head_is_chosen_calibrated_and_better_than_chance(kind: str) -> None:
+    X, Y = rows(240)
+    head, chosen = one_vs_rest.fit(X, Y, LABELS, settings(kind))
+    assert chosen.folds == 3 and len(chosen.log_losses) == 2 and len(chosen.by_label) == 3
+    assert all(0 < threshold < 1 for threshold in head.thresholds)
+    new, truth = rows(400, seed=1)
+    P = head.probabilities(new)
+    assert ((np.array(head.thresholds) <= P) == truth).mean() > 0.65
+    assert np.abs(P.mean(axis=0) - truth.mean(axis=0)).max() < 0.15
+
+
+def test_a_label_has_its_own_value_only_where_that_is_better_beyond_chance() -> None:
+    generator = np.random.default_rng(0)
+    X = generator.normal(size=(600, 40)).astype(np.float32)
+    clear, noise = X[:, 0] > 0, generator.random((600, 3)) < 0.5
+    Y = np.column_stack([clear, noise])
+    _, chosen = one_vs_rest.fit(X, Y, "abcd", settings("logistic", C=(1e-4, 100.0)))
+    assert chosen.by_label == (100.0, 1e-4, 1e-4, 1e-4)
+    _, alike = one_vs_rest.fit(X, noise, "abc", settings("logistic", C=(1e-5, 1e-4)))
+    assert len(set(alike.by_label)) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_labels_that_all_rows_have_or_one_row_has_are_fitted(kind: str) -> None:
+    X, Y = rows(60)
+    rare = np.arange(60) == 7
+    head, _ = one_vs_rest.fit(
+        X, np.column_stack([Y, np.ones(60, bool), rare]), (*LABELS, "all", "rare"), settings(kind)
+    )
+    P = head.probabilities(X)
+    assert np.isfinite(P).all() and (P[:, 3] >= head.thresholds[3]).all() and P[7, 4] == P[:, 4].max()
+    assert head.thresholds[4] == 0.5
+
+
+def test_a_fixed_threshold_is_kept() -> None:
+    X, Y = rows()
+    head, chosen = one_vs_rest.fit(X, Y, LABELS, settings("logistic", C=(1.0,), threshold=0.5))
+    assert head.thresholds == (0.5, 0.5, 0.5) and chosen.folds == 0
+
+
+def test_calibration_changes_no_decision() -> None:
+    X, Y = rows(240)
+    head, _ = one_vs_rest.fit(X, Y, LABELS, settings("logistic"))
+    cooler = head.calibrated(np.array([0.3, 1.0, 4.0]))
+    before, after = (np.array(one.thresholds) <= one.probabilities(X) for one in (head, cooler))
+    assert (before == after).all() and cooler.temperatures == (0.3, 1.0, 4.0)
+
+
+def test_rows_of_a_group_stay_in_one_fold() -> None:
+    generator = np.random.default_rng(1)
+    copies = np.repeat(np.arange(60), 4)
+    X, noise = generator.normal(size=(60, 10)).astype(np.float32)[copies], (generator.random((60, 3)) < 0.5)[copies]
+    groups = np.array([f"group {number}" for number in copies], dtype=object)
+    _, mixed = one_vs_rest.fit(X, noise, LABELS, settings("knn", neighbors=(1,)))
+    _, apart = one_vs_rest.fit(X, noise, LABELS, settings("knn", neighbors=(1,)), groups)
+    assert mixed.accuracies[0] > 0.9 and apart.accuracies[0] < 0.7
+
+
+@pytest.mark.parametrize("kind", ["logistic", "ridge"])
+def test_the_linear_layer_computes_the_scores(kind: str) -> None:
+    X, Y = rows()
+    head, _ = one_vs_rest.fit(X, Y, LABELS, settings(kind))
+    layer = head.layer()
+    assert layer is not None
+    np.testing.assert_allclose(X @ layer[0].T + layer[1], head.scores(X), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_head_of_many_rows_is_that_of_scikit_learn(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    X, Y = rows(300)
+    small, _ = one_vs_rest.fit(X, Y, LABELS, settings(kind, C=(1.0,)))
+    monkeypatch.setattr(estimators, "MAX_SKLEARN_ROWS", 100)
+    large, _ = one_vs_rest.fit(X, Y, LABELS, settings(kind, C=(1.0,)))
+    np.testing.assert_allclose(large.probabilities(X), small.probabilities(X), atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+def test_a_head_is_saved_and_loaded(tmp_path: Path, kind: str, form: Any) -> None:
+    X, Y = rows(60)
+    Y = np.column_stack([Y, np.ones(60, bool)])  # the last label has a single value
+    labels = (*LABELS, "all")
+    head, _ = one_vs_rest.fit(form(X), Y, labels, settings(kind))
+    decisions = Decisions(
+        temperatures=head.temperatures, validation_temperatures=(1.0,) * 4, thresholds=head.thresholds
+    )
+    persistence.save(head, tmp_path / "head.skops")
+    loaded = persistence.load(tmp_path / "head.skops", labels, 1.0, decisions)
+    np.testing.assert_array_equal(loaded.probabilities(form(X)), head.probabilities(form(X)))
+    with pytest.raises(HeadstartError, match="different tasks"):
+        persistence.load(tmp_path / "head.skops", labels, 1.0)
+    with pytest.raises(HeadstartError, match="is a head of 4 labels"):
+        persistence.load(tmp_path / "head.skops", LABELS, 1.0, decisions)
+
+
+@pytest.mark.parametrize("damage", ["index", "value", "list"])
+def test_damaged_neighbours_are_refused(tmp_path: Path, damage: str) -> None:
+    X, Y = rows(60)
+    head, _ = one_vs_rest.fit(X, Y, LABELS, settings("knn"))
+    if damage == "index":
+        head.estimator._y[3, 1] = 2
+    elif damage == "value":
+        head.estimator.classes_[1] = np.array([0, 7])
+    else:
+        head.estimator.classes_ = head.estimator.classes_[:2]
+    persistence.save(head, tmp_path / "head.skops")
+    with pytest.raises(HeadstartError, match="cannot be read"):
+        persistence.load(tmp_path / "head.skops", LABELS, 1.0)
