@@ -15,6 +15,7 @@ from stages import backbones
 from stages.common import params
 from stages.common.errors import HeadstartError
 from stages.common.params import BackboneParams, ExtractSection, FinetuneParams, RuntimeParams
+from stages.common.predict_params import PredictParams
 from stages.evaluate import evaluate
 from stages.extract import extract
 from stages.finetune import finetune
@@ -143,6 +144,7 @@ def test_an_architecture_goes_through_all_verbs(
         budget=params.BudgetParams(),
         settings=params.EvaluateParams(bootstrap=0, learning_curve=()),
         head_settings=params.TrainHeadParams(),
+        predict_settings=PredictParams(),
         runtime=CPU,
     )
 

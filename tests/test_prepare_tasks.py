@@ -107,6 +107,28 @@ def test_many_numbers_stay_classes_and_a_sentence_recommends(
     assert "regression" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("values", "is_told"),
+    [
+        (["bug; new", "bug; old", "billing; new", "billing; old"], True),
+        (["bug,new", "bug,old", "billing,new", "old,billing", "bug"], True),
+        (["bug|new", "bug", "billing", "praise", "bug|old"], False),  # few
+        (["Springfield, IL", "Salem, OR", "Dover, DE"], False),  # no name in two labels
+        (["R&B/soul", "rock/pop"], False),
+    ],
+)
+def test_labels_that_look_joined_stay_classes_and_a_sentence_tells(
+    tmp_path: Path, capsys: Printed, values: list[str], is_told: bool
+) -> None:
+    table = csv(tmp_path / "rows.csv", values * 20)
+    prepare(tmp_path / "out", settings(table))
+    printed = capsys.readouterr().out
+    assert f"in {len(values)} classes" in printed
+    assert ("set prepare.label_separator to" in printed) == is_told
+    prepare(tmp_path / "out", settings(table, task="single"))
+    assert "label_separator" not in capsys.readouterr().out
+
+
 def test_numbers_of_one_row_each_are_no_classes(tmp_path: Path) -> None:
     words = refused(tmp_path, csv(tmp_path / "rows.csv", [str(value) for value in NUMBERS]))
     assert "leaves no test rows" in words and "prepare.task: regression learns them as numbers" in words

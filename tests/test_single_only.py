@@ -20,7 +20,6 @@ from stages.common.params import (
 from stages.compare_backbones import compare_backbones
 from stages.export import export
 from stages.extract import extract
-from stages.finetuning import rows
 from stages.heads import model_card, training
 from stages.label import label
 from stages.prepare import prepare
@@ -112,7 +111,6 @@ VERBS: dict[str, Callable[[Path], Any]] = {
     "learning from unlabelled rows": lambda data: training.unlabelled_rows(
         data / "features", TrainHeadParams(unlabelled="propagate")
     ),
-    "fine-tuning": lambda data: rows.read(data / "prepared", "train", CARD, BudgetParams()),
 }
 
 

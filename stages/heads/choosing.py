@@ -232,7 +232,7 @@ def candidates_within(rows: int, settings: TrainHeadParams) -> tuple[float, ...]
     return tuple(sorted({min(neighbors, rows) for neighbors in settings.neighbors}))
 
 
-def _single(X: Matrix, rows: np.ndarray) -> Matrix:
+def single(X: Matrix, rows: np.ndarray) -> Matrix:
     """Copy chosen rows in float32, whatever type X has in memory."""
     return X[rows].astype(np.float32, copy=False)
 
@@ -272,7 +272,7 @@ def _cross_validate(
         order = np.random.default_rng(0).permutation(len(training))
         training = training[sample_rows(order, y[training], most=most, least=1)]
         known, y_training = np.unique(y[training], return_inverse=True)
-        X_training, estimator = _single(X, training), None
+        X_training, estimator = single(X, training), None
         out[ascending[:, None], held_out] = -np.inf
         for index in ascending:
             estimator = estimators.fit(
@@ -280,7 +280,7 @@ def _cross_validate(
             )
             for first in range(0, len(held_out), MAX_SCORED_ROWS):
                 rows = held_out[first : first + MAX_SCORED_ROWS]
-                out[index, rows[:, None], known] = estimators.scores(estimator, _single(X, rows))
+                out[index, rows[:, None], known] = estimators.scores(estimator, single(X, rows))
 
     if is_large and len(candidates) > 1:
         run(parts[0])

@@ -119,11 +119,15 @@ def fit(
 
 
 def out_of_fold(X: Matrix, Y: np.ndarray, C: float, groups: np.ndarray | None = None) -> np.ndarray:
-    """Compute the log odds of every row by logistic heads on the other folds: (rows, labels); NaN as in `_choose`."""
+    """Compute the log odds of every row by logistic heads on the other folds: (rows, labels); NaN as in `_choose`.
+
+    A head is fitted on about `choosing.MAX_OUT_OF_FOLD_ROWS` rows at most. `X` may be in float16.
+    """
     settings = TrainHeadParams(C=(C,))
     with choosing.quietly():
         parts = folds.split(folds.rarest(Y), settings.folds, groups=groups)
-        return np.asarray(_cross_validate(X, Y, parts, (C,), settings)[0])
+        scores = _cross_validate(X, Y, parts, (C,), settings, most=choosing.MAX_OUT_OF_FOLD_ROWS)
+    return np.asarray(scores[0])
 
 
 def log_odds(estimator: Any, X: Matrix) -> np.ndarray:
@@ -189,7 +193,8 @@ def _choose(
     if not parts or not is_needed:
         value = choosing.default_value(parameter, candidates)
         return ChosenByLabel(parameter, value, candidates, folds=0, by_label=(value,) * count), None
-    by_candidate = _cross_validate(X, Y, parts, candidates, settings)  # (candidates, rows, labels)
+    # (candidates, rows, labels)
+    by_candidate = _cross_validate(X, Y, parts, candidates, settings, most=choosing.MAX_FIT_ROWS)
     losses = np.stack([_losses(scores, Y, settings) for scores in by_candidate])  # (candidates, rows, labels)
     best = int(np.argmin(np.nanmean(losses, axis=(1, 2))))
     own = np.full(count, best) if parameter == "neighbors" else _own(losses, best)
@@ -238,15 +243,30 @@ def _own(losses: np.ndarray, best: int) -> np.ndarray:
 
 
 def _cross_validate(
-    X: Matrix, Y: np.ndarray, parts: Sequence[folds.Fold], candidates: tuple[float, ...], settings: TrainHeadParams
+    X: Matrix,
+    Y: np.ndarray,
+    parts: Sequence[folds.Fold],
+    candidates: tuple[float, ...],
+    settings: TrainHeadParams,
+    *,
+    most: int,
 ) -> np.ndarray:
-    """Compute the out-of-fold log odds by every candidate: (candidates, rows, labels) float64; NaN as in `_choose`."""
+    """Compute the out-of-fold log odds by every candidate, fitted on about `most` rows at most.
+
+    Returns:
+        (candidates, rows, labels) float64; NaN as in `_choose`.
+    """
     out = np.full((len(candidates), *Y.shape), np.nan)
     moments = lbfgs.second_moments(X) if estimators.is_for_lbfgs(len(Y), settings) else None
     ascending = np.argsort(candidates)  # the solution for one C is near that for the next
 
-    def run(part: folds.Fold, labels: np.ndarray) -> None:
-        X_training, Y_training, X_judged = X[part.training], Y[part.training], X[part.held_out]
+    strata = folds.rarest(Y)
+
+    def run(part: folds.Fold) -> None:
+        order = np.random.default_rng(0).permutation(len(part.training))
+        training = part.training[choosing.sample_rows(order, strata[part.training], most=most, least=1)]
+        labels = np.flatnonzero(Y[training].any(axis=0))
+        X_training, Y_training, X_judged = choosing.single(X, training), Y[training], choosing.single(X, part.held_out)
         if settings.kind == "knn":
             for index in ascending:
                 classifier = _fit(X_training, Y_training, (candidates[index],), settings)
@@ -261,5 +281,5 @@ def _cross_validate(
                 out[index, part.held_out, label] = log_odds([classifier], X_judged)[:, 0]
 
     with ThreadPoolExecutor(threads.cores()) as pool:
-        list(pool.map(lambda part: run(part, np.flatnonzero(Y[part.training].any(axis=0))), parts))
+        list(pool.map(run, parts))
     return out

@@ -21,6 +21,7 @@ MAX_PEEK_ROWS = 10_000  # read to find the values
 MAX_PEEK_VALUES = 200
 MAX_EXAMPLES = 3
 SEPARATORS = (";", "|", ",", "/", "+", "&", "\t")  # that people divide names with
+JOINERS = SEPARATORS[:3]  # of these, those that are rare in the name of a class
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,21 @@ def _from_values(labels: _Labels, task: Literal["auto", TaskName]) -> tuple[Labe
             f"the task is multilabel, since {labels.column} holds lists written as text, such as"
             f" {_examples(values[:1])}; prepare.task: single takes these texts for classes"
         )
+    texts = [value for value in values if isinstance(value, str)]
+    if mark := next((mark for mark in JOINERS if _are_joined(texts, mark)), None):
+        example = next(text for text in texts if mark in text)
+        return LabelForm(), (
+            f"labels such as {shown(example)} are classes of their own; if they are several names, set"
+            f" prepare.label_separator to {mark!r}, else prepare.task to single"
+        )
     return LabelForm(), None
+
+
+def _are_joined(texts: Sequence[str], mark: str) -> bool:
+    """Tell whether a mark seems to divide names: most texts have it, and there are no more names than texts."""
+    joined = {text for text in texts if mark in text}
+    names = {name.strip() for text in joined for name in text.split(mark)}
+    return 2 * sum(text in joined for text in texts) > len(texts) and len(names) <= len(joined)
 
 
 def _check_folder(data: Path, settings: PrepareParams) -> None:

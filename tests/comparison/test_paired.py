@@ -9,7 +9,7 @@ from stages.common.gate_params import GateMetric, GateName, GateParams
 from stages.comparison import paired
 from stages.comparison.paired import Predictions
 from stages.evaluation import prediction_columns
-from stages.scores import metrics
+from stages.scores import metrics, multilabel
 from stages.tasks.single import Single
 
 LABELS = ("a", "b", "c")
@@ -128,7 +128,8 @@ def test_a_metric_that_is_not_defined_is_incomparable(truth: np.ndarray) -> None
 
 def test_the_gate_takes_every_headline_metric(truth: np.ndarray) -> None:
     names = set(metrics.headline(np.arange(11), np.eye(11))) | set(metrics.headline(np.arange(2), np.eye(2)))
-    assert names == set(get_args(GateName))
+    Y = np.eye(2, dtype=bool)
+    assert names | set(multilabel.headline(Y, np.eye(2), Y)) == set(get_args(GateName))
     correlations = {name: GateMetric(floor=0.8) for name in ("matthews_correlation", "cohen_kappa")}
     before, after = (scored(truth, model(truth, accuracy, np.random.default_rng(0))) for accuracy in (0.9, 0.6))
     for difference in paired.compare(before, after, GateParams(metrics=correlations)).differences:

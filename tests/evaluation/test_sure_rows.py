@@ -8,6 +8,7 @@ from stages.common.predict_params import PredictParams
 from stages.evaluation import cross_validation, sure_rows
 from stages.evaluation.results import ScoredRows
 from stages.heads.certainty import Verdicts
+from stages.tasks.single import Single
 from tests.evaluation.feature_tables import table
 
 
@@ -15,7 +16,7 @@ def scored(verdicts: Verdicts) -> ScoredRows:
     """Ten rows of two labels, of which the two least confident are wrong."""
     P = np.column_stack([np.linspace(0.95, 0.5, 10), 1 - np.linspace(0.95, 0.5, 10)])
     rows = table(np.ones((10, 2)), ["a"] * 8 + ["b"] * 2)
-    return ScoredRows(rows, np.array([0] * 8 + [1] * 2), ("a", "b"), {"head": P}, verdicts={"head": verdicts})
+    return ScoredRows(rows, np.array([0] * 8 + [1] * 2), Single(("a", "b")), {"head": P}, verdicts={"head": verdicts})
 
 
 def test_shares_are_of_the_rows_that_they_name() -> None:
@@ -53,7 +54,8 @@ def test_rows_of_a_fold_are_judged_by_limits_of_the_others() -> None:
     is_right = generator.uniform(size=400) < right
     P = np.where((truth == 1)[:, None] == is_right[:, None], [0.0, 1.0], [1.0, 0.0])
     P = np.abs(P - (1 - right)[:, None])
-    verdicts = sure_rows.by_folds(labelled, division, P, truth, PredictParams(target_accuracy=0.8))
+    judged = ScoredRows(labelled, truth, Single(("a", "b")), {"head": P}, division)
+    verdicts = sure_rows.by_folds(labelled, division, judged, PredictParams(target_accuracy=0.8))
     assert verdicts.accepted is not None and verdicts.sets is not None and verdicts.unfamiliar is not None
     assert is_right[verdicts.accepted].mean() > 0.8 and 0.1 < verdicts.accepted.mean() < 0.9
     assert verdicts.sets[np.arange(400), truth].mean() == pytest.approx(0.9, abs=0.04)

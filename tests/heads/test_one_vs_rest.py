@@ -15,7 +15,7 @@ from sklearn.svm import LinearSVC
 
 from stages.common.errors import HeadstartError
 from stages.common.params import TrainHeadParams
-from stages.heads import estimators, one_vs_rest, persistence
+from stages.heads import choosing, estimators, one_vs_rest, persistence
 from stages.heads.model_card import Decisions
 from tests.heads.tables import settings
 
@@ -162,3 +162,14 @@ def test_damaged_neighbours_are_refused(tmp_path: Path, damage: str) -> None:
     persistence.save(head, tmp_path / "head.skops")
     with pytest.raises(HeadstartError, match="cannot be read"):
         persistence.load(tmp_path / "head.skops", LABELS, 1.0)
+
+
+def test_vectors_in_float16_are_judged_as_in_float32_by_heads_of_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, Y = rows(400)
+    X = X.astype(np.float16)
+    odds = one_vs_rest.out_of_fold(X, Y, 1.0)
+    np.testing.assert_array_equal(odds, one_vs_rest.out_of_fold(X.astype(np.float32), Y, 1.0))
+    monkeypatch.setattr(choosing, "MAX_OUT_OF_FOLD_ROWS", 100)
+    sampled = one_vs_rest.out_of_fold(X, Y, 1.0)
+    assert sampled.shape == odds.shape and not np.allclose(sampled, odds)
+    assert ((sampled > 0) == Y).mean() > 0.75

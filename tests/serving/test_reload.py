@@ -131,4 +131,4 @@ def test_requests_during_a_reload_get_one_model_or_the_other(server: Server, new
     server.models.step()
     assert server.models.current is not served
     classified = server.classifying._classified(served, rows, LATER)
-    assert classified.P.shape == (1, 2) and server.predict("thanks")[0]["probabilities"].keys() == {"a", "c"}
+    assert classified.outputs.shape == (1, 2) and server.predict("thanks")[0]["probabilities"].keys() == {"a", "c"}
