@@ -60,7 +60,7 @@ class Predict:
                 self._card,
                 lambda: self._model,
                 explain=False,
-            ).P
+            ).outputs
             for start in range(0, len(rows), size)
         ]
         return np.concatenate(parts)
