@@ -10,8 +10,15 @@ _PREDICTION: dict[str, Any] = {
     "type": "object",
     "required": ["predicted", "confidence", "probabilities", "rejected"],
     "properties": {
-        "predicted": {"type": ["string", "null"], "description": "the likeliest label"},
-        "confidence": {"type": ["number", "null"], "description": "its probability"},
+        "predicted": {
+            "type": ["string", "array", "null"],
+            "items": {"type": "string"},
+            "description": "the likeliest label; of a model of several labels per row, a list",
+        },
+        "confidence": {
+            "type": ["number", "null"],
+            "description": "its probability; of several, the least sure decision's",
+        },
         "probabilities": {"type": ["object", "null"], "additionalProperties": {"type": "number"}},
         "accepted": {"type": ["boolean", "null"], "description": "whether it is sure enough: predict.target_accuracy"},
         "unfamiliar": {"type": ["number", "null"], "description": "how unlike the training rows, as a percentile"},

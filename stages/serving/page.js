@@ -74,7 +74,9 @@ async function classify() {
     $("nearest").hidden = true;
     const answer = await ask("explain", request);
     if (turn !== asked) return;
-    showExplanation(answer.explanation, answer.predicted, file);
+    // Several labels per row have no explanation.
+    if (answer.explanation) showExplanation(answer.explanation, answer.predicted, file);
+    else $("why").hidden = true;
     showNearest(answer.nearest, model.modality);
   } catch (error) {
     if (turn !== asked) return;

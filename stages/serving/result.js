@@ -16,7 +16,7 @@ export function showPrediction(prediction, count) {
     $("all").hidden = true;
     return false;
   }
-  $("label").textContent = prediction.predicted;
+  $("label").textContent = [prediction.predicted].flat().join(", ") || "No label";
   $("confidence").textContent = percent(prediction.confidence);
   $("sure").textContent = certainty(prediction).join(" · ");
   const shares = Object.entries(prediction.probabilities).sort(([, one], [, other]) => other - one);

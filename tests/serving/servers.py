@@ -43,6 +43,16 @@ def make_mails(folder: Path) -> None:
     run_stages(folder, *UP_TO_HEAD)
 
 
+def make_several_labels(folder: Path) -> None:
+    """A head that gives texts the labels a, b, both or none."""
+    make_project(folder)
+    words, labels = ("hello", "order", "thanks", "order thanks"), ([], ["a"], ["b"], ["a", "b"])
+    lines = [json.dumps({"text": f"{words[n % 4]} {n}", "labels": labels[n % 4]}) for n in range(120)]
+    (folder / "data/rows.jsonl").write_text("\n".join(lines), "utf-8")
+    set_params(folder, **TFIDF, prepare__data="data/rows.jsonl", prepare__label="labels")
+    run_stages(folder, *UP_TO_HEAD)
+
+
 def make_pictures(folder: Path) -> None:
     """A head that tells red from blue pictures."""
     make_project(folder)

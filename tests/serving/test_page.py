@@ -8,7 +8,15 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.conftest import Once
-from tests.serving.servers import Server, listening_server, make_mails, make_pictures, make_texts, picture
+from tests.serving.servers import (
+    Server,
+    listening_server,
+    make_mails,
+    make_pictures,
+    make_several_labels,
+    make_texts,
+    picture,
+)
 from tests.watched_page import WatchedPage
 
 HOSTILE = "order </script><script>window.harmed = 1</script><img src=x onerror='window.harmed = 1'> & \u2028 \u202e"
@@ -33,6 +41,22 @@ def opened(browser: Browser) -> Iterator[Open]:
         for watched, address in pages:
             assert all(url.startswith((address, "data:")) for url in watched.requests)
             watched.page.close()
+
+
+def test_several_labels_are_listed(once: Once, opened: Open) -> None:
+    server = Server(once("serving-several-labels", make_several_labels))
+    both, none = server.predict(["an order with thanks", "hello"])
+    assert both["predicted"] == ["a", "b"] and none["predicted"] == [] and both["probabilities"].keys() == {"a", "b"}
+    assert both["confidence"] == pytest.approx(min(both["probabilities"].values()), abs=1e-6)
+    watched = opened(server)
+    page = watched.page
+    page.keyboard.type("an order with thanks")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#rows li")).to_have_count(5)
+    assert page.inner_text("#label") == "a, b" and page.is_hidden("#why") and page.inner_text("#alert") == ""
+    page.fill("#field-0", "hello")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#label")).to_have_text("No label")
 
 
 def test_a_text_its_words_and_its_nearest_rows(once: Once, opened: Open) -> None:
