@@ -93,10 +93,6 @@ class Multilabel:
         """Return the lowest probability of any true decision, that a label applies or does not: (rows,)."""
         return np.asarray(np.where(T, outputs[..., 0], 1 - outputs[..., 0]).min(axis=1))
 
-    def coverage(self, T: np.ndarray, outputs: np.ndarray) -> list[tuple[int, int]]:
-        """Count rows, and right ones, from every confidence on: `metrics.coverage`."""
-        return metrics.coverage(self.confidence(outputs), self.is_right(T, outputs))
-
     def corrected(self, text: str, label: int) -> str:
         """Write the labels of a row, `text`, after a correction: one is added, or taken away if the row has it."""
         return label_texts.from_names({*label_texts.names(text)} ^ {self.labels[label]})

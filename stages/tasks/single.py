@@ -88,10 +88,6 @@ class Single:
         """Return the probability of the true label: (rows,)."""
         return np.asarray(outputs[np.arange(len(T)), T])
 
-    def coverage(self, T: np.ndarray, outputs: np.ndarray) -> list[tuple[int, int]]:
-        """Count rows, and right ones, from every confidence on: `metrics.coverage`."""
-        return metrics.coverage(self.confidence(outputs), self.is_right(T, outputs))
-
     def corrected(self, text: str, label: int) -> str:
         """Write the labels of a row after a correction: the label that is suggested takes the place of `text`."""
         return self.labels[label]

@@ -9,7 +9,7 @@ import numpy as np
 from stages.evaluation import cross_validation
 from stages.evaluation.report import inputs, plane, terms, why
 from stages.evaluation.results import Results, ScoredRows
-from stages.scores import nearest_rows
+from stages.scores import metrics, nearest_rows
 from stages.tables.features import Features
 from stages.tasks import Task
 
@@ -107,7 +107,10 @@ def collect(prepared_folder: Path, results: Results) -> dict[str, Any]:
         "test_rows": len(scored.truth),
         "judged": scored.noun,
         "known": scored.known_nouns,
-        "coverage": {model: scored.task.coverage(scored.truth, P) for model, P in scored.probabilities.items()},
+        "coverage": {
+            model: metrics.coverage(scored.task.confidence(P), scored.right(model))
+            for model, P in scored.probabilities.items()
+        },
         "confusion": {
             model: scored.task.cells(scored.truth, P)[:MAX_REPORT_CELLS] for model, P in scored.probabilities.items()
         },
