@@ -12,6 +12,9 @@ is, its limits) and run.py, a short runner that needs only onnxruntime, numpy, a
 The export is checked by its own run.py on 100 prepared rows: a probability that differs by more than 1e-4 from that of
 predict is an error, and nothing is written. With --float16 the file is half as large. With --int8 it is a quarter, and
 is written only if it is as good on the test rows: by McNemar's test, and within the gate's tolerances in params.yaml.
+
+With --sentence-transformers, OUT also holds the text model as sentence-transformers loads it, for its vectors.
+With --push hf:OWNER/NAME, OUT is then uploaded to the Hugging Face hub. A new repository is private, unless --public.
 """
 
 import importlib.util
@@ -23,13 +26,14 @@ from typing import Any, Literal
 import numpy as np
 
 from stages import backbones
+from stages.backbones import model_files
 from stages.common import atomic, cli, params, predict_params, run_stats, targets
 from stages.common.errors import HeadstartError, counted
 from stages.common.gate_params import GateParams
 from stages.common.params import BackboneParams, RuntimeParams
 from stages.common.predict_params import PredictParams
 from stages.exporting import card as cards
-from stages.exporting import checking, runner_file
+from stages.exporting import checking, pushing, runner_file
 from stages.extraction import rows
 from stages.finetuning import trained_model
 from stages.heads import certainty_file, layers, loading, model_card
@@ -44,11 +48,16 @@ MODEL = "model.onnx"
 WHOLE = ".whole.onnx"  # the graph without any rounding, until the export is checked
 MAX_BYTES = 2**31 - 2**20  # of a file in ONNX's format
 CPU = RuntimeParams(device="cpu")
+SENTENCE_FILES = (  # with --sentence-transformers
+    *("modules.json", "config_sentence_transformers.json", "sentence_bert_config.json", "config.json"),
+    *("model.safetensors", "*_*/config.json", "*_*/model.safetensors", *model_files.TOKENIZER_FILES),
+)
+MODEL_FILES = (MODEL, runner_file.FILE, cards.README, "tokenizer.json", "vocabulary.json")
 CONTENT = targets.Content(
     "export",
     {
+        **dict.fromkeys((*MODEL_FILES, *SENTENCE_FILES)),
         cards.FILE: cards.is_own,
-        **dict.fromkeys((MODEL, runner_file.FILE, cards.README, "tokenizer.json", "vocabulary.json")),
         "__pycache__/*": None,  # of somebody who imported run.py
     },
 )
@@ -63,7 +72,15 @@ class _Model:
     layers: Layers
     backbone: Any
 
-    def write(self, out: Path, precision: Precision, metrics: Mapping[str, Any], thresholds: Mapping[str, Any]) -> None:
+    def write(
+        self,
+        out: Path,
+        precision: Precision,
+        metrics: Mapping[str, Any],
+        thresholds: Mapping[str, Any],
+        *,
+        has_sentence_files: bool,
+    ) -> None:
         """Write all files, and beside the graph one that rounds nothing, to be checked.
 
         Args:
@@ -74,7 +91,15 @@ class _Model:
         runner_file.write(out, reading["kind"])
         cards.write_json(out, self.card, reading, thresholds, precision=precision)
         licence = cards.licence(self._files())
-        cards.write_readme(out, self.card, reading, precision=precision, metrics=metrics, licence=licence)
+        cards.write_readme(
+            out,
+            self.card,
+            reading,
+            precision=precision,
+            metrics=metrics,
+            licence=licence,
+            has_sentence_files=has_sentence_files,
+        )
 
     def _write_graph(self, out: Path, precision: Precision) -> dict[str, Any]:
         """Write both graphs and the other files that run.py reads; return how it reads inputs."""
@@ -127,7 +152,8 @@ def export(
     precision: Precision = "float32",
     gate: GateParams | None = None,
     settings: PredictParams | None = None,
-) -> None:
+    has_sentence_files: bool = False,
+) -> list[str]:
     """Write the model in `folder`, which train_head or finetune wrote, to the folder `target`.
 
     Args:
@@ -135,11 +161,17 @@ def export(
         evaluation_folder: whose numbers the README quotes, if they are of this model.
         gate: the tolerances for `int8`.
         settings: from where a prediction counts as sure; None: the defaults.
+        has_sentence_files: whether sentence-transformers shall load the folder, too.
+
+    Returns:
+        The paths of all files in `target`.
 
     Raises:
         HeadstartError: `folder` holds no model, or one that cannot be exported; the export computes other
             probabilities; `int8` is not as good; or `target` holds anything but an earlier export.
     """
+    from stages.exporting import sentence_transformers as sentence_files  # not at the top: it imports torch
+
     _check_installed()
     card = model_card.read_trained(folder)
     check_single(card, "exporting", instead="classify with `python -m stages.predict`")
@@ -153,7 +185,9 @@ def export(
     metrics = cards.evaluation(evaluation_folder, card, ids, expected)
     thresholds = cards.limits(certainty_file.read(folder).held_out, settings or PredictParams())
     with atomic.directory(target, CONTENT) as out:
-        model.write(out, precision, metrics, thresholds)
+        if has_sentence_files:  # first, since run.py needs another tokenizer.json
+            sentence_files.write(out, model.backbone)
+        model.write(out, precision, metrics, thresholds, has_sentence_files=has_sentence_files)
         whole, shipped = checking.load(out, WHOLE), checking.load(out, MODEL)
         exact = checking.check(whole, inputs, unrounded, model.own_pixels())
         difference = checking.difference(shipped, inputs, expected)
@@ -161,6 +195,9 @@ def export(
             checking.judge(prepared_folder, card, whole, shipped, gate or GateParams()) if precision == INT8 else ""
         )
         (out / WHOLE).unlink()
+        if has_sentence_files:
+            sentence_files.check(out, model.backbone, inputs, CPU)
+        files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
     print(
         f"export: {folder} -> {target}, {(target / MODEL).stat().st_size / 1e6:.2f} MB,"
         f" {checking.milliseconds(shipped, inputs):.1f} ms a row on one core, in {run_stats.spent()}"
@@ -171,6 +208,7 @@ def export(
     )
     if judged:
         print(f"export: int8 is as good: {judged}")
+    return files
 
 
 def _check_installed() -> None:
@@ -210,11 +248,19 @@ def main() -> None:
             "--int8": {"action": "store_true", "help": "quantise, if that is as good on the test rows"},
             "--prepared": {"type": Path, "default": Path("data/prepared"), "help": f"rows to check it on {default}"},
             "--evaluation": {"type": Path, "default": Path("data/evaluation"), "help": f"for the README {default}"},
+            "--sentence-transformers": {"action": "store_true", "help": "sentence-transformers shall load OUT, too"},
+            "--push": {"metavar": "hf:OWNER/NAME", "help": "upload OUT to the Hugging Face hub"},
+            "--public": {"action": "store_true", "help": "a new repository on the hub is public"},
         },
     )
     if args.float16 and args.int8:
         raise HeadstartError("--float16 and --int8 are two ways to make the file smaller; give one of them")
-    export(
+    if args.public and not args.push:
+        raise HeadstartError(
+            "--public is of the repository that --push makes; add --push hf:OWNER/NAME, or leave it out"
+        )
+    repository = pushing.repository(args.push) if args.push else None
+    files = export(
         folder=args.model,
         target=args.out,
         prepared_folder=args.prepared,
@@ -222,7 +268,11 @@ def main() -> None:
         precision=INT8 if args.int8 else "float16" if args.float16 else "float32",
         gate=params.load(args.params).gate if args.int8 else None,
         settings=predict_params.load(args.params),
+        has_sentence_files=args.sentence_transformers,
     )
+    if repository:
+        address = pushing.push(args.out, files, repository, is_public=args.public)
+        print(f"export: {counted(len(files), 'file')} of {args.out} -> {address}, in {run_stats.spent()}")
 
 
 if __name__ == "__main__":

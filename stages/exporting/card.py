@@ -17,7 +17,7 @@ from stages.common.errors import HeadstartError, counted, listed, printable
 from stages.common.params import BackboneParams
 from stages.common.predict_params import PredictParams
 from stages.comparison import stored
-from stages.exporting import checking
+from stages.exporting import checking, front_matter
 from stages.heads import model_card
 from stages.heads.certainty import HeldOut
 from stages.heads.model_card import ModelCard
@@ -32,6 +32,10 @@ USAGE = {
     "terms": ('python run.py "a text" "another"', '["a text", "another"]', ""),
     "pixels": ("python run.py photo.jpg", '["photo.jpg"]', "pillow"),
 }
+SENTENCES = (
+    "`from sentence_transformers import SentenceTransformer; SentenceTransformer(FOLDER).encode(TEXTS)` returns the"
+    " vectors that the classifier takes: (texts, dimensions)."
+)
 
 
 def limits(held_out: HeldOut | None, settings: PredictParams) -> dict[str, Any]:
@@ -81,10 +85,23 @@ def write_readme(
     precision: str,
     metrics: Mapping[str, Any],
     licence: str | None,
+    has_sentence_files: bool = False,
 ) -> None:
-    """Write the model card; `metrics` are those of details.json, empty where no evaluation is of this model."""
+    """Write the model card, with a head for the hub.
+
+    Args:
+        metrics: those of details.json; empty where no evaluation is of this model.
+    """
     command, example, library = USAGE[reading["kind"]]
     packages = " ".join(filter(None, ("onnxruntime", "numpy", library)))
+    name = _model(card)
+    head = front_matter.written(
+        card,
+        name=str(_portable(titled(card.backbone))),
+        metrics=metrics.get(name, {}),
+        ends=metrics.get(f"{name}_ci95", {}),
+        licence=licence,
+    )
     lines = [
         f"# A classifier of {card.modality}s: {listed(card.labels, 8)}",
         "",
@@ -96,6 +113,7 @@ def write_readme(
         f"From Python: `from run import Model; Model(FOLDER).probabilities({example})` returns one row for every input,"
         " one column for every label, in the order of `Model(FOLDER).labels`.",
         *_input(card, reading),
+        *(["", SENTENCES] if has_sentence_files else []),
         "",
         "## What it was trained on",
         "",
@@ -115,7 +133,7 @@ def write_readme(
         "The files of the backbone name no licence here; look it up where the backbone comes from.",
         "The data that it was trained on may have terms of its own.",
     ]  # fmt: skip
-    (folder / README).write_text("\n".join(map(printable, lines)) + "\n", "utf-8", newline="\n")
+    (folder / README).write_text(head + "\n".join(map(printable, lines)) + "\n", "utf-8", newline="\n")
 
 
 def _input(card: ModelCard, reading: Mapping[str, Any]) -> Iterator[str]:
