@@ -154,7 +154,13 @@ def _judge(
     head = loading.load(head_folder, card, train.X.shape[1])  # also without test rows: it may be damaged
     if len(test.ids):
         judged = judging.by_test_rows(
-            prepared_folder, models, train, test, head=head, all_settings=(settings, predict_settings)
+            prepared_folder,
+            models,
+            train,
+            test,
+            head=head,
+            all_settings=(settings, predict_settings),
+            unknown=features.read_unknown(features_folder, "test"),
         )
     else:
         labelled = _labelled(features_folder, train, budget)

@@ -186,7 +186,7 @@ def export(
     thresholds = cards.limits(certainty_file.read(folder).held_out, settings or PredictParams())
     with atomic.directory(target, CONTENT) as out:
         if has_sentence_files:  # first, since run.py needs another tokenizer.json
-            sentence_files.write(out, model.backbone)
+            sentence_files.write(out, model.backbone, model.spec.name)
         model.write(out, precision, metrics, thresholds, has_sentence_files=has_sentence_files)
         whole, shipped = checking.load(out, WHOLE), checking.load(out, MODEL)
         exact = checking.check(whole, inputs, unrounded, model.own_pixels())

@@ -61,7 +61,9 @@ def extract(
     targets.check_folder(target, CONTENT, [prepared_folder])
     info = prepared.read_info(prepared_folder)
     unlabelled = rows.unlabelled_ids(prepared_folder, settings.unlabelled)
-    total = sum(shards.count(prepared_folder / split) for split in prepared.SPLITS) + len(unlabelled)
+    tables = prepared.tables(prepared_folder)
+    total = sum(shards.count(prepared_folder / table) for table in tables if table != prepared.UNLABELLED)
+    total += len(unlabelled)
     backbone = rows.load_backbone(prepared_folder, spec, settings, runtime, info.modality)
     metadata = features.Metadata(
         backbone=spec,
@@ -82,7 +84,7 @@ def extract(
         atomic.directory(target, CONTENT) as out,
         _row_caches(prepared_folder, backbone, metadata, runtime, unlabelled) as caches,
     ):
-        for split in prepared.TABLES:
+        for split in tables:
             has_groups = prepared.has_groups(prepared_folder, split)
             with feature_writer.Writer(out / split, metadata, has_groups=has_groups) as writer:
                 for window in rows.windows(prepared_folder, split, info.modality, settings, unlabelled):

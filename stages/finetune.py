@@ -160,7 +160,8 @@ def _train(
         return
     if tuning.unlabelled:
         print(f"finetune: {self_training.in_words(learned)}")
-    card, sure = calibrating.calibrate(card, classifier, train, validation, is_head=not progress.kept)
+    unknown = rows.read_unknown(folders.prepared, "validation", card, settings.budget)
+    card, sure = calibrating.calibrate(card, classifier, train, validation, is_head=not progress.kept, unknown=unknown)
     training = _training_record(progress, train, validation) | ({"auto": record} if record else {})
     training |= {"unlabelled": learned} if learned else {}
     _write(target, classifier, _tuned_card(card, tuning, training), sure, progress)

@@ -40,7 +40,10 @@ Result = TypeVar("Result")
 CONTENT = targets.Content(
     "prepare",
     {
-        **{f"{split}/part-*.parquet": prepared.is_shard for split in (*prepared.TABLES, prepared.LEARNING)},
+        **{
+            f"{table}/part-*.parquet": prepared.is_shard
+            for table in (*prepared.TABLES, *prepared.UNKNOWN, prepared.LEARNING)
+        },
         "rejected.parquet": None,
         "summary.json": lambda path: {"kept", "left_out"} <= json_file.mapping(path).keys(),
     },
@@ -89,6 +92,7 @@ def prepare(prepared_folder: Path, settings: PrepareParams, *, learn_from_unlabe
             with prepared.writer(out / prepared.LEARNING, info):
                 pass
         rejections.write(out / "rejected.parquet", left_out + skipped)
+        outcome.check_unknown(counts, settings, is_tested=selection.is_tested)
         if not counts.unlabelled and (problem := outcome.problem(counts, settings, is_tested=selection.is_tested)):
             with _listed_on_error(list_file, left_out + skipped, prepared_folder):
                 raise HeadstartError(problem)
@@ -124,6 +128,7 @@ def _table_info(settings: PrepareParams, modality: Modality, selection: Selectio
 def _print_counts(prepared_folder: Path, selection: Selection, counts: Counts) -> None:
     kept = ", ".join(f"{counts.rows(split):,} {split}" for split in prepared.SPLITS)
     kept += f", {counts.unlabelled:,} unlabelled" if counts.unlabelled else ""
+    kept += f", {counts.unknown.total():,} unknown" if counts.unknown else ""
     print(
         f"prepare: {counted(selection.rows, 'row')} {outcome.in_words(counts)} -> {kept};"
         f" {counts.left_out.total():,} left out ({prepared_folder / 'rejected.parquet'})"
@@ -204,9 +209,11 @@ def _second_pass(
     counts = Counts(info.task)
     left_out: list[Record] = []
     columns = ("id", info.modality, "spans", "label", "group", "slice", "source")
-    batches: dict[str, list[tuple[Any, ...]]] = {split: [] for split in prepared.TABLES}
+    unknown = selection.settings.unknown
+    tables = (*prepared.TABLES, *(prepared.UNKNOWN if unknown else ()))
+    batches: dict[str, list[tuple[Any, ...]]] = {table: [] for table in tables}
     with ExitStack() as stack:
-        writers = {split: stack.enter_context(prepared.writer(out / split, info)) for split in prepared.TABLES}
+        writers = {table: stack.enter_context(prepared.writer(out / table, info)) for table in tables}
         finished = _parallel(finish, rows)
         progress = tqdm(finished, total=selection.rows, desc="prepare: writing", unit=" rows", disable=None)
         for row, row_id, reason in progress:
@@ -216,14 +223,18 @@ def _second_pass(
                 continue
             split = selection.split(row, row_id)
             label = None if row.label is None else selection.kept_label(row.label)
-            counts.add(label, split)
+            if label is not None and label == unknown:
+                counts.unknown[split] += 1
+                split = prepared.unknown(split)
+            else:
+                counts.add(label, split)
             batch = batches[split]
             batch.append((row_id, row.content, row.spans, label, row.group, row.slice, row.origin))
             if len(batch) == prepared.WINDOW_ROWS[info.modality]:
                 writers[split].write(_table(batch, columns, writers[split].schema))
                 batch.clear()
-        for split, batch in batches.items():
-            writers[split].write(_table(batch, columns, writers[split].schema))
+        for table, batch in batches.items():
+            writers[table].write(_table(batch, columns, writers[table].schema))
     return counts, left_out
 
 

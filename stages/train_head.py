@@ -100,7 +100,8 @@ def train_head(*, features_folder: Path, target: Path, budget: BudgetParams, set
             ),
         )
     print(f"train_head: {_summary(settings.kind, chosen)} on {counted(len(labels), 'row')} in {run_stats.spent()}")
-    for remark in filter(None, (_remark(fitted), _learned(features_folder, fitted, settings))):
+    ignored = fitted.unknown.remark(fitted.certainty.held_out)
+    for remark in filter(None, (_remark(fitted), _learned(features_folder, fitted, settings), ignored)):
         print(f"train_head: {remark}")
 
 
@@ -113,6 +114,7 @@ class _Fitted(NamedTuple):
     labels: np.ndarray  # (rows,)
     groups: np.ndarray | None  # (rows,), where all rows fit into memory
     certainty: Certainty
+    unknown: held_out.Unknown
     trial: Trial | None = None  # of learning from unlabelled rows
 
 
@@ -142,12 +144,16 @@ def _fit(features_folder: Path, budget: BudgetParams, settings: TrainHeadParams)
     ids, labels = ids[rows], labels[rows]
     training.check_classes(labels, features_folder / "train", task)
     validation = features.read(features_folder, "validation", budget)
+    unknown = held_out.Unknown(
+        *(features.read_unknown(features_folder, split, budget) for split in ("train", "validation"))
+    )
     is_single = task == "single"
     if is_single and settings.final == "train" and from_disk.is_needed(features_folder, len(rows), settings):
         start, chosen = from_disk.fit(features_folder, rows, ids, labels, settings)
         head, factor = training.calibrated(start, validation)
-        sure = Certainty(held_out.from_validation(head, validation), from_disk.known_rows(features_folder, rows))
-        return _Fitted(head, chosen, factor, labels, None, sure)
+        judged = held_out.from_validation(head, validation, unknown)
+        sure = Certainty(judged, from_disk.known_rows(features_folder, rows))
+        return _Fitted(head, chosen, factor, labels, None, sure, unknown)
     if settings.final == "all" and from_disk.is_needed(features_folder, len(rows) + len(validation.ids), settings):
         raise HeadstartError(
             f"train_head.final is all, but {features_folder} has more than {choosing.MAX_FIT_ROWS:,} labelled rows,"
@@ -157,10 +163,9 @@ def _fit(features_folder: Path, budget: BudgetParams, settings: TrainHeadParams)
     fitted = training.fit(train, validation, settings, training.unlabelled_rows(features_folder, settings))
     if settings.final == "all":
         train = features.joined({"train": train, "validation": validation})
-    sure = Certainty(
-        held_out.best(fitted.head, fitted.chosen.value, train, validation, settings), certainty.known_rows(train.X)
-    )
-    return _Fitted(fitted.head, fitted.chosen, fitted.factor, train.labels, train.groups, sure, fitted.trial)
+    judged = held_out.best(fitted.head, fitted.chosen.value, train, validation, settings, unknown=unknown)
+    sure = Certainty(judged, certainty.known_rows(train.X))
+    return _Fitted(fitted.head, fitted.chosen, fitted.factor, train.labels, train.groups, sure, unknown, fitted.trial)
 
 
 def _summary(kind: str, chosen: Chosen) -> str:

@@ -18,6 +18,7 @@ class PrepareParams(Section):
     label_separator: Name | None = None
     order: ClassOrder | None = None
     labels: Name | None = None
+    unknown: Name | None = None
     modality: Literal["auto", "text", "image"] = "auto"
     split: Name | None = None
     group: Name | None = None
@@ -55,6 +56,7 @@ class PrepareParams(Section):
             "label names several columns": "multilabel" if is_several else None,
             f"label_separator is {self.label_separator!r}": "multilabel" if self.label_separator else None,
             "order is set": "ordinal" if self.order else None,
+            f"unknown is {self.unknown!r}": "single" if self.unknown else None,
         }
         settings = [(setting, task) for setting, task in tasks.items() if task]
         for setting, task in settings[1:]:

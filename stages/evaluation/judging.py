@@ -14,7 +14,7 @@ from stages.evaluation import cached_results, cross_validation, label_errors, le
 from stages.evaluation.learning_curve import Curve
 from stages.evaluation.results import ScoredRows
 from stages.heads import model_card
-from stages.heads.certainty import Certainty
+from stages.heads.certainty import Certainty, Verdicts
 from stages.heads.loading import Outputs
 from stages.heads.model_card import ModelCard
 from stages.tables import prepared
@@ -66,19 +66,30 @@ def by_test_rows(
     *,
     head: Outputs,
     all_settings: tuple[EvaluateParams, PredictParams],
+    unknown: Features | None = None,
 ) -> Judged:
-    """Score the test rows with all models; `head` computes its outputs for vectors."""
+    """Score the test rows with all models.
+
+    Args:
+        head: computes its outputs for vectors.
+        unknown: test rows of the class `prepare.unknown`.
+    """
     settings, predict_settings = all_settings
     curves, train_suspects = _curves_and_suspects(prepared_folder, train, test, settings)
-    probabilities, unfamiliar = _scores(prepared_folder, models, head, test)
-    verdicts = {
-        name: models.certainty[name].verdicts(P, unfamiliar[name], predict_settings)
-        for name, P in probabilities.items()
-    }
+
+    def judged(split: str, rows: Features) -> tuple[dict[str, np.ndarray], dict[str, Verdicts]]:
+        outputs, unfamiliar = _scores(prepared_folder, models, head, rows, split)
+        sure = {
+            name: models.certainty[name].verdicts(P, unfamiliar[name], predict_settings) for name, P in outputs.items()
+        }
+        return outputs, sure
+
+    probabilities, verdicts = judged("test", test)
+    others = judged(prepared.unknown("test"), unknown)[1] if unknown else {}
     if "baseline" in curves:
         probabilities["baseline"] = curves["baseline"].P
     scored = ScoredRows.from_features(test, models.cards["head"].as_task(), probabilities)
-    scored = replace(scored, verdicts=verdicts)
+    scored = replace(scored, verdicts=verdicts, unknown=others)
     pairs = near_duplicates.find(train.X, test.X, settings.near_duplicates)
     suspects = {"train": train_suspects, "test": label_errors.find(scored.truth, probabilities["head"], scored.task)}
     return Judged(scored, train, curves, pairs, suspects, {"train": train, "test": test})
@@ -148,11 +159,11 @@ def _curves_and_suspects(
 
 
 def _scores(
-    prepared_folder: Path, models: Models, head: Outputs, test: Features
+    prepared_folder: Path, models: Models, head: Outputs, test: Features, split: str
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray | None]]:
-    """Compute the trained models' outputs for the test rows, (rows, …), and how unfamiliar these are to each.
+    """Compute the trained models' outputs for test rows, (rows, …), and how unfamiliar these are to each.
 
-    Rows are joined by id.
+    Rows are joined by id; `split`: the table that they are in.
     """
     card, known = models.cards["head"], models.certainty["head"].known
     probabilities = {"head": head(test.X)}
@@ -160,7 +171,7 @@ def _scores(
     if "finetuned" in models.cards:
         rows = prepared.map_by_id(
             prepared_folder,
-            "test",
+            split,
             card.modality,
             test.ids.tolist(),
             models.load("finetuned"),

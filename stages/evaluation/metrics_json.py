@@ -30,7 +30,8 @@ def headline(details: Mapping[str, Any], shipped: str) -> dict[str, float]:
 
     Accuracy and macro F1 are those of the model `shipped`, so that heads and fine-tuned models are compared in one
     column; `head` and `baseline` are the accuracies of the others. `test_rows` and `classes` show in `dvc metrics diff`
-    that two evaluations are of different data; `cross_validated_rows` that there were no test rows.
+    that two evaluations are of different data; `cross_validated_rows` that there were no test rows. How many rows are
+    accepted is in details.json alone: with it, the line of a fine-tuned model would be wider than 100 characters.
     """
     others = {name: details[name]["accuracy"] for name in ("head", "baseline") if name in details and name != shipped}
     counts = {name: details[name] for name in ("test_rows", "cross_validated_rows", "classes") if name in details}

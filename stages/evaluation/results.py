@@ -33,6 +33,7 @@ class ScoredRows:
         division: how labelled rows were cross-validated; None for test rows.
         repeated: name of a model to (repeats, rows, …) of a cross-validation.
         verdicts: name of a model to how sure it is of the rows; of a cross-validation, in its first repeat.
+        unknown: name of a model to how sure it is of the test rows of the class `prepare.unknown`; empty without them.
     """
 
     rows: Features
@@ -42,6 +43,7 @@ class ScoredRows:
     division: Division | None = None
     repeated: Mapping[str, np.ndarray] = field(default_factory=dict)
     verdicts: Mapping[str, Verdicts] = field(default_factory=dict)
+    unknown: Mapping[str, Verdicts] = field(default_factory=dict)
 
     @classmethod
     def from_features(cls, rows: Features, task: Task, probabilities: Mapping[str, np.ndarray]) -> "ScoredRows":

@@ -1,6 +1,7 @@
 """How sure the models are of the judged rows, and whether that holds: metrics of accepted rows and prediction sets."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -44,19 +45,61 @@ def details(scored: ScoredRows, settings: EvaluateParams) -> dict[str, Any]:
     Returns:
         accuracy_coverage_area; accepted (share of the rows) and accepted_accuracy (none where no row is accepted);
         set_size (the mean), set_coverage and empty_sets (shares); unfamiliar (the share above `STRANGE`); and 95 %
-        intervals as NAME_certainty_ci95, unless evaluate.bootstrap is 0.
+        intervals as NAME_certainty_ci95, unless evaluate.bootstrap is 0. Of test rows of the class `prepare.unknown`,
+        what `_unknown` returns as NAME_unknown, and intervals.
     """
     out: dict[str, Any] = {}
+    for name, verdicts in scored.unknown.items():
+        shares = _unknown(scored, scored.probabilities[name], scored.verdicts[name], verdicts)
+        out |= _shares_and_intervals(f"{name}_unknown", shares, settings, spread=1)
+        out[f"{name}_unknown"]["rows"] = next((rows for key, (_, rows) in shares.items() if key != "precision"), 0)
     for name, verdicts in scored.verdicts.items():
         shares, values = _shares(scored, scored.probabilities[name], verdicts)
         key = f"{name}_certainty"
-        out[key] = values | {metric: hits / rows for metric, (hits, rows) in shares.items()}
-        if settings.bootstrap:
-            ends = {metric: proportions.spread_interval(*share, scored.spread) for metric, share in shares.items()}
-            if verdicts.sets is not None:
-                ends["set_size"] = _mean_interval(verdicts.sets.sum(axis=1), scored.spread)
-            out[f"{key}_ci95"] = {metric: {"low": low, "high": high} for metric, (low, high) in ends.items()}
+        out |= _shares_and_intervals(key, shares, settings, scored.spread)
+        out[key] = values | out[key]
+        if settings.bootstrap and verdicts.sets is not None:
+            low, high = _mean_interval(verdicts.sets.sum(axis=1), scored.spread)
+            out[f"{key}_ci95"]["set_size"] = {"low": low, "high": high}
     return out
+
+
+def _shares_and_intervals(
+    key: str, shares: Mapping[str, tuple[int, int]], settings: EvaluateParams, spread: float
+) -> dict[str, Any]:
+    """Return shares, by their hits and rows, as `key`, and intervals unless evaluate.bootstrap is 0."""
+    out: dict[str, Any] = {key: {metric: hits / rows for metric, (hits, rows) in shares.items()}}
+    if settings.bootstrap:
+        ends = {metric: proportions.spread_interval(*share, spread) for metric, share in shares.items()}
+        out[f"{key}_ci95"] = {metric: {"low": low, "high": high} for metric, (low, high) in ends.items()}
+    return out
+
+
+def _unknown(scored: ScoredRows, P: np.ndarray, verdicts: Verdicts, unknown: Verdicts) -> dict[str, tuple[int, int]]:
+    """Count hits and rows of shares of test rows of the class `prepare.unknown` and of the others, of a model.
+
+    A row is predicted to be none of the model's classes where it is not accepted: the threshold is chosen for that.
+
+    Args:
+        verdicts: of the test rows of other classes.
+        unknown: of these rows.
+
+    Returns:
+        recall and precision of that, accepted_accuracy with accepted unknown rows as wrong ones, unfamiliar (the share
+        above `STRANGE`).
+    """
+    shares = {}
+    if verdicts.accepted is not None and unknown.accepted is not None:
+        none, accepted = ~unknown.accepted, verdicts.accepted
+        shares["recall"] = (int(none.sum()), len(none))
+        if rejected := int(none.sum()) + int((~accepted).sum()):
+            shares["precision"] = (int(none.sum()), rejected)
+        if total := int(accepted.sum()) + int(unknown.accepted.sum()):
+            right = scored.task.is_right(scored.truth, P)
+            shares["accepted_accuracy"] = (int(right[accepted].sum()), total)
+    if unknown.unfamiliar is not None:
+        shares["unfamiliar"] = (int((unknown.unfamiliar > STRANGE).sum()), len(unknown.unfamiliar))
+    return shares
 
 
 def _shares(

@@ -60,6 +60,9 @@ def _certainty(results: Results) -> str:
         parts.append("set evaluate.bootstrap above 0 for 95 % intervals")
     if untested := _untested(results):
         parts.append(untested)
+    if "recall" in (none := metrics.get(f"{shipped}_unknown", {})):
+        recall = intervals.written(none["recall"], metrics.get(f"{shipped}_unknown_ci95", {}).get("recall"))
+        parts.append(f"none of these: {recall} of the unknown test rows are not accepted")
     parts += [f"{model} is not judged: {reason}" for model, reason in metrics.get("not_judged", {}).items()]
     return "; ".join(parts) if parts else "there is no other model to compare with"
 

@@ -21,8 +21,8 @@ TYPES = "sentence_transformers.models."  # of modules, by the names that all ver
 MAX_DIFFERENCE = 1e-5  # of a number of a vector
 
 
-def write(folder: Path, encoder: Any) -> None:
-    """Write weights, tokenizer and recipe of a text encoder, a member of `backbones`.
+def write(folder: Path, encoder: Any, name: str) -> None:
+    """Write weights, tokenizer and recipe of a text encoder, the backbone `name`.
 
     Raises:
         HeadstartError: it is none, or computes vectors in a way that sentence-transformers has not.
@@ -36,7 +36,7 @@ def write(folder: Path, encoder: Any) -> None:
         reason = "it cuts vectors to their first dimensions, and scales them again"
     if reason:
         raise HeadstartError(
-            f"{encoder.name} has no form for sentence-transformers, as {reason}; leave out --sentence-transformers"
+            f"{name} has no form for sentence-transformers, as {reason}; leave out --sentence-transformers"
         )
     encoder.export(folder)
     (folder / recipe.EXPORTED).unlink()
@@ -44,11 +44,11 @@ def write(folder: Path, encoder: Any) -> None:
     body = {name: tensor for name, tensor in state.items() if not name.startswith(pooling.PREFIX)}
     if len(body) < len(state):
         _write_weights(folder, body)
-    for number, content, weights in _modules(encoder.recipe, encoder.traits.dim, state):
-        (folder / number).mkdir(exist_ok=True)
-        json_file.write(folder / number / "config.json", content)
+    for path, content, weights in _modules(encoder.recipe, encoder.traits.dim, state):
+        (folder / path).mkdir()
+        json_file.write(folder / path / "config.json", content)
         if weights:
-            _write_weights(folder / number, weights)
+            _write_weights(folder / path, weights)
     _write_settings(folder, encoder.recipe)
 
 

@@ -159,7 +159,9 @@ def _missing(
 ) -> Iterator[dict[str, Any]]:
     """Yield path, number and missing rows of every row group with rows that the cache lacks."""
     seen: set[str] = set()
-    for split in prepared.TABLES if unlabelled else prepared.SPLITS:
+    for split in prepared.tables(prepared_folder):
+        if split == prepared.UNLABELLED and not unlabelled:
+            continue
         for path in shards.paths(prepared_folder / split):
             with pq.ParquetFile(path) as shard:
                 for group in range(shard.num_row_groups):

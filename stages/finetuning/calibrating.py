@@ -1,5 +1,8 @@
 """Calibrate a fine-tuned model on the validation rows, and keep what tells how sure it is of new rows."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from stages.finetuning.classifier import Classifier
 from stages.finetuning.rows import Rows
 from stages.heads import certainty
@@ -9,7 +12,13 @@ from stages.tasks.multilabel import ThresholdRule
 
 
 def calibrate(
-    card: ModelCard, classifier: Classifier, train: Rows, validation: Rows, *, is_head: bool
+    card: ModelCard,
+    classifier: Classifier,
+    train: Rows,
+    validation: Rows,
+    *,
+    is_head: bool,
+    unknown: Sequence[Any] = (),
 ) -> tuple[ModelCard, Certainty]:
     """Fit temperatures and thresholds on the validation rows, if they are enough, and judge them with these.
 
@@ -19,6 +28,7 @@ def calibrate(
     Args:
         card: model.json of the head.
         is_head: whether the network is the head and the pretrained weights; then it gives the same labels as the head.
+        unknown: inputs of the validation rows of the class `prepare.unknown`.
 
     Returns:
         The card with temperatures and thresholds of the network, and how sure it is.
@@ -32,7 +42,8 @@ def calibrate(
         temperatures, task = classifier.task.calibration(scores, y, rule)
         calibrated = card.with_task(task, temperatures)
         if task.is_exclusive:  # labels beside each other have thresholds of their own
-            held_out = HeldOut.from_probabilities(task.outputs(scores / temperatures), y, "validation")
+            others = task.outputs(classifier.scores(unknown) / temperatures) if unknown else None
+            held_out = HeldOut.from_probabilities(task.outputs(scores / temperatures), y, "validation", others)
     chosen = certainty.sample(len(train.inputs), certainty.most_known(classifier.encoder.dim))
     known = certainty.known_rows(classifier.encoder.encode([train.inputs[row] for row in chosen]))
     return calibrated, Certainty(held_out, known)

@@ -48,6 +48,17 @@ def read(prepared_folder: Path, split: str, card: ModelCard, budget: BudgetParam
     return Rows(inputs, y, table["group"].to_pylist(), digest)
 
 
+def read_unknown(prepared_folder: Path, split: str, card: ModelCard, budget: BudgetParams) -> list[Any]:
+    """Read the inputs of the rows of a split that are of the class `prepare.unknown`, as the budget allows."""
+    name = prepared.unknown(split)
+    if not (prepared_folder / name).exists():
+        return []
+    table = prepared.read(prepared_folder, name)
+    ids, labels = table["id"].to_pylist(), table["label"].to_pylist()
+    table = table.filter(prepared.within_budget(ids, labels, budget, card.task))
+    return prepared.inputs(table, card.modality, combine=card.extract.combine)
+
+
 def with_label_names(
     inputs: list[Any], y: np.ndarray, labels: Sequence[str], *, combine: Combine
 ) -> tuple[list[Any], np.ndarray]:

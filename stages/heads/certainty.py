@@ -28,25 +28,41 @@ class HeldOut(NamedTuple):
         is_right: (rows,) bool.
         p_true: (rows,) float32 probability of the true label.
         source: validation rows, or training rows that heads like the model predicted out of fold.
+        unknown: (unknown rows,) float32 probability of the predicted label of rows of the class `prepare.unknown`, of
+            which no label is right, as many as come with these rows; None without such a class.
     """
 
     confidence: np.ndarray
     is_right: np.ndarray
     p_true: np.ndarray
     source: Source
+    unknown: np.ndarray | None = None
 
     @classmethod
-    def from_probabilities(cls, P: np.ndarray, y: np.ndarray, source: Source) -> Self:
-        """Keep what thresholds need of probabilities, (rows, labels), and true labels, (rows,) indices."""
+    def from_probabilities(
+        cls, P: np.ndarray, y: np.ndarray, source: Source, unknown: np.ndarray | None = None
+    ) -> Self:
+        """Keep what thresholds need of probabilities, (rows, labels), and true labels, (rows,) indices.
+
+        Args:
+            unknown: probabilities of unknown rows, (unknown rows, labels).
+        """
         rows = sample(len(y), MAX_HELD_OUT_ROWS)
+        if unknown is not None:  # the same share of both
+            others = sample(len(unknown), round(len(unknown) * len(rows) / max(len(y), 1)))
+            unknown = unknown[others].max(axis=1).astype(np.float32)
         P, y = P[rows], y[rows]
         p_true = P[np.arange(len(y)), y].astype(np.float32)
-        return cls(P.max(axis=1).astype(np.float32), P.argmax(axis=1) == y, p_true, source)
+        return cls(P.max(axis=1).astype(np.float32), P.argmax(axis=1) == y, p_true, source, unknown)
 
     def limits(self, settings: PredictParams) -> "Limits":
-        """Find the limits that meet the settings on these rows."""
+        """Find the limits that meet the settings on these rows: an unknown row that is accepted counts as wrong."""
+        confidence, is_right = self.confidence, self.is_right
+        if self.unknown is not None:
+            confidence = np.concatenate([confidence, self.unknown])
+            is_right = np.concatenate([is_right, np.zeros(len(self.unknown), dtype=bool)])
         return Limits(
-            selective.threshold(self.confidence, self.is_right, settings.target_accuracy),
+            selective.threshold(confidence, is_right, settings.target_accuracy),
             conformal.limit(self.p_true, settings.coverage),
         )
 
@@ -54,11 +70,19 @@ class HeldOut(NamedTuple):
         """Say from where rows are accepted, and how many held-out rows that are."""
         noun = "validation row" if self.source == "validation" else "out-of-fold training row"
         rows, confidence = counted(len(self.confidence), noun), self.limits(settings).confidence
+        others = "" if self.unknown is None else f" and {counted(len(self.unknown), 'unknown one')}"
         accuracy = f"predict.target_accuracy {settings.target_accuracy:g}"
         if math.isinf(confidence):
-            return f"no row is accepted, as no confidence meets {accuracy} on {rows}; label more rows, or lower it"
+            return (
+                f"no row is accepted, as no confidence meets {accuracy} on {rows}{others}; label more rows, or lower it"
+            )
         share = (self.confidence >= confidence).mean()
-        return f"rows are accepted from a confidence of {confidence:.3f}, which meets {accuracy}: {share:.0%} of {rows}"
+        if self.unknown is not None:
+            others = f", {int((self.unknown >= confidence).sum()):,} of {counted(len(self.unknown), 'unknown one')}"
+        return (
+            f"rows are accepted from a confidence of {confidence:.3f}, which meets {accuracy}: {share:.0%} of {rows}"
+            f"{others}"
+        )
 
 
 class Limits(NamedTuple):

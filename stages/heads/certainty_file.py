@@ -27,6 +27,8 @@ def write(folder: Path, certainty: Certainty) -> None:
     if certainty.held_out:
         tensors |= {name: getattr(certainty.held_out, name) for name in ("confidence", "is_right", "p_true")}
         metadata["source"] = certainty.held_out.source
+        if certainty.held_out.unknown is not None:
+            tensors["unknown"] = certainty.held_out.unknown
     if certainty.known:
         X = certainty.known.X
         tensors["distances"] = certainty.known.distances
@@ -63,11 +65,15 @@ def _held_out(tensors: Mapping[str, np.ndarray], source: str | None) -> HeldOut 
     if source not in get_args(Source):
         raise ValueError(f"source is {source!r}")
     shape = tensors["confidence"].shape
+    unknown = None
+    if "unknown" in tensors:
+        unknown = _checked(tensors, "unknown", np.float32, tensors["unknown"].shape[:1])
     return HeldOut(
         _checked(tensors, "confidence", np.float32, shape[:1]),
         _checked(tensors, "is_right", np.bool_, shape),
         _checked(tensors, "p_true", np.float32, shape),
         cast(Source, source),
+        unknown,
     )
 
 

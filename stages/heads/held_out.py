@@ -1,8 +1,11 @@
 """Rows that a head was not fitted on, for `certainty`: validation rows, or training rows out of fold."""
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.special import softmax
 
+from stages.common.errors import counted
 from stages.common.params import TrainHeadParams
 from stages.heads import choosing
 from stages.heads.certainty import HeldOut
@@ -13,16 +16,47 @@ from stages.tables.features import Features
 MIN_VALIDATION_ROWS = 500  # with fewer, thresholds are made from training rows, if there are more of these
 
 
-def from_validation(head: Head, validation: Features) -> HeldOut | None:
+class Unknown(NamedTuple):
+    """Rows of the class `prepare.unknown` by split; None where there are none.
+
+    They come with held-out rows of their own split, so that these have as large a share of them as the data.
+    """
+
+    train: Features | None = None
+    validation: Features | None = None
+
+    def probabilities(self, head: Head, *splits: str) -> np.ndarray | None:
+        """Compute the probabilities of those of these splits, which no head was fitted on: (rows, labels)."""
+        parts = [head.probabilities(rows.X) for split in splits if (rows := getattr(self, split))]
+        return np.vstack(parts) if parts else None
+
+    def remark(self, held_out: HeldOut | None) -> str | None:
+        """Say if there are unknown rows, but none among the held-out rows."""
+        number = sum(len(rows.ids) for rows in self if rows)
+        if not number or (held_out and held_out.unknown is not None):
+            return None
+        return (
+            f"{counted(number, 'unknown row')} had no say in from where rows are accepted, since none is among the"
+            " held-out rows; add some"
+        )
+
+
+NO_ROWS = Unknown()
+
+
+def from_validation(head: Head, validation: Features, unknown: Unknown = NO_ROWS) -> HeldOut | None:
     """Judge the validation rows of known labels by the head; None where there are none."""
     rows = validation.select(np.flatnonzero(np.isin(validation.labels.astype(str), head.labels)))
     if not len(rows.ids):
         return None
     y = np.searchsorted(head.labels, rows.labels.astype(str))
-    return HeldOut.from_probabilities(head.probabilities(rows.X), y, "validation")
+    others = unknown.probabilities(head, "validation")
+    return HeldOut.from_probabilities(head.probabilities(rows.X), y, "validation", others)
 
 
-def out_of_fold(head: Head, value: float, fitted: Features, settings: TrainHeadParams) -> HeldOut | None:
+def out_of_fold(
+    head: Head, value: float, fitted: Features, settings: TrainHeadParams, unknown: Unknown = NO_ROWS
+) -> HeldOut | None:
     """Judge the rows that a head was fitted on, by heads on the other folds; None where they cannot be divided.
 
     These heads have the same settings and temperature. They know fewer rows, and none without a label, so they are a
@@ -38,11 +72,18 @@ def out_of_fold(head: Head, value: float, fitted: Features, settings: TrainHeadP
     if not len(judged):
         return None
     P = softmax(scores[judged] / head.temperature, axis=1)
-    return HeldOut.from_probabilities(P, y[judged], "out-of-fold")
+    others = unknown.probabilities(head, "train", *(["validation"] if settings.final == "all" else []))
+    return HeldOut.from_probabilities(P, y[judged], "out-of-fold", others)
 
 
 def best(
-    head: Head | OneVsRest, value: float, train: Features, validation: Features, settings: TrainHeadParams
+    head: Head | OneVsRest,
+    value: float,
+    train: Features,
+    validation: Features,
+    settings: TrainHeadParams,
+    *,
+    unknown: Unknown = NO_ROWS,
 ) -> HeldOut | None:
     """Judge the validation rows, or the rows that the head was fitted on where those are few, or were fitted on too.
 
@@ -55,5 +96,6 @@ def best(
         return None
     is_seen = settings.final == "all"
     if not is_seen and len(validation.ids) >= min(MIN_VALIDATION_ROWS, len(train.ids)):
-        return from_validation(head, validation)
-    return out_of_fold(head, value, train, settings) or (None if is_seen else from_validation(head, validation))
+        return from_validation(head, validation, unknown)
+    by_folds = out_of_fold(head, value, train, settings, unknown)
+    return by_folds or (None if is_seen else from_validation(head, validation, unknown))

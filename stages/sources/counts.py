@@ -20,6 +20,7 @@ class Counts:
     lowest: float | None = None  # of numbers
     highest: float | None = None
     unlabelled: int = 0
+    unknown: Counter[str] = field(default_factory=Counter)  # rows of the class `prepare.unknown`, by split
     left_out: Counter[str] = field(default_factory=Counter)  # by kind of reason
 
     def add(self, label: str | None, split: str) -> None:

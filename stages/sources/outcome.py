@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from stages.common.errors import counted, listed
+from stages.common.errors import HeadstartError, counted, did_you_mean, listed
 from stages.common.prepare_params import PrepareParams
 from stages.sources import image_folders, label_values, similar_labels, table_folders, values
 from stages.sources.counts import MIN_DIVIDED_ROWS, Counts
@@ -51,6 +51,24 @@ def problem(counts: Counts, settings: PrepareParams, *, is_tested: bool) -> str 
             f" add rows{ask}{hint}"
         )
     return None
+
+
+def check_unknown(counts: Counts, settings: PrepareParams, *, is_tested: bool) -> None:
+    """Check that the class `prepare.unknown` has rows, and that it can be judged.
+
+    Raises:
+        HeadstartError: it has none, rows have several labels, an order or numbers, or there are no test rows.
+    """
+    if settings.unknown is None:
+        return
+    named, remedy = f"prepare.unknown is {settings.unknown!r}", "correct it, or set it to null"
+    if counts.task != "single":
+        raise HeadstartError(f"{named}, which is for rows of one class each, but the task is {counts.task}; {remedy}")
+    if not counts.unknown and not counts.unlabelled:
+        hint = did_you_mean(settings.unknown, counts.labels())
+        raise HeadstartError(f"{named}, but {settings.data} has no row of that class{hint}; {remedy}")
+    if not is_tested:
+        raise HeadstartError(f"{named}, whose rows are judged as test rows, but prepare.test is 0; raise it")
 
 
 def _too_alike(counts: Counts, settings: PrepareParams) -> str:
@@ -120,6 +138,8 @@ def summary(rows: int, counts: Counts) -> dict[str, Any]:
         content["numbers"] = {"lowest": counts.lowest, "highest": counts.highest}
     if counts.unlabelled:
         content["unlabelled"] = counts.unlabelled
+    if counts.unknown:
+        content["unknown"] = {split: counts.unknown[split] for split in prepared.SPLITS}
     if similar := similar_labels.groups(labels):
         content["similar_classes"] = similar
     return content

@@ -142,7 +142,8 @@ class Selection:
             for name in self._classes(label)
             if self._split(row_id, rank, group) == "train"
         }
-        return {label: sizes[label] for label in sorted(sizes.keys() - trained - self.rare_classes.keys())}
+        known = sizes.keys() - {self.settings.unknown}
+        return {label: sizes[label] for label in sorted(known - trained - self.rare_classes.keys())}
 
     @property
     def cuts_test(self) -> bool:

@@ -23,7 +23,7 @@ from stages.common.setting_types import ColumnNames
 from stages.tables import prepared, shards
 from stages.tables.label_info import LabelInfo
 
-TABLES = (*prepared.TABLES, prepared.LEARNING)
+TABLES = (*prepared.TABLES, *prepared.UNKNOWN, prepared.LEARNING)
 
 BACKBONE_FOLDER = "backbone"  # beside the training shards: files to restore a fitted backbone from
 # The second: where several backbones are joined, whose files are in folders named by their positions.
@@ -157,6 +157,13 @@ def read(features_folder: Path, split: str, budget: BudgetParams | None = None, 
         unclear_share,
         None if named is None else named[rows],
     )
+
+
+def read_unknown(features_folder: Path, split: str, budget: BudgetParams | None = None) -> Features | None:
+    """Read the rows of the class `prepare.unknown` in a split, as `read` does; None where there are none."""
+    table = prepared.unknown(split)
+    rows = read(features_folder, table, budget) if (features_folder / table).exists() else None
+    return rows if rows and len(rows.ids) else None
 
 
 def vectors(features_folder: Path, split: str, rows: np.ndarray, *, as_stored: bool = False) -> Matrix:

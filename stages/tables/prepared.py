@@ -3,6 +3,9 @@
 Rows without a label are a fourth table, `unlabelled`, of the same columns with null as every label. Whether a row is
 there depends on itself alone, not on seed or shares. None of them has the content of a labelled row, so that nothing
 learned from them knows a test row. Without such rows the table is there too, empty, as DVC needs what it is told of.
+
+Rows of the class `prepare.unknown`, which belong to no class of the model, are in a folder of the split that they would
+be in: `train/unknown`, and so on, where there is such a class. So nothing that reads a split sees them.
 """
 
 import hashlib
@@ -29,6 +32,7 @@ UNLABELLED = "unlabelled"
 # a model depends on.
 LEARNING = "train_unlabelled"
 TABLES = (*SPLITS, UNLABELLED)
+UNKNOWN = tuple(f"{split}/unknown" for split in SPLITS)
 
 Pair = tuple[str, str]
 # Where the texts of two columns are in the text that joins them: start and end of the first, start of the second, which
@@ -132,6 +136,16 @@ def within_budget(
     for rows in map(np.array, rows_of.values()):
         mask[rows[np.argsort(rank[rows], kind="stable")][: budget.per_class]] = True
     return mask
+
+
+def tables(prepared_folder: Path) -> tuple[str, ...]:
+    """Name all tables: the splits, the unlabelled rows and, where a class is unknown, its rows by split."""
+    return (*TABLES, *(table for table in UNKNOWN if (prepared_folder / table).exists()))
+
+
+def unknown(split: str) -> str:
+    """Name the table of the unknown rows of a split."""
+    return UNKNOWN[SPLITS.index(split)]
 
 
 def read(prepared_folder: Path, split: str) -> pa.Table:

@@ -37,22 +37,22 @@ def theirs(folder: Path, texts: list[str]) -> np.ndarray:
 def test_vectors_are_the_same(tiny_encoder: Path, tmp_path: Path, pooling: Any, steps: Any, options: Any) -> None:
     encoder = ours(declare(tiny_encoder, tmp_path / "model", pooling, *steps, **options))
     (tmp_path / "out").mkdir()
-    sentence_transformers.write(tmp_path / "out", encoder)
+    sentence_transformers.write(tmp_path / "out", encoder, "tiny")
     sentence_transformers.check(tmp_path / "out", encoder, ALL, RuntimeParams(device="cpu"))
     np.testing.assert_allclose(theirs(tmp_path / "out", ALL), encoder.encode(ALL), atol=1e-5)
 
 
 def test_what_it_has_no_form_for_is_refused(tiny_encoder: Path, tmp_path: Path) -> None:
     with pytest.raises(HeadstartError, match=r"extract.combine is pair"):
-        sentence_transformers.write(tmp_path, ours(tiny_encoder, combine="pair"))
+        sentence_transformers.write(tmp_path, ours(tiny_encoder, combine="pair"), "tiny")
     cut = declare(tiny_encoder, tmp_path / "model", modules.Pooling(32, "mean"), truncate_dim=8)
     with pytest.raises(HeadstartError, match="first dimensions"):
-        sentence_transformers.write(tmp_path, ours(cut))
+        sentence_transformers.write(tmp_path, ours(cut), "tiny")
 
 
 def test_files_that_give_other_vectors_are_refused(tiny_encoder: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    sentence_transformers.write(tmp_path / "out", ours(tiny_encoder))
+    sentence_transformers.write(tmp_path / "out", ours(tiny_encoder), "tiny")
     with pytest.raises(HeadstartError, match=r"differ by .* so nothing is written"):
         sentence_transformers.check(
             tmp_path / "out", ours(tiny_encoder, pooling="cls"), ALL, RuntimeParams(device="cpu")
@@ -61,7 +61,9 @@ def test_files_that_give_other_vectors_are_refused(tiny_encoder: Path, tmp_path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["full", "lora"])
-def test_a_fine_tuned_model_is_one_of_sentence_transformers(trained: Path, verb: Verb, method: str) -> None:
+def test_a_fine_tuned_model_is_one_of_sentence_transformers(
+    trained: Path, tiny_encoder: Path, verb: Verb, method: str
+) -> None:
     set_params(trained, finetune__method=method, finetune__epochs=1)
     verb("finetune")
     verb("export", "data/finetuned", "out", "--sentence-transformers")
@@ -71,6 +73,8 @@ def test_a_fine_tuned_model_is_one_of_sentence_transformers(trained: Path, verb:
     files = contents(trained / "out")
     assert "SentenceTransformer(FOLDER)" in files["README.md"].decode() and "recipe.json" not in files
     assert not [name for name in files if Path(name).suffix in (".pkl", ".bin", ".py") and name != "run.py"]
+    paths = (tiny_encoder.parent, trained, Path.cwd())
+    assert not [name for name, content in files.items() if any(str(path).encode() in content for path in paths)]
     verb("export", "data/finetuned", "out")  # replaces what it wrote
     assert "modules.json" not in contents(trained / "out")
 

@@ -152,3 +152,46 @@ def test_training_rows_of_another_model_are_one_sentence() -> None:
     assert known is not None
     with pytest.raises(HeadstartError, match="have 5 dimensions, but those of its training rows"):
         known.unfamiliar(np.zeros((2, 5), np.float32))
+
+
+def test_unknown_rows_come_with_the_held_out_rows_of_their_split() -> None:
+    train, unknown = features(300, 0), held_out.Unknown(features(30, 5), features(7, 6))
+    for settings, few, count in (
+        (TrainHeadParams(), True, 30),
+        (TrainHeadParams(final="all"), True, 37),
+        (TrainHeadParams(), False, 7),
+    ):
+        head, value = fitted(train, settings)
+        rows = held_out.best(head, value, train, features(40 if few else 800, 1), settings, unknown=unknown)
+        assert rows is not None and rows.unknown is not None and len(rows.unknown) == count
+        assert unknown.remark(rows) is None
+    alone = held_out.best(head, value, train, features(800, 1), settings, unknown=unknown._replace(validation=None))
+    assert alone is not None and alone.unknown is None
+    assert "30 unknown rows had no say" in str(unknown._replace(validation=None).remark(alone))
+
+
+def test_unknown_rows_that_are_accepted_count_as_wrong() -> None:
+    confidence = np.linspace(0.5, 1, 1_000).astype(np.float32)
+    known = HeldOut(confidence, np.ones(1_000, dtype=bool), confidence, "validation")
+    settings = PredictParams(target_accuracy=0.9)
+    assert known.limits(settings).confidence == 0.5
+    both = known._replace(unknown=np.linspace(0.5, 0.8, 400).astype(np.float32))
+    limit = both.limits(settings).confidence
+    right, wrong = (known.confidence >= limit).sum(), (both.unknown >= limit).sum()
+    assert 0.5 < limit < 0.8 and right / (right + wrong) > 0.9
+    assert f"of 1,000 validation rows, {wrong} of 400 unknown ones" in both.in_words(settings)
+
+
+def test_a_sample_of_held_out_rows_has_the_same_share_of_unknown_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certainty, "MAX_HELD_OUT_ROWS", 50)
+    P = np.full((100, 2), 0.5)
+    rows = HeldOut.from_probabilities(P, np.zeros(100, int), "validation", np.full((30, 2), 0.5))
+    assert len(rows.confidence) == 50 and rows.unknown is not None and len(rows.unknown) == 15
+
+
+def test_unknown_rows_are_written_and_read(tmp_path: Path) -> None:
+    confidence = np.array([0.5, 0.75], np.float32)
+    written = HeldOut(confidence, confidence > 0.6, confidence, "validation", np.array([0.25], np.float32))
+    certainty_file.write(tmp_path, Certainty(written))
+    read = certainty_file.read(tmp_path).held_out
+    assert read is not None and read.unknown is not None and read.unknown.tolist() == [0.25]

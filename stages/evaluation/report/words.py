@@ -78,6 +78,15 @@ def _certainty(results: Results, model: str) -> Iterator[str]:
             f"prediction sets have {values['set_size']:.2f} labels on average and hold the true one of {coverage} of"
             f" the {noun}s; predict.coverage is {settings['coverage']:g}. {values['empty_sets']:.1%} are empty."
         )
+    none, none_ends = (results.metrics.get(f"{model}_unknown{kind}", {}) for kind in ("", "_ci95"))
+    share = {metric: intervals.written(value, none_ends.get(metric)) for metric, value in none.items()}
+    if "precision" in none:
+        yield (
+            f"none of these: {share['recall']} of the {noun}s of the class prepare.unknown are not accepted, and"
+            f" {share['precision']} of all {noun}s that are not accepted are of that class."
+        )
+    if "accepted_accuracy" in none:
+        yield f"{share['accepted_accuracy']} of all accepted rows are right, where rows of that class count as wrong."
     if "unfamiliar" in values:
         yield (
             f"{values['unfamiliar']:.1%} of the {noun}s are more unfamiliar than {sure_rows.STRANGE}% of the training"
