@@ -1,7 +1,8 @@
 """A fast copy of a network for inference: the same function up to round-off, but it cannot be trained.
 
 Batch normalisation is folded into the convolution before it (Jacob et al. 2018, section 3.2) and convolutions read
-channels last. On CPUs the weights of convolutions and linear layers are packed once for oneDNN.
+channels last. On CPUs the weights of convolutions are packed once for oneDNN, and those of linear layers where that is
+faster.
 """
 
 import copy
@@ -50,7 +51,7 @@ def optimized(body: nn.Module) -> nn.Module:
     if next(body.parameters()).device.type == "cpu":
         if isinstance(fast, GraphModule) and convolutions.is_available():
             convolutions.pack(fast)
-        if onednn.is_available():
+        if onednn.is_faster():
             _pack_linear_layers(fast)
     return fast
 

@@ -1,6 +1,7 @@
 """Linear layers computed by oneDNN on a CPU; each shares the weights of the layer that it replaces.
 
-On AVX-512, oneDNN's products took 0.4 to 0.9 of the time of torch's default, depending on the processor.
+On AVX-512, oneDNN's products took 0.4 to 0.9 of the time of torch's default, depending on the processor. On AVX2 (AMD
+Zen 3) they take 1.1 to 1.3 times as long, so there torch's default stays.
 """
 
 from typing import Any
@@ -70,14 +71,18 @@ class _Product(torch.autograd.Function):
         )
 
 
-def is_available() -> bool:
-    """Return whether this build of torch has oneDNN's linear product, a private operator of torch's compiler."""
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
+def is_faster() -> bool:
+    """Return whether oneDNN's linear product beats torch's default, by what this build and the processor can do.
+
+    The build must have it, since it is a private operator of torch's compiler, and the processor AVX-512.
+    """
+    has_product = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
+    return has_product and torch.backends.cpu.get_cpu_capability().startswith("AVX512")  # type: ignore[no-untyped-call]
 
 
 def make_trainable(body: nn.Module) -> None:
-    """Replace every plain linear layer by a `TrainableLinear`, on a CPU with oneDNN."""
-    if next(body.parameters()).device.type != "cpu" or not is_available():
+    """Replace every plain linear layer by a `TrainableLinear`, on a CPU where oneDNN is faster."""
+    if next(body.parameters()).device.type != "cpu" or not is_faster():
         return
     for name, module in list(body.named_modules()):
         if type(module) is nn.Linear:  # not its subclasses: attention reads their weights without calling them

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from stages.backbones import onednn
+from stages.backbones import inference, onednn
 
 
 def test_a_linear_layer_by_onednn_has_the_gradients_of_torch() -> None:
@@ -36,3 +36,22 @@ def test_its_output_may_be_changed_in_place(shape: tuple[int, ...]) -> None:
     torch.testing.assert_close(onednn.PackedLinear(plain)(x), plain(x))
     assert plain.bias.grad is not None
     torch.testing.assert_close(plain.bias.grad.sum(), torch.tensor(out.numel() / 4))
+
+
+@pytest.mark.parametrize(
+    ("capability", "inference_layer", "training_layer"),
+    [
+        ("AVX512", onednn.PackedLinear, onednn.TrainableLinear),
+        ("AVX512_BF16", onednn.PackedLinear, onednn.TrainableLinear),
+        ("AVX2", nn.Linear, nn.Linear),
+        ("DEFAULT", nn.Linear, nn.Linear),
+    ],
+)
+def test_only_processors_with_avx512_compute_by_it(
+    capability: str, inference_layer: type, training_layer: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    body = nn.Sequential(nn.Linear(4, 4))
+    assert type(inference.optimized(body)[0]) is inference_layer
+    onednn.make_trainable(body)
+    assert type(body[0]) is training_layer

@@ -32,13 +32,13 @@ def installed() -> list[str]:
 
 
 def install(encoder: Encoder, name: str, example: Any) -> None:
-    """Make `encoder` compute by an engine, or `plain`: by torch's own linear layers.
+    """Make `encoder` compute by an engine, or by `plain` or `packed` linear layers: torch's own or oneDNN's.
 
     Args:
         example: the content of a batch.
     """
-    if name == "plain":
-        onednn.is_available = lambda: False
+    if name in ("plain", "packed"):
+        onednn.is_faster = lambda: name == "packed"
         return
     inputs = dict(example) if isinstance(example, Mapping) else {"pixels": example}
     graph = _Graph(encoder.body, tuple(inputs)).eval()
@@ -136,7 +136,7 @@ def limit() -> tuple[float, str]:
     for width, out in ((2048, 2048), (384, 1536)):
         linear, x = nn.Linear(width, out), torch.rand(2, 512, width)
         graph = _Graph(linear, ("pixels",)).eval()
-        packed = onednn.PackedLinear(linear) if onednn.is_available() else linear
+        packed = onednn.PackedLinear(linear)
         products: dict[str, Callable[[], object]] = {"torch": partial(linear, x), "oneDNN": partial(packed, x)}
         for name in installed():
             build = _openvino if name == "OpenVINO" else _onnxruntime

@@ -6,8 +6,8 @@ the machine's limit.
 
 MODEL (resnet18) has random weights, which take as long as pretrained ones. The plain loop is eager and NCHW, decodes in
 two worker processes, and gets the same JPEGs of 500 x 375 pixels in batches of 32. The engines get the batches that
-Headstart gets; `plain` is Headstart with torch's own linear layers. The limit is 2 operations per multiplication of the
-network, at the best float32 product of any of the libraries in the same run.
+Headstart gets; `plain` and `packed` are Headstart with linear layers by torch and by oneDNN. The limit is 2 operations
+per multiplication of the network, at the best float32 product of any of the libraries in the same run.
 """
 
 import io
@@ -67,7 +67,7 @@ def main() -> None:
         draw(Path(folder), rows)
         photos = [path.read_bytes() for path in sorted(Path(folder).rglob("*.jpg"))]
     sides = {"Headstart": ours, "torchvision": theirs}
-    sides |= {name: partial(ours, engine=name) for name in ("plain", *engines.installed())}
+    sides |= {name: partial(ours, engine=name) for name in ("plain", "packed", *engines.installed())}
     seconds, vectors = pair.alternate(*sides.values(), arguments=(name, photos), rounds=args.rounds)
     encoder = _encoder(name)
     size = encoder.preprocessing.size

@@ -5,9 +5,9 @@ machine's limit.
     python -m tests.benchmarks.texts TABLE [ROUNDS] [ROWS]
 
 TABLE is a .csv with a column `text`, for example data/reviews.csv. All sides pool by the mean, normalise, and cut at
-256 tokens; the engines get the batches that Headstart gets. `plain` is Headstart with torch's own linear layers. The
-limit is 2 operations per weight (without embeddings) and token (without padding), at the best float32 product of any of
-the libraries in the same run.
+256 tokens; the engines get the batches that Headstart gets. `plain` and `packed` are Headstart with linear layers by
+torch and by oneDNN. The limit is 2 operations per weight (without embeddings) and token (without padding), at the best
+float32 product of any of the libraries in the same run.
 """
 
 import random
@@ -55,7 +55,7 @@ def main() -> None:
     random.Random(0).shuffle(texts)
     texts = texts[: args.rows]
     sides = {"Headstart": ours, "sentence-transformers": theirs}
-    sides |= {name: partial(ours, engine=name) for name in ("plain", *engines.installed())}
+    sides |= {name: partial(ours, engine=name) for name in ("plain", "packed", *engines.installed())}
     seconds, vectors = pair.alternate(*sides.values(), arguments=(texts,), rounds=args.rounds)
     encoder = _encoder()
     tokens = sum(len(row["input_ids"]) for row in encoder.training_rows(texts))
