@@ -61,7 +61,7 @@ class ModelCard(LabelInfo):
 
     def as_task(self) -> tasks.Task:
         """Return what its scores mean."""
-        return tasks.load(self.task, self.labels, self.decisions.thresholds if self.decisions else None)
+        return tasks.load(self.task, self.labels, thresholds=self.decisions.thresholds if self.decisions else None)
 
     def with_task(self, task: tasks.Task, temperatures: np.ndarray | None = None) -> "ModelCard":
         """Return the model.json of a model whose scores mean this task.
