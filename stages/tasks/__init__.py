@@ -7,7 +7,11 @@ for these only behind `if task.has_classes`, as mypy checks.
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from stages.common.setting_types import TaskName
+from stages.tables import label_texts
+from stages.tables.label_info import LabelInfo
 from stages.tasks.multilabel import Multilabel
 from stages.tasks.ordinal import Ordinal
 from stages.tasks.regression import Regression
@@ -40,3 +44,28 @@ def load(
             return Regression(*numbers or ())
         case "single":
             return Single(tuple(labels))
+
+
+def from_rows(info: LabelInfo, texts: Sequence[str] | np.ndarray) -> Task:
+    """Make the task of rows: its labels are those that rows have, of ordinal ones in their order.
+
+    Args:
+        info: of the table.
+        texts: (rows,) labels as the table has them.
+    """
+    names = label_texts.counts(texts, info.task)
+    return load(info.task, [label for label in info.order or names if label in names])
+
+
+def placed(task: Task, outputs: np.ndarray, known: Sequence[str]) -> np.ndarray:
+    """Return the outputs of a model that knows only some of the labels as outputs of the task.
+
+    Args:
+        outputs: (rows, known labels, …), or (rows, 1) of numbers.
+        known: the labels of the model.
+    """
+    if not task.has_classes:
+        return outputs
+    out = task.unknown(len(outputs))
+    out[:, [task.labels.index(label) for label in known]] = outputs
+    return out

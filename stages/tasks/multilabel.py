@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.special import expit, logit
 
+from stages.common.gate_params import GateName
 from stages.scores import calibration, metrics, multilabel, thresholds
 from stages.scores.row_metrics import RowMetrics
 from stages.tables import label_texts
@@ -28,6 +29,7 @@ class Multilabel(Resampled):
     Attributes:
         loss: name of the loss of training.
         primary: the metric that learning curves and verdicts are about.
+        second: the metric that is told beside it.
         thresholds: (labels,) of a model.
     """
 
@@ -35,7 +37,8 @@ class Multilabel(Resampled):
     thresholds: tuple[float, ...]
 
     loss: ClassVar[str] = "binary_cross_entropy"
-    primary: ClassVar[str] = "accuracy"
+    primary: ClassVar[GateName] = "accuracy"
+    second: ClassVar[GateName] = "macro_f1"
     has_classes: ClassVar[Literal[True]] = True
     is_exclusive: ClassVar[bool] = False
 
@@ -83,6 +86,14 @@ class Multilabel(Resampled):
     def is_right(self, T: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """Tell which rows get all of their labels and no other: (rows,) bool."""
         return multilabel.all_right(T, self.decisions(outputs))
+
+    def row_values(self, T: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Return what the primary metric is the mean of: (rows,), whether rows get all of their labels and no other."""
+        return self.is_right(T, outputs)
+
+    def chance(self, T: np.ndarray) -> float:
+        """Compute the primary metric of always guessing the most frequent set of labels."""
+        return float(np.unique(T, axis=0, return_counts=True)[1].max() / len(T))
 
     def shown(self, texts: Iterable[str]) -> tuple[str, ...]:
         """List what rows can be, for a person: the sets of labels in `texts`, of rows and predictions."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import expit, logit
 
+from stages.common.gate_params import GateName
 from stages.scores import calibration, metrics, ordinal
 from stages.scores.row_metrics import RowMetrics
 from stages.tasks.resampled import Resampled
@@ -21,7 +22,8 @@ class Ordinal(Resampled, Single):
     """
 
     loss: ClassVar[str] = "cumulative"  # the sum of the binary cross-entropies of `above`
-    primary: ClassVar[str] = "mean_absolute_error"
+    primary: ClassVar[GateName] = "mean_absolute_error"
+    second: ClassVar[GateName] = "quadratic_weighted_kappa"
 
     def above(self, T: np.ndarray) -> np.ndarray:
         """Tell of every label but the last whether the labels of rows are above it: (rows, labels - 1) bool."""
@@ -37,6 +39,10 @@ class Ordinal(Resampled, Single):
         ones, zeros = np.ones((len(scores), 1)), np.zeros((len(scores), 1))
         return np.asarray(np.hstack([ones, above]) - np.hstack([above, zeros]))
 
+    def class_scores(self, scores: np.ndarray) -> np.ndarray:
+        """Turn scores into those whose softmax are the probabilities: (rows, labels) float64."""
+        return calibration.logits(self.outputs(scores))
+
     def decisions(self, outputs: np.ndarray) -> np.ndarray:
         """Return the label that every row is given, the median: (rows,) indices."""
         return ordinal.median_class(outputs)
@@ -44,6 +50,14 @@ class Ordinal(Resampled, Single):
     def confidence(self, outputs: np.ndarray) -> np.ndarray:
         """Return the probability of the predicted label, which need not be the likeliest: (rows,)."""
         return self.p_true(self.decisions(outputs), outputs)
+
+    def row_values(self, T: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Return what the primary metric is the mean of: (rows,), how many steps rows are off."""
+        return np.abs(self.decisions(outputs) - T)
+
+    def chance(self, T: np.ndarray) -> float:
+        """Compute the primary metric of always guessing the median label."""
+        return float(np.abs(T - np.median(T)).mean())
 
     def uncalibrated(self, outputs: np.ndarray, factors: np.ndarray) -> np.ndarray:
         """Return the outputs before scores were divided by `factors`, one for all."""

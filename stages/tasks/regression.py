@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 import pyarrow as pa
 
+from stages.common.gate_params import GateName
 from stages.scores import regression
 from stages.scores.row_metrics import RowMetrics
 from stages.tables import label_texts
@@ -24,6 +25,7 @@ class Regression(Resampled):
     Attributes:
         loss: name of the loss of training.
         primary: the metric that learning curves and verdicts are about.
+        second: the metric that is told beside it.
         mean, scale: mean and standard deviation of the training numbers. Only scores depend on them.
     """
 
@@ -32,7 +34,8 @@ class Regression(Resampled):
 
     labels: ClassVar[tuple[str, ...]] = ()
     loss: ClassVar[str] = "squared_error"  # of standardised numbers
-    primary: ClassVar[str] = "mean_absolute_error"
+    primary: ClassVar[GateName] = "mean_absolute_error"
+    second: ClassVar[GateName] = "r2"
     has_classes: ClassVar[Literal[False]] = False
     is_exclusive: ClassVar[bool] = False
 
@@ -84,6 +87,14 @@ class Regression(Resampled):
     def in_words(self, texts: Iterable[str]) -> list[str]:
         """Write the numbers of rows for a person; `texts`: as the tables write them."""
         return [*texts]
+
+    def row_values(self, T: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Return what the primary metric is the mean of: (rows,), how far numbers are off."""
+        return np.abs(self.decisions(outputs) - T)
+
+    def chance(self, T: np.ndarray) -> float:
+        """Compute the primary metric of always guessing the median."""
+        return float(np.abs(T - np.median(T)).mean())
 
     def calibration(self, scores: np.ndarray, T: np.ndarray, rule: str) -> "tuple[np.ndarray, Regression]":
         """Return a temperature of 1: numbers have none. Intervals around them are those of `heads.certainty`."""

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.special import softmax
 
+from stages.common.gate_params import GateName
 from stages.scores import calibration, intervals, metrics
 from stages.scores.intervals import Intervals
 
@@ -21,12 +22,14 @@ class Single:
     Attributes:
         loss: name of the loss of training.
         primary: the metric that learning curves and verdicts are about.
+        second: the metric that is told beside it.
     """
 
     labels: tuple[str, ...]
 
     loss: ClassVar[str] = "cross_entropy"
-    primary: ClassVar[str] = "accuracy"
+    primary: ClassVar[GateName] = "accuracy"
+    second: ClassVar[GateName] = "macro_f1"
     has_classes: ClassVar[Literal[True]] = True
     is_exclusive: ClassVar[bool] = True  # a label excludes the others, so that predictions make a confusion matrix
 
@@ -51,6 +54,10 @@ class Single:
     def outputs(self, scores: np.ndarray) -> np.ndarray:
         """Compute the outputs of scores, (rows, labels) float64."""
         return np.asarray(softmax(scores, axis=1))
+
+    def class_scores(self, scores: np.ndarray) -> np.ndarray:
+        """Turn scores into those whose softmax are the probabilities: (rows, labels) float64."""
+        return scores
 
     def unknown(self, rows: int) -> np.ndarray:
         """Return the outputs of rows of which a model knows nothing: no label has any probability."""
@@ -79,6 +86,14 @@ class Single:
     def is_right(self, T: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """Tell which rows get their label: (rows,) bool."""
         return np.asarray(self.decisions(outputs) == T)
+
+    def row_values(self, T: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Return what the primary metric is the mean of: (rows,), whether rows get their label."""
+        return self.is_right(T, outputs)
+
+    def chance(self, T: np.ndarray) -> float:
+        """Compute the primary metric of always guessing the most frequent label."""
+        return float(self.support(T).max() / len(T))
 
     def shown(self, texts: Iterable[str]) -> tuple[str, ...]:
         """List what rows can be, for a person: the labels; `texts`: of rows and predictions, as tables have them."""

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from stages import tasks
 from stages.scores import metrics
+from stages.tables.label_info import LabelInfo
 from stages.tasks.ordinal import Ordinal
 from stages.tasks.single import Single
 
@@ -63,6 +64,33 @@ def test_headline_has_the_log_loss_of_the_probabilities() -> None:
     assert TASK.primary in values and values.keys() == TASK.intervals(T, P, resamples=100, seed=0).keys()
     better = TASK.difference(T, np.eye(3)[T], P, resamples=100, seed=0)
     assert better["accuracy"][0] > 0 > better["mean_absolute_error"][1]
+
+
+def test_the_primary_metric_is_the_mean_over_rows_and_chance_is_the_best_guess_of_one_label() -> None:
+    scores, T = sample(200)
+    P = TASK.outputs(scores)
+    assert TASK.row_values(T, P).mean() == pytest.approx(TASK.headline(T, P)[TASK.primary])
+    guesses = [TASK.headline(T, np.eye(3)[np.full(200, label)])[TASK.primary] for label in range(3)]
+    assert TASK.chance(T) == pytest.approx(min(guesses))
+    assert TASK.second in TASK.headline(T, P)
+
+
+def test_class_scores_have_the_probabilities_as_softmax() -> None:
+    scores, _ = sample(20)
+    P = TASK.outputs(scores)
+    np.testing.assert_allclose(softmax(TASK.class_scores(scores), axis=1), P)
+
+
+def test_rows_tell_their_labels_in_the_order_of_the_table() -> None:
+    info = LabelInfo(task="ordinal", order=("low", "middle", "high"))
+    assert tasks.from_rows(info, ["high", "low"]) == Ordinal(("low", "high"))
+    assert tasks.from_rows(LabelInfo(), ["b", "a", "b"]) == Single(("a", "b"))
+    assert tasks.from_rows(LabelInfo(task="regression"), ["1.5", "2.0"]).labels == ()
+
+
+def test_outputs_of_a_model_that_lacks_a_label_are_placed_among_all() -> None:
+    assert tasks.placed(TASK, np.array([[0.25, 0.75]]), ("low", "high")).tolist() == [[0.25, 0, 0.75]]
+    assert tasks.placed(tasks.load("regression", ()), np.array([[2.5]]), ()).tolist() == [[2.5]]
 
 
 def test_the_order_of_labels_is_kept() -> None:

@@ -30,6 +30,15 @@ def test_numbers_are_read_and_written_as_the_tables_have_them() -> None:
         task.targets(["much"])
 
 
+def test_the_primary_metric_is_the_mean_over_rows_and_chance_is_the_best_guess_of_one_number() -> None:
+    T, outputs = np.array([1.0, 2.0, 9.0]), np.array([[1.0], [3.0], [5.0]])
+    task = Regression()
+    assert task.row_values(T, outputs).mean() == pytest.approx(task.headline(T, outputs)[task.primary])
+    guesses = [task.headline(T, np.full((3, 1), guess))[task.primary] for guess in np.linspace(0, 10, 101)]
+    assert task.chance(T) == pytest.approx(min(guesses))
+    assert task.second in task.headline(T, outputs)
+
+
 def test_metrics_have_intervals_and_paired_ones() -> None:
     generator = np.random.default_rng(0)
     T = generator.normal(size=80)
