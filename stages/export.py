@@ -151,7 +151,7 @@ def export(
     if card.method == "head":
         unrounded = loading.load(folder, card, model.backbone.dim)(model.backbone.encode(inputs))
     metrics = cards.evaluation(evaluation_folder, card, ids, expected)
-    thresholds = cards.limits(certainty_file.read(folder).held_out, settings or PredictParams())
+    thresholds = cards.limits(certainty_file.read(folder), settings or PredictParams())
     with atomic.directory(target, CONTENT) as out:
         model.write(out, precision, metrics, thresholds)
         whole, shipped = checking.load(out, WHOLE), checking.load(out, MODEL)

@@ -166,7 +166,8 @@ def baseline_probabilities(
 
     def predict(fold: Fold) -> tuple[np.ndarray, Sequence[str]]:
         X, X_held_out = vectors(fold.training, fold.held_out)
-        head = training.logistic_head(X, labelled.labels[fold.training], labelled.metadata.task)[0]
+        labels = labelled.labels[fold.training]
+        head = training.logistic_head(X, labels, tasks.from_rows(labelled.metadata, labels))[0]
         return head.outputs(X_held_out), head.labels
 
     return _out_of_fold(division, tasks.load(labelled.metadata.task, labels), predict, "baseline")

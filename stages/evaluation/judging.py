@@ -72,7 +72,7 @@ def by_test_rows(
     curves, train_suspects = _curves_and_suspects(prepared_folder, train, test, settings)
     probabilities, unfamiliar = _scores(prepared_folder, models, head, test)
     verdicts = {
-        name: models.certainty[name].verdicts(P, unfamiliar[name], predict_settings)
+        name: models.certainty[name].verdicts(models.cards[name].as_task(), P, unfamiliar[name], predict_settings)
         for name, P in probabilities.items()
     }
     if "baseline" in curves:

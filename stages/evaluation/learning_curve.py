@@ -13,10 +13,12 @@ from typing import TypeAlias
 
 import numpy as np
 
+from stages import tasks
 from stages.common.params import BudgetParams, EvaluateParams, Modality
 from stages.common.setting_types import TaskName
 from stages.tables import label_texts, prepared
 from stages.tables.features import Features, Matrix
+from stages.tables.label_info import LabelInfo
 
 BASELINES: dict[Modality, str] = {"text": "TF-IDF of words", "image": "32 x 32 pixels"}
 MAX_CURVE_ROWS = 20_000  # training rows of a draw
@@ -119,7 +121,7 @@ def measure(
 
     def evaluate_draw(rows: np.ndarray, C: float | None) -> tuple[float, float, np.ndarray]:
         X, X_test = vectors(rows)
-        head, C = training.logistic_head(X, train[rows], task, C)
+        head, C = training.logistic_head(X, train[rows], tasks.from_rows(LabelInfo(task=task), train[rows]), C)
         outputs = head.outputs(X_test)
         return float((head.task.texts(outputs) == test).mean()), C, outputs
 

@@ -11,7 +11,7 @@ from stages.common.predict_params import PredictParams
 from stages.evaluation.cross_validation import Division
 from stages.evaluation.results import ScoredRows
 from stages.heads import certainty
-from stages.heads.certainty import HeldOut, Verdicts
+from stages.heads.certainty import Verdicts
 from stages.scores import proportions, selective
 from stages.tables.features import Features
 
@@ -28,10 +28,9 @@ def by_folds(labelled: Features, division: Division, scored: ScoredRows, setting
     accepted, sets = np.zeros(len(truth), dtype=bool), np.zeros(P.shape, dtype=bool)
     unfamiliar = np.zeros(len(truth))
     for fold, rows in division.positions():
-        if is_exclusive:
-            others = np.setdiff1d(np.arange(len(truth)), rows)
-            held_out = HeldOut.from_probabilities(P[others], truth[others], "out-of-fold")
-            verdicts = held_out.limits(settings).verdicts(P[rows])
+        others = np.setdiff1d(np.arange(len(truth)), rows)
+        if held_out := certainty.judged(scored.task, truth[others], P[others], "out-of-fold"):
+            verdicts = held_out.limits(settings).verdicts(scored.task, P[rows])
             accepted[rows], sets[rows] = verdicts.accepted, verdicts.sets
         if known := certainty.known_rows(labelled.X[fold.training]):
             unfamiliar[rows] = known.unfamiliar(labelled.X[division.judged[rows]])

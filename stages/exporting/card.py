@@ -19,7 +19,7 @@ from stages.common.predict_params import PredictParams
 from stages.comparison import stored
 from stages.exporting import checking
 from stages.heads import model_card
-from stages.heads.certainty import HeldOut
+from stages.heads.certainty import Certainty, HeldOut
 from stages.heads.model_card import ModelCard
 from stages.scores import intervals
 
@@ -34,9 +34,9 @@ USAGE = {
 }
 
 
-def limits(held_out: HeldOut | None, settings: PredictParams) -> dict[str, Any]:
+def limits(certainty: Certainty, settings: PredictParams) -> dict[str, Any]:
     """Return the thresholds of `accepted` and `prediction_set`; None: no row is accepted."""
-    if held_out is None:
+    if not isinstance(held_out := certainty.held_out, HeldOut):
         return {}
     confidence, probability = held_out.limits(settings)
     return {

@@ -3,7 +3,7 @@
 from stages.finetuning.classifier import Classifier
 from stages.finetuning.rows import Rows
 from stages.heads import certainty
-from stages.heads.certainty import Certainty, HeldOut
+from stages.heads.certainty import Certainty
 from stages.heads.model_card import ModelCard
 from stages.tasks.multilabel import ThresholdRule
 
@@ -31,8 +31,7 @@ def calibrate(
         scores, y = classifier.scores(validation.inputs), validation.y
         temperatures, task = classifier.task.calibration(scores, y, rule)
         calibrated = card.with_task(task, temperatures)
-        if task.is_exclusive:  # labels beside each other have thresholds of their own
-            held_out = HeldOut.from_probabilities(task.outputs(scores / temperatures), y, "validation")
+        held_out = certainty.judged(task, y, task.outputs(scores / temperatures), "validation")
     chosen = certainty.sample(len(train.inputs), certainty.most_known(classifier.encoder.dim))
     known = certainty.known_rows(classifier.encoder.encode([train.inputs[row] for row in chosen]))
     return calibrated, Certainty(held_out, known)

@@ -42,6 +42,11 @@ class Multilabel(Resampled):
     has_classes: ClassVar[Literal[True]] = True
     is_exclusive: ClassVar[bool] = False
 
+    @property
+    def columns(self) -> int:
+        """How many scores a row has."""
+        return len(self.labels)
+
     def targets(self, texts: Sequence[str] | np.ndarray) -> np.ndarray:
         """Tell which labels rows have, as the tables write them; unknown labels count for nothing."""
         return label_texts.indicators(texts, self.labels)

@@ -25,6 +25,11 @@ class Ordinal(Resampled, Single):
     primary: ClassVar[GateName] = "mean_absolute_error"
     second: ClassVar[GateName] = "quadratic_weighted_kappa"
 
+    @property
+    def columns(self) -> int:
+        """How many scores a row has."""
+        return len(self.labels) - 1
+
     def above(self, T: np.ndarray) -> np.ndarray:
         """Tell of every label but the last whether the labels of rows are above it: (rows, labels - 1) bool."""
         return np.asarray(T[:, None] > np.arange(len(self.labels) - 1))

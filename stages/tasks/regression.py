@@ -39,6 +39,11 @@ class Regression(Resampled):
     has_classes: ClassVar[Literal[False]] = False
     is_exclusive: ClassVar[bool] = False
 
+    @property
+    def columns(self) -> int:
+        """How many scores a row has."""
+        return 1
+
     @classmethod
     def from_numbers(cls, T: np.ndarray) -> Self:
         """Make the task of a model with these training numbers, (rows,); equal ones get a scale of 1."""

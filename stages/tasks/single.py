@@ -33,6 +33,11 @@ class Single:
     has_classes: ClassVar[Literal[True]] = True
     is_exclusive: ClassVar[bool] = True  # a label excludes the others, so that predictions make a confusion matrix
 
+    @property
+    def columns(self) -> int:
+        """How many scores a row has."""
+        return len(self.labels)
+
     def targets(self, texts: Sequence[str] | np.ndarray) -> np.ndarray:
         """Look up the labels of rows as the tables write them.
 
