@@ -21,7 +21,7 @@ from stages.exporting import checking
 from stages.heads import model_card
 from stages.heads.certainty import Certainty, HeldOut
 from stages.heads.model_card import ModelCard
-from stages.scores import intervals
+from stages.scores import metric_texts
 
 FORMAT = "headstart-export"
 FILE, README = "model.json", "README.md"
@@ -148,7 +148,7 @@ def _quality(card: ModelCard, metrics: Mapping[str, Any]) -> Iterator[str]:
     yield "|---|---|"
     for metric in METRICS:
         if metric in metrics[name]:
-            yield f"| {metric} | {intervals.written(metrics[name][metric], ends.get(metric))} |"
+            yield f"| {metric} | {metric_texts.with_interval(metrics[name][metric], ends.get(metric), metric)} |"
 
 
 def _limits(card: ModelCard, reading: Mapping[str, Any], precision: str) -> Iterator[str]:

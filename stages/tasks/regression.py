@@ -95,7 +95,7 @@ class Regression(Resampled):
 
     def row_values(self, T: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """Return what the primary metric is the mean of: (rows,), how far numbers are off."""
-        return np.abs(self.decisions(outputs) - T)
+        return np.asarray(np.abs(self.decisions(outputs) - T))
 
     def chance(self, T: np.ndarray) -> float:
         """Compute the primary metric of always guessing the median."""
