@@ -131,7 +131,7 @@ def test_a_scatter_takes_the_place_of_the_confusion_matrix(numbers: Path, ordere
     assert {point["actual"] for point in content(ordered, "plots/head/confusion.json")} == {*ORDER}
 
 
-def test_numbers_have_no_likely_label_errors_and_classes_with_an_order_do(numbers: Path, tmp_path: Path) -> None:
+def test_numbers_have_no_likely_label_errors(numbers: Path) -> None:
     assert len(pq.read_table(numbers / "data/evaluation/label_errors.parquet")) == 0
     assert content(numbers, "details.json")["label_errors"] == {"train": 0, "test": 0}
 
