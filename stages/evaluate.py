@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.common import atomic, cli, json_file, params, run_stats, targets
+from stages.common import atomic, cli, params, run_stats, targets
 from stages.common.errors import HeadstartError, counted, printable
 from stages.common.params import BudgetParams, EvaluateParams, RuntimeParams, TrainHeadParams
 from stages.common.predict_params import PredictParams
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 CONTENT = targets.Content(
     "evaluate",
     {
-        "metrics.json": lambda path: {"test_rows", "classes"} <= json_file.mapping(path).keys(),
+        "metrics.json": metrics_json.is_own,
         "details.json": None,
         "predictions.parquet": prediction_columns.has_all,
         "near_duplicates.parquet": None,
@@ -113,7 +113,7 @@ def evaluate(
             scored=scored, cards=cards, curves=curves, pairs=judged.pairs, suspects=judged.suspects, settings=settings
         ),
         plots=_plots(prepared_folder, scored, settings),
-        curves={name: plots.from_curve(curve) for name, curve in curves.items()},
+        curves={name: plots.from_curve(curve, scored.task.primary) for name, curve in curves.items()},
         pairs=near_duplicates.table(judged.pairs, judged.train, scored.rows),
         suspects=label_errors.table(judged.suspects, judged.rows_of_suspects, scored.task),
         explained=explained_mistakes.table(
@@ -242,7 +242,7 @@ def _plots(prepared_folder: Path, scored: ScoredRows, settings: EvaluateParams) 
 
 def _write(out: Path, prepared_folder: Path, results: Results) -> None:
     """Write all files of the evaluation into the folder `out`."""
-    plots.write(out / "plots", results.plots, {"backbone": [], "baseline": []} | dict(results.curves))
+    plots.write(out / "plots", results.plots, results.curves, metric=results.primary)
     card = results.cards.get("finetuned")
     write_json(out / "plots" / "finetuned" / "training.json", card.training["epochs"] if card else [])
     tables = {
@@ -253,7 +253,7 @@ def _write(out: Path, prepared_folder: Path, results: Results) -> None:
     }
     for name, table in tables.items():
         pq.write_table(table, out / f"{name}.parquet", compression="zstd")
-    write_json(out / "metrics.json", metrics_json.headline(results.metrics, results.shipped))
+    write_json(out / "metrics.json", metrics_json.headline(results.metrics, results.shipped, results.scored.task))
     write_json(out / "details.json", results.metrics)
     report.write(out / report.FILE, prepared_folder, results)
 

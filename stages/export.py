@@ -183,7 +183,7 @@ def export(
     if card.method == "head":
         unrounded = loading.load(folder, card, model.backbone.dim)(model.backbone.encode(inputs))
     metrics = cards.evaluation(evaluation_folder, card, ids, expected)
-    thresholds = cards.limits(certainty_file.read(folder).held_out, settings or PredictParams())
+    thresholds = cards.limits(certainty_file.read(folder), settings or PredictParams())
     with atomic.directory(target, CONTENT) as out:
         if has_sentence_files:  # first, since run.py needs another tokenizer.json
             sentence_files.write(out, model.backbone, model.spec.name)

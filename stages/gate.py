@@ -15,6 +15,7 @@ where its evaluation cannot be read.
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ from stages.comparison.markdown import escaped
 from stages.comparison.paired import Comparison, Difference
 from stages.comparison.stored import Baseline, Evaluation
 from stages.evaluation import labels_saved
-from stages.scores import intervals
+from stages.scores import metric_texts
+from stages.tasks import Task
 
 HEADER = ("metric", "before", "after", "difference", "95 % interval", "verdict")
 TITLE = "### gate: "  # how a page starts
@@ -62,7 +64,7 @@ def gate(
         page.unlink(missing_ok=True)  # an earlier verdict must not stand for one that ends with an error
     try:
         after = stored.from_folder(folder, settings_file)
-        numbers = _numbers(folder) if page else []
+        numbers = _numbers(folder, after.predictions.task) if page else []
     except stored.MissingError as error:
         raise HeadstartError(f"there is no evaluation to judge, as {error}; run `dvc repro`") from None
     baseline = stored.read_baseline(base, folder, settings_file)
@@ -141,7 +143,7 @@ def _markdown(
     yield from numbers
 
 
-def _numbers(folder: Path) -> list[str]:
+def _numbers(folder: Path, task: Task) -> list[str]:
     """Return the lines of the page that tell how good the models of the workspace's evaluation are.
 
     Raises:
@@ -149,8 +151,10 @@ def _numbers(folder: Path) -> list[str]:
     """
     details = stored.read_details(folder)
     try:
-        lines = ["", *markdown.table(("this change", "accuracy", "macro F1", "calibration error"), _models(details))]
-        saved = labels_saved.sentence(details["labels_saved"])
+        names = [task.primary, task.second, *(["calibration_error"] if task.has_classes else [])]
+        header = ("this change", *map(metric_texts.name, names))
+        lines = ["", *markdown.table(header, _models(details, names))]
+        saved = labels_saved.sentence(details["labels_saved"], has_classes=task.has_classes)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise stored.damaged(str(folder), error) from None
     return [*lines, *([f"\n{saved[0].upper()}{saved[1:]}."] if saved else [])]
@@ -160,13 +164,14 @@ def _cells(difference: Difference) -> tuple[str, ...]:
     """Write the difference of one metric as the cells under `HEADER`."""
     metric = difference.settings
     verdict = difference.verdict + (f", worse than its floor {metric.floor:g}" if difference.under_floor else "")
-    before, after = ("" if value is None else f"{value:.4f}" for value in (difference.before, difference.after))
+    write = partial(metric_texts.value, metric=difference.metric, digits=4)
+    before, after = ("" if value is None else write(value) for value in (difference.before, difference.after))
     if difference.interval is None or difference.before is None or difference.after is None:
         return difference.metric, before, after, "", "", verdict
     low, high = difference.interval
     tolerance = f" (tolerance {metric.tolerance:g})" if metric.tolerance else ""
-    change = f"{difference.after - difference.before:+.4f}"
-    return difference.metric, before, after, change, f"{low:+.4f} to {high:+.4f}", verdict + tolerance
+    change, low_end, high_end = (write(value, sign="+") for value in (difference.after - difference.before, low, high))
+    return difference.metric, before, after, change, f"{low_end} to {high_end}", verdict + tolerance
 
 
 def _row_counts(comparison: Comparison, before: Evaluation, after: Evaluation) -> str:
@@ -193,13 +198,15 @@ def _changed_settings(before: dict[str, Any], after: dict[str, Any]) -> Iterator
                 yield f"{section}.{key}", str(old.get(key)), str(new.get(key))
 
 
-def _models(details: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Yield a row for every model in details.json."""
+def _models(details: dict[str, Any], names: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Yield a row for every model in details.json: these metrics, with their intervals if they have any."""
     for name in ("head", "finetuned", "baseline"):
         if values := details.get(name):
             ends = details.get(f"{name}_ci95", {})
-            cells = [intervals.written(values[key], ends.get(key)) for key in ("accuracy", "macro_f1")]
-            yield name, *cells, f"{values['calibration_error']:.3f}"
+            cells = (
+                metric_texts.with_interval(values[key], ends.get(key), key) if key in values else "" for key in names
+            )
+            yield name, *cells
 
 
 def _code(name: str) -> str:

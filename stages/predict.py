@@ -7,12 +7,13 @@ NEW is a table in any format that prepare reads, with the input columns that the
 images; labels are not needed. OUT ends in .csv, .jsonl, .parquet, or with the extra `spreadsheets` in .xlsx. It has
 one row for every row of NEW, in order: source, the columns of NEW (of a folder, image: its path), predicted,
 confidence, one p_LABEL per label, accepted, unfamiliar, prediction_set, and rejected: why the row could not be
-classified, or null. A column of NEW with one of these names is called input_NAME.
+classified, or null. A column of NEW with one of these names is called input_NAME. Of a model of numbers the columns
+are predicted, unfamiliar, low, high and rejected.
 
 A row is accepted if its confidence is one from which held-out rows are right as often as predict.target_accuracy asks.
 unfamiliar is the share of training rows, in percent, that are nearer to the others than the row is to them.
-prediction_set holds the true label as often as predict.coverage asks. Both settings are those of params.yaml, where
-there is one, else 0.95 and 0.9. See stages/heads/README.md.
+prediction_set holds the true label, and low to high the true number, as often as predict.coverage asks. Both settings
+are those of params.yaml, where there is one, else 0.95 and 0.9. See stages/heads/README.md.
 
 With --explain, OUT has the column explanation: JSON with the words or regions that made the predicted label more or
 less probable, and by how much; see stages/evaluation/README.md. Every row takes up to 50 passes instead of one.
@@ -44,7 +45,8 @@ from stages.prediction.classified_rows import ClassifiedRows
 from stages.prediction.own_words import in_own_words
 from stages.sources import Row, kept_columns
 from stages.tables import prepared
-from stages.tables.label_info import check_single
+from stages.tables.label_info import check_task
+from stages.tasks import Task
 
 IMAGE_PATH = "image"  # the column of the paths in a folder of images
 
@@ -70,7 +72,7 @@ def predict(
     """
     card = model_card.read_trained(folder)
     if explain:
-        check_single(card, "explaining", instead="leave --explain out")
+        check_task(card, "explaining", "single", "ordinal", instead="leave --explain out")
     prediction_files.check_format(target)
     targets.check_file(target, prediction_files.is_own, verb="predict", inputs=[folder, new])
     columns = sources.Columns(card.input, keep_all=True)
@@ -173,12 +175,12 @@ def _table(rows: Sequence[Row], kept: _Kept, columns: Mapping[str, pa.Array]) ->
 
 
 def _columns(
-    classified: ClassifiedRows, card: ModelCard, verdicts: Callable[[np.ndarray, np.ndarray | None], Verdicts]
+    classified: ClassifiedRows, card: ModelCard, verdicts: Callable[[Task, np.ndarray, np.ndarray | None], Verdicts]
 ) -> dict[str, pa.Array]:
     """Make the columns of what the model says of rows; `verdicts`: tells how sure it is, as `Certainty.verdicts`."""
     task, explained = card.as_task(), classified.explained
-    P = task.probabilities(classified.outputs)
-    sure, missing = verdicts(P, classified.unfamiliar), np.isnan(P).any(axis=1)
+    sure = verdicts(task, classified.outputs, classified.unfamiliar)
+    missing = prediction_columns.missing(classified.outputs)
     return {
         **prediction_columns.columns(classified.outputs, task),
         **prediction_columns.certainty_columns(sure, card.labels, missing),

@@ -10,6 +10,7 @@ The validation rows only calibrate the head, by one temperature; predicted label
 logistic head on more than 200,000 rows reads them from disk in blocks as it trains.
 """
 
+import math
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -34,11 +35,11 @@ from stages.heads import (
 )
 from stages.heads.certainty import Certainty
 from stages.heads.choosing import Chosen
+from stages.heads.numbers import ChosenNumber, NumberHead
 from stages.heads.one_vs_rest import ChosenByLabel, OneVsRest
 from stages.heads.propagation import Trial
 from stages.scores import calibration
 from stages.tables import features, label_texts, prepared, shards
-from stages.tables.label_info import check_task
 
 CONTENT = targets.Content(
     "train_head",
@@ -60,9 +61,10 @@ def train_head(*, features_folder: Path, target: Path, budget: BudgetParams, set
     """
     targets.check_folder(target, CONTENT, [features_folder])
     metadata = features.read_metadata(features_folder / "train")
-    check_task(metadata, "a head", "single", "multilabel", instead="set it to single to learn labels as classes")
+    training.check_settings(settings, metadata.task)
     fitted = _fit(features_folder, budget, settings)
     head, chosen, labels = fitted.head, fitted.chosen, fitted.labels
+    kind = "ridge" if isinstance(head, NumberHead) else settings.kind
     with atomic.directory(target, CONTENT) as out:
         persistence.save(head, out / persistence.FILE)
         if layer := head.layer():
@@ -77,8 +79,9 @@ def train_head(*, features_folder: Path, target: Path, budget: BudgetParams, set
                 method="head",
                 labels=head.labels,
                 **_calibration(head, fitted.factor),
-                chosen={"kind": settings.kind, **asdict(chosen)},
-                training={"rows": len(labels), "per_class": dict(label_texts.counts(labels, metadata.task))}
+                chosen={"kind": kind, **asdict(chosen)},
+                training={"rows": len(labels)}
+                | ({"per_class": dict(label_texts.counts(labels, metadata.task))} if head.task.has_classes else {})
                 | ({model_card.SPLITS: ["train", "validation"]} if settings.final == "all" else {})
                 | ({"unlabelled": fitted.trial._asdict()} if fitted.trial else {}),
                 versions=model_card.versions("numpy", "scikit-learn", "scipy", "skops"),
@@ -99,9 +102,14 @@ def train_head(*, features_folder: Path, target: Path, budget: BudgetParams, set
                 extract=metadata.extract,
             ),
         )
-    print(f"train_head: {_summary(settings.kind, chosen)} on {counted(len(labels), 'row')} in {run_stats.spent()}")
-    ignored = fitted.unknown.remark(fitted.certainty.held_out)
-    for remark in filter(None, (_remark(fitted), _learned(features_folder, fitted, settings), ignored)):
+    print(f"train_head: {_summary(kind, fitted)} on {counted(len(labels), 'row')} in {run_stats.spent()}")
+    remarks = (
+        _kind_remark(settings, kind),
+        _remark(fitted),
+        _learned(features_folder, fitted, settings),
+        fitted.unknown.remark(fitted.certainty.held_out),
+    )
+    for remark in filter(None, remarks):
         print(f"train_head: {remark}")
 
 
@@ -119,7 +127,14 @@ class _Fitted(NamedTuple):
 
 
 def _calibration(head: training.AnyHead, factor: float | tuple[float, ...]) -> dict[str, Any]:
-    """Return what model.json says of the head's temperatures and thresholds; `factor`: from validation rows."""
+    """Return what model.json says of the head's temperatures and thresholds, or of the scale of its numbers.
+
+    Args:
+        factor: of the temperature, from validation rows.
+    """
+    if isinstance(head, NumberHead):
+        scale = model_card.Numbers(mean=head.task.mean, scale=head.task.scale)
+        return {"temperature": 1.0, "validation_temperature": 1.0, "numbers": scale}
     if isinstance(head, OneVsRest):
         return {
             "temperature": 1.0,
@@ -168,23 +183,35 @@ def _fit(features_folder: Path, budget: BudgetParams, settings: TrainHeadParams)
     return _Fitted(fitted.head, fitted.chosen, fitted.factor, train.labels, train.groups, sure, unknown, fitted.trial)
 
 
-def _summary(kind: str, chosen: Chosen) -> str:
+def _summary(kind: str, fitted: _Fitted) -> str:
     """Say which value was chosen, and how good it was in the cross-validation."""
-    text = f"{kind}, {chosen.parameter} = {chosen.value:g}"
-    if not chosen.log_losses:
+    head, chosen = fitted.head, fitted.chosen
+    text, best = f"{kind}, {chosen.parameter} = {chosen.value:g}", chosen.candidates.index(chosen.value)
+    if isinstance(head, NumberHead) and isinstance(chosen, ChosenNumber) and chosen.squared_errors:
+        quality = f"root mean squared error {head.task.scale * math.sqrt(chosen.squared_errors[best]):.4g}"
+    elif chosen.log_losses:
+        right = "decisions right" if isinstance(chosen, ChosenByLabel) else "accuracy"
+        quality = f"{right} {chosen.accuracies[best]:.3f}, log loss {chosen.log_losses[best]:.3f}"
+    else:
         return text
-    best = chosen.candidates.index(chosen.value)
-    right = "decisions right" if isinstance(chosen, ChosenByLabel) else "accuracy"
     return (
         f"{text} of {', '.join(f'{value:g}' for value in chosen.candidates)} by {chosen.folds}-fold cross-validation"
-        f" ({right} {chosen.accuracies[best]:.3f}, log loss {chosen.log_losses[best]:.3f})"
+        f" ({quality})"
     )
+
+
+def _kind_remark(settings: TrainHeadParams, kind: str) -> str | None:
+    """Say that the head is of another kind than the settings name, if it is."""
+    return None if kind == settings.kind else f"of numbers, train_head.kind {settings.kind} is {kind} regression"
 
 
 def _remark(fitted: _Fitted) -> str | None:
     """Say which classes were too small for the cross-validation, if that was to choose among candidates."""
     if isinstance(fitted.head, OneVsRest):
         return _rare_labels(fitted)
+    if isinstance(fitted.head, NumberHead):
+        is_blind = len(fitted.chosen.candidates) > 1 and not fitted.chosen.folds
+        return f"C is {fitted.chosen.value:g} without a cross-validation, as rows are too few" if is_blind else None
     chosen, one = fitted.chosen, "row" if fitted.groups is None else "group"
     names, y = np.unique(fitted.labels.astype(str), return_inverse=True)
     single = names[folds.units(y, fitted.groups) == 1].tolist()

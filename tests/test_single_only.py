@@ -25,7 +25,6 @@ from stages.label import label
 from stages.prepare import prepare
 from stages.suggest import suggest
 from stages.tables import features
-from stages.train_head import train_head
 from tests.projects import ROOT
 from tests.tables_of_text import settings
 
@@ -112,22 +111,6 @@ VERBS: dict[str, Callable[[Path], Any]] = {
         data / "features", TrainHeadParams(unlabelled="propagate")
     ),
 }
-
-
-def test_a_head_of_numbers_is_refused(tmp_path: Path) -> None:
-    lines = [json.dumps({"text": f"word{n % 7} other{n}", "label": n / 3}) for n in range(40)]
-    (tmp_path / "rows.jsonl").write_text("\n".join(lines), "utf-8")
-    prepare(tmp_path / "prepared", settings(tmp_path / "rows.jsonl", task="regression"))
-    make_features(tmp_path)
-    with pytest.raises(
-        HeadstartError, match=r"a head works for the task single and multilabel only, but .* regression"
-    ):
-        train_head(
-            features_folder=tmp_path / "features",
-            target=tmp_path / "head",
-            budget=BudgetParams(),
-            settings=TrainHeadParams(),
-        )
 
 
 @pytest.mark.parametrize("doing", VERBS)

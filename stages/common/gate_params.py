@@ -30,6 +30,11 @@ GateName = Literal[
     "mean_average_precision",
     "roc_auc",
     "average_precision",
+    "mean_absolute_error",
+    "root_mean_squared_error",
+    "r2",
+    "spearman",
+    "quadratic_weighted_kappa",
     "top_3_accuracy",
     "top_5_accuracy",
 ]
@@ -41,6 +46,13 @@ class GateParams(Section):
     metrics: dict[GateName, GateMetric] = Field({"accuracy": GateMetric(), "macro_f1": GateMetric()}, min_length=1)
     bootstrap: Annotated[int, Field(ge=100)] = 2000
     seed: int = 0
+
+    def for_task(self, *names: GateName) -> Self:
+        """Return settings that judge these metrics, where those of params.yaml are still the ones it came with."""
+        if self.model_dump()["metrics"] != type(self)().model_dump()["metrics"]:
+            return self
+        metrics = {name: GateMetric(higher_is_better=is_higher_better(name)) for name in names}
+        return self.model_copy(update={"metrics": metrics})
 
     @model_validator(mode="after")
     def _know_what_is_better(self) -> Self:

@@ -1,6 +1,7 @@
-"""Tell whether a higher value of a metric is better, for the metrics of all tasks."""
+"""Tell how the values of a metric are to be read, for the metrics of all tasks."""
 
 LOWER_IS_BETTER = frozenset({"log_loss", "hamming_loss", "mean_absolute_error", "root_mean_squared_error"})
+IN_UNITS = frozenset({"mean_absolute_error", "root_mean_squared_error"})  # in the unit of the labels
 
 
 def is_higher_better(metric: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from stages.comparison.markdown import escaped
-from stages.scores import intervals, proportions
+from stages.scores import metric_texts, proportions
 
 RULE = (
     "The cheapest of those whose accuracy does not differ from the best one's (McNemar's p at least 0.05): the fewest"
@@ -55,11 +55,11 @@ def cells(entry: Mapping[str, Any]) -> tuple[str, ...]:
     """Write an entry of `rank` as the cells under `HEADER`."""
     difference = p_value = ""
     if not entry["is_best"]:
-        difference = intervals.written(entry["behind_best"], entry["behind_best_ci95"])
+        difference = metric_texts.with_interval(entry["behind_best"], entry["behind_best_ci95"], "accuracy")
         p_value = f"{entry['p_value']:.2g}"
     return (
         entry["backbone"],
-        intervals.written(entry["accuracy"], entry["accuracy_ci95"]),
+        metric_texts.with_interval(entry["accuracy"], entry["accuracy_ci95"], "accuracy"),
         difference,
         p_value,
         f"{entry['logme']:.3f}",

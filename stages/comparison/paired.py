@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pyarrow as pa
 
-from stages import tasks
 from stages.common.errors import listed
 from stages.common.gate_params import GateMetric, GateParams
-from stages.common.setting_types import TaskName
-from stages.scores import intervals, proportions
-from stages.tables import label_texts
+from stages.comparison.predictions import Predictions
+from stages.scores import intervals
 from stages.tasks import Task
 
 if TYPE_CHECKING:
@@ -24,35 +21,6 @@ if TYPE_CHECKING:
 
 Verdict = Literal["better", "same", "worse", "undefined", "incomparable"]
 ROUNDING = 1e-5  # of probabilities, which are stored as float32
-SHIPPED = ("finetuned", "head")  # a team ships the first of these models that an evaluation has
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """The shipped model's predictions of the judged rows of an evaluation; `folds`: of a cross-validation, else 0."""
-
-    model: str
-    ids: np.ndarray  # (rows,)
-    truth: np.ndarray  # (rows,) labels, as the tables write them
-    labels: tuple[str, ...]
-    outputs: np.ndarray  # (rows, labels, …) of the task
-    folds: int = 0
-    task_name: TaskName = "single"
-
-    @property
-    def task(self) -> Task:
-        """What the labels are."""
-        return tasks.load(self.task_name, self.labels)
-
-    @property
-    def noun(self) -> str:
-        """Name a judged row in sentences."""
-        return "cross-validated row" if self.folds else "test row"
-
-    @property
-    def spread(self) -> float:
-        """How many times the variance of a share of the rows is that of test rows."""
-        return proportions.cross_validation_spread(self.folds, repeats=1) if self.folds else 1
 
 
 @dataclass(frozen=True)
@@ -103,40 +71,12 @@ class Comparison:
         return f"the two evaluations are of different {self.noun}s ({changes}): {compared}"
 
 
-def read(table: pa.Table) -> Predictions:
-    """Read the shipped model's rows from the content of a predictions.parquet.
-
-    Raises:
-        KeyError, ValueError: the table is not one that evaluate wrote.
-    """
-    models = table["model"].to_pylist()
-    shipped = next((name for name in SHIPPED if name in models), None)
-    if shipped is None:
-        raise ValueError(f"no rows of {' or '.join(SHIPPED)}")
-    rows = table.filter(pa.array([name == shipped for name in models]))
-    labels = tuple(name.removeprefix("p_") for name in rows.column_names if name.startswith("p_"))
-    ids, truth = (np.array(rows[name].to_pylist(), dtype=object) for name in ("id", "label"))
-    if len(set(ids)) < len(ids):
-        raise ValueError(f"an id occurs twice among the rows of {shipped}")
-    is_single = pa.types.is_string(rows["predicted"].type)
-    task_name: TaskName = "single" if is_single else "multilabel"
-    if unknown := label_texts.counts(truth, task_name).keys() - {*labels}:
-        raise ValueError(f"there are no probabilities of label {min(unknown, key=str)}")
-    P = np.stack([rows[f"p_{label}"].to_numpy().astype(np.float64) for label in labels], axis=1)
-    folds = len(set(rows["fold"].to_pylist())) if "fold" in rows.column_names else 0
-    if folds == 1:
-        raise ValueError("a cross-validation has two folds at least")
-    return Predictions(shipped, ids, truth, labels, P if is_single else _decided(rows, labels, P), folds, task_name)
-
-
-def _decided(rows: pa.Table, labels: tuple[str, ...], P: np.ndarray) -> np.ndarray:
-    """Give the outputs of rows with several labels; a threshold is one that decides as the model did."""
-    texts = [label_texts.from_names(names) for names in rows["predicted"].to_pylist()]
-    return np.stack([P, np.where(label_texts.indicators(texts, labels), 0.0, np.inf)], axis=2)
-
-
 def compare(before: Predictions | None, after: Predictions, settings: GateParams) -> Comparison:
-    """Compare `after` with the baseline `before`; without a baseline only floors are checked."""
+    """Compare `after` with the baseline `before`; without a baseline only floors are checked.
+
+    With the metrics that params.yaml came with, those of the task are compared (`GateParams.for_task`).
+    """
+    settings = settings.for_task(after.task.primary, after.task.second)
     if before is None:
         differences = _check_floors(after, settings)
         undefined = _undefined(differences, after.noun, is_compared=False)
@@ -149,6 +89,8 @@ def compare(before: Predictions | None, after: Predictions, settings: GateParams
         reason = f"the tasks differ: {before.task_name} before, {after.task_name} now"
     elif set(before.labels) != set(after.labels):
         reason = f"the classes differ: {_label_difference(before.labels, after.labels)}"
+    elif after.task_name == "ordinal" and before.labels != after.labels:
+        reason = f"the order differs: {listed(before.labels)} before, {listed(after.labels)} now"
     elif pairs.empty:
         reason = f"the two have no {noun} in common"
     differences = _check_floors(after, settings) if reason else _differences(before, after, pairs, settings)
@@ -231,9 +173,13 @@ def _check_floors(after: Predictions, settings: GateParams) -> tuple[Difference,
 
 
 def _headline(task: Task, truth: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
-    """Compute the metrics; none where `outputs` holds anything but probabilities."""
-    P = task.probabilities(outputs)
-    return task.headline(truth, outputs) if ((P >= 0) & (P <= 1 + ROUNDING)).all() else {}
+    """Compute the metrics; none where `outputs` holds anything but probabilities, or numbers that are not finite."""
+    if task.has_classes:
+        P = task.probabilities(outputs)
+        is_valid = ((P >= 0) & (P <= 1 + ROUNDING)).all()
+    else:
+        is_valid = np.isfinite(outputs).all()
+    return task.headline(truth, outputs) if is_valid else {}
 
 
 def _difference(
@@ -265,8 +211,10 @@ def _select(
     predictions: Predictions, rows: "np.ndarray | pd.Series[int]", like: Predictions
 ) -> tuple[np.ndarray, np.ndarray]:
     """Select targets and outputs of rows, with the labels in the order of those of `like`."""
-    order = [predictions.labels.index(label) for label in like.labels]
-    return like.task.targets(predictions.truth[rows]), predictions.outputs[rows][:, order]
+    outputs = predictions.outputs[rows]
+    if like.task.has_classes:
+        outputs = outputs[:, [predictions.labels.index(label) for label in like.labels]]
+    return like.task.targets(predictions.truth[rows]), outputs
 
 
 def _label_difference(before: tuple[str, ...], after: tuple[str, ...]) -> str:

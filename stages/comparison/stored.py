@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from stages.common.errors import HeadstartError, one_line
 from stages.common.yaml_text import parse
-from stages.comparison import paired
-from stages.comparison.paired import Predictions
+from stages.comparison import predictions
+from stages.comparison.predictions import Predictions
 
 if TYPE_CHECKING:
     from dvc.api import DVCFileSystem
@@ -212,10 +212,10 @@ def _is_revision(name: str) -> bool:
 def _read(content: Callable[[str], bytes], origin: str) -> Evaluation:
     """Parse the files that `content` returns by name; `origin` names the evaluation in errors."""
     try:
-        predictions = paired.read(pq.read_table(io.BytesIO(content(PREDICTIONS))))
+        rows = predictions.read(pq.read_table(io.BytesIO(content(PREDICTIONS))))
     except (ValueError, KeyError, OSError, pa.ArrowException) as error:
         raise damaged(origin, error) from None
-    return Evaluation(predictions, _settings(content, origin) or {})
+    return Evaluation(rows, _settings(content, origin) or {})
 
 
 def damaged(origin: str, error: Exception) -> HeadstartError:

@@ -84,23 +84,26 @@ def divide(labelled: Features, settings: EvaluateParams, final: str) -> Division
     Raises:
         HeadstartError: the rows are too few to be judged.
     """
-    y = folds.strata(labelled.labels, labelled.metadata.task)
+    task = labelled.metadata.task
+    y, are_classes = folds.strata(labelled.labels, task), task != "regression"
     number = max(1, min(REPEATS, MAX_REPEATED_ROWS // max(len(y), 1)))
     is_fitted = (labelled.split_names("train") == "train") | (final == "all")
     # By held-out rows: few groups can be divided in few ways, and the same division twice tells nothing new.
     divisions: dict[frozenset[bytes], tuple[Fold, ...]] = {}
     for repeat in range(number):
-        parts = folds.split(y, settings.cross_validation, groups=labelled.groups, seed=settings.seed + repeat)
+        seed = settings.seed + repeat
+        parts = folds.split(y, settings.cross_validation, groups=labelled.groups, seed=seed, are_classes=are_classes)
         key = frozenset(fold.held_out.tobytes() for fold in parts)
-        divisions.setdefault(key, tuple(_judgeable(parts, y, is_fitted)))
+        divisions.setdefault(key, tuple(_judgeable(parts, y, is_fitted) if are_classes else parts))
     repeats = list(divisions.values())
     judged = [np.sort(np.concatenate([fold.held_out for fold in parts])) for parts in repeats if len(parts) > 1]
     everywhere = functools.reduce(np.intersect1d, judged) if len(judged) == len(repeats) else np.empty(0, dtype=int)
     if len(np.unique(y[everywhere])) < 2:
         fix = "label more rows" if labelled.groups is None else "label rows of more groups, set prepare.group to null"
         raise HeadstartError(
-            "there are no test rows, and too few labelled rows for a cross-validation, which needs two classes of two"
-            f" {'rows' if labelled.groups is None else 'groups'}; {fix}, or raise budget.per_class or prepare.test"
+            "there are no test rows, and too few labelled rows for a cross-validation, which needs"
+            f" {'two classes of two' if are_classes else 'four'} {'rows' if labelled.groups is None else 'groups'};"
+            f" {fix}, or raise budget.per_class or prepare.test"
         )
     return Division(tuple(repeats), everywhere)
 
@@ -166,7 +169,8 @@ def baseline_probabilities(
 
     def predict(fold: Fold) -> tuple[np.ndarray, Sequence[str]]:
         X, X_held_out = vectors(fold.training, fold.held_out)
-        head = training.logistic_head(X, labelled.labels[fold.training], labelled.metadata.task)[0]
+        known = labelled.labels[fold.training]
+        head = training.logistic_head(X, known, tasks.from_rows(labelled.metadata, known))[0]
         return head.outputs(X_held_out), head.labels
 
     return _out_of_fold(division, tasks.load(labelled.metadata.task, labels), predict, "baseline")
@@ -182,15 +186,20 @@ def curves(prepared_folder: Path, labelled: Features, division: Division, settin
     if baseline_vectors := _baseline_vectors(prepared_folder, labelled):
         vectors["baseline"] = baseline_vectors
     parts: dict[str, list[Curve]] = {name: [] for name in vectors}
-    repeats, task = -(-settings.repeats // division.count), labelled.metadata.task
+    repeats, info = -(-settings.repeats // division.count), labelled.metadata
     for fold in tqdm(division.repeats[0], desc="evaluate: learning curve", unit=" folds", disable=None):
         train = labelled.select(fold.training)
         points = learning_curve.draws(
-            train.ids, train.labels, settings.learning_curve, repeats=repeats, seed=settings.seed, task=task
+            train.ids,
+            train.labels,
+            settings.learning_curve,
+            repeats=repeats,
+            seed=settings.seed,
+            task=info.task,
         )
         for name, both in vectors.items():
             rows = partial(_in_fold, both, fold)
-            parts[name].append(learning_curve.measure(points, rows, train.labels, labelled.labels[fold.held_out], task))
+            parts[name].append(learning_curve.measure(points, rows, train.labels, labelled.labels[fold.held_out], info))
     return {name: _mean(folds_of_curve) for name, folds_of_curve in parts.items()}
 
 
@@ -204,7 +213,7 @@ def _mean(parts: Sequence[Curve]) -> Curve:
     sizes = set.intersection(*({point.per_class for point in curve.points[:-1]} for curve in parts))
     same = [[point for point in smaller if point.per_class == size] for size in sorted(sizes)]
     points = [
-        Point(fmean(point.per_class for point in group), tuple(value for point in group for value in point.accuracies))
+        Point(fmean(point.per_class for point in group), tuple(value for point in group for value in point.values))
         for group in [*same, [curve.points[-1] for curve in parts]]
     ]
     return Curve(tuple(points), parts[0].C, np.empty((0, 0)))
@@ -228,13 +237,12 @@ def _out_of_fold(
         name: of what is judged, for the progress bar.
     """
     out = np.stack([task.unknown(len(division.judged))] * len(division.repeats))
-    index = {label: number for number, label in enumerate(task.labels)}
     parts = [(repeat, fold) for repeat, parts in enumerate(division.repeats) for fold in parts]
     for repeat, fold in tqdm(parts, desc=f"evaluate: cross-validating {name}", unit=" folds", disable=None):
         values, known = predict(fold)
         is_judged = np.isin(fold.held_out, division.judged)
         rows = np.searchsorted(division.judged, fold.held_out[is_judged])
-        out[repeat, rows[:, None], [index[label] for label in known]] = values[is_judged]
+        out[repeat, rows] = tasks.placed(task, values[is_judged], known)
     return out
 
 

@@ -38,7 +38,8 @@ def table(
 ) -> "pd.DataFrame":
     """Explain the most confident mistakes, from the cache where the model and the rows are the same.
 
-    Mistakes of several labels per row are not explained: they have no one label that speaks against another.
+    Mistakes of several labels per row, and errors of numbers, are not explained: they have no one label that speaks
+    against another.
 
     Where the backbone's weights are missing, which a head does not need to be judged, a printed line says that nothing
     is explained.
@@ -56,13 +57,21 @@ def table(
 
     model = scored.shipped
     rows = scored.mistakes(model)[: limit if isinstance(scored.task, Single) else 0]
-    predicted, truth = scored.probabilities[model][rows].argmax(axis=1), scored.truth[rows]
+    truth = scored.truth[rows]
+    predicted = scored.task.decisions(scored.probabilities[model][rows]) if len(rows) else truth
     ids = scored.rows.ids[rows].tolist()
 
     def compute() -> cached_results.Arrays:
-        scores = load()
+        scores, task = load(), scored.task
+        assert isinstance(task, Single)
         inputs = _inputs(prepared_folder, scored.rows.select(rows), card)
-        texts = explanations.explain(inputs, scores, card.modality, predicted.tolist(), truth.tolist())
+        texts = explanations.explain(
+            inputs,
+            lambda altered: task.class_scores(scores(altered)),
+            card.modality,
+            predicted.tolist(),
+            truth.tolist(),
+        )
         return {"explanations": np.array(texts, dtype=np.str_)}
 
     explained = []

@@ -80,7 +80,8 @@ def by_test_rows(
     def judged(split: str, rows: Features) -> tuple[dict[str, np.ndarray], dict[str, Verdicts]]:
         outputs, unfamiliar = _scores(prepared_folder, models, head, rows, split)
         sure = {
-            name: models.certainty[name].verdicts(P, unfamiliar[name], predict_settings) for name, P in outputs.items()
+            name: models.certainty[name].verdicts(models.cards[name].as_task(), P, unfamiliar[name], predict_settings)
+            for name, P in outputs.items()
         }
         return outputs, sure
 
@@ -109,7 +110,10 @@ def by_folds(
         HeadstartError: the head was trained with other settings, or the rows are too few.
     """
     settings, head_settings, predict_settings = all_settings
-    if card.chosen["kind"] != head_settings.kind or model_card.saw_validation(card) != (head_settings.final == "all"):
+    is_other_kind = (
+        card.as_task().has_classes and card.chosen["kind"] != head_settings.kind
+    )  # of numbers, all are ridge
+    if is_other_kind or model_card.saw_validation(card) != (head_settings.final == "all"):
         raise HeadstartError("the head was trained with other settings than train_head has now; run `dvc repro`")
     division = cross_validation.divide(labelled, settings, head_settings.final)
     key = {"evaluate": settings.model_dump(exclude={"explain"}), "train_head": head_settings.model_dump()}

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stages import tasks
-from stages.tables import label_texts
 from stages.tables.features import Features
 from stages.tasks import Task
+from stages.tasks.multilabel import Multilabel
 from stages.tasks.single import Single
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def find(T: np.ndarray, outputs: np.ndarray, task: Task) -> "pd.DataFrame":
     """Find the rows whose label is likely wrong, the most suspect first.
 
     Of several labels every one is judged by itself, as cleanlab's multilabel_classification does: has the row the
-    label, or not.
+    label, or not. Numbers have no classes, and so none is found among them.
 
     Args:
         T: (rows, …) targets of the task.
@@ -36,6 +36,8 @@ def find(T: np.ndarray, outputs: np.ndarray, task: Task) -> "pd.DataFrame":
     Returns:
         What `find_classes` returns; of several labels, `suggested` is the label to add or to take away.
     """
+    if not task.has_classes:
+        return from_array(np.empty((0, len(COLUMNS))))
     if isinstance(task, Single):
         return find_classes(T, outputs)
     import pandas as pd
@@ -96,18 +98,19 @@ def find_in_training(train: Features, C: float) -> "pd.DataFrame":
         one_vs_rest,
     )  # takes most of a second, and is not needed for cached results
 
-    if train.metadata.task == "multilabel":
-        task = tasks.load("multilabel", label_texts.vocabulary(train.labels))
-        Y = task.targets(train.labels)
-        return find(Y, task.outputs(one_vs_rest.out_of_fold(train.X, Y, C, train.groups)), task)
-    names, y = np.unique(train.labels.astype(str), return_inverse=True)
+    task = tasks.from_rows(train.metadata, train.labels)
+    y = task.targets(train.labels)
+    if isinstance(task, Multilabel):
+        return find(y, task.outputs(one_vs_rest.out_of_fold(train.X, y, C, train.groups)), task)
+    if not task.has_classes:
+        return from_array(np.empty((0, len(COLUMNS))))
     kept = np.flatnonzero(folds.units(y, train.groups)[y] > 1)
     known = np.unique(y[kept])
     if len(known) < 2:
         return from_array(np.empty((0, len(COLUMNS))))
     part = train if len(kept) == len(y) else train.select(kept)  # a copy takes as much memory as the table
-    P = np.zeros((len(kept), len(names)))
-    P[:, known] = choosing.out_of_fold(part.X, part.labels, C, part.groups)
+    P = np.zeros((len(kept), len(task.labels)))
+    P[:, task.targets(np.unique(part.labels.astype(str)))] = choosing.out_of_fold(part.X, part.labels, C, part.groups)
     judged = np.flatnonzero(~np.isnan(P[:, known[0]]))
     if len(judged) < len(kept):
         kept, P = kept[judged], P[judged]
@@ -128,7 +131,7 @@ def table(suspects: "Mapping[str, pd.DataFrame]", rows: Mapping[str, Features], 
     Args:
         suspects: name of a split to what `find` returned for it.
         rows: name of a split to all its rows.
-        task: names the labels.
+        task: names the labels; of numbers there are no suspects.
     """
     import pandas as pd
 
@@ -141,7 +144,9 @@ def table(suspects: "Mapping[str, pd.DataFrame]", rows: Mapping[str, Features], 
                 "suggested": [
                     task.corrected(*pair)
                     for pair in zip(rows[split].labels[part["row"]], part["suggested"], strict=True)
-                ],
+                ]
+                if task.has_classes
+                else [],
                 "p_label": part["p_label"],
                 "p_suggested": part["p_suggested"],
             }

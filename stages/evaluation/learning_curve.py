@@ -1,8 +1,9 @@
-"""How accuracy grows with the labels per class, for a backbone's features and for a baseline without transfer.
+"""How good heads are by the labels per class, for a backbone's features and for a baseline without transfer.
 
-A point is the mean test accuracy of logistic heads on several draws of training rows, the same for backbone and
-baseline. The regularisation of a curve is chosen once, on the rows of its last point: choosing it for every point would
-take ten times as long and change little.
+A point is the mean primary metric on the test rows, such as accuracy, of logistic heads on several draws of training
+rows, the same for backbone and baseline. The regularisation of a curve is chosen once, on the rows of its last point:
+choosing it for every point would take ten times as long and change little. Of numbers the heads are ridge regressions,
+and `per_class` is the number of all rows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,10 +14,12 @@ from typing import TypeAlias
 
 import numpy as np
 
+from stages import tasks
 from stages.common.params import BudgetParams, EvaluateParams, Modality
 from stages.common.setting_types import TaskName
 from stages.tables import label_texts, prepared
 from stages.tables.features import Features, Matrix
+from stages.tables.label_info import LabelInfo
 
 BASELINES: dict[Modality, str] = {"text": "TF-IDF of words", "image": "32 x 32 pixels"}
 MAX_CURVE_ROWS = 20_000  # training rows of a draw
@@ -35,15 +38,15 @@ class Draws:
 
 @dataclass(frozen=True)
 class Point:
-    """The accuracies of one point, one for every draw."""
+    """The primary metric at one point, one value for every draw."""
 
     per_class: float
-    accuracies: tuple[float, ...]
+    values: tuple[float, ...]
 
     @property
-    def accuracy(self) -> float:
-        """Return the mean of the accuracies."""
-        return fmean(self.accuracies)
+    def value(self) -> float:
+        """Return the mean of the values."""
+        return fmean(self.values)
 
 
 @dataclass(frozen=True)
@@ -56,21 +59,17 @@ class Curve:
 
     def to_arrays(self, name: str) -> dict[str, np.ndarray]:
         """Turn the curve into arrays for `cached_results`; their keys start with `name`."""
-        values = [
-            (index, point.per_class, accuracy)
-            for index, point in enumerate(self.points)
-            for accuracy in point.accuracies
-        ]
+        values = [(index, point.per_class, value) for index, point in enumerate(self.points) for value in point.values]
         return {f"{name}.points": np.array(values), f"{name}.C": np.array(self.C), f"{name}.P": self.P}
 
     @classmethod
     def from_arrays(cls, name: str, arrays: Mapping[str, np.ndarray]) -> "Curve":
         """Rebuild the curve from what `to_arrays` returned."""
         # By index too: the last point can have as many labels per class as the one before it.
-        accuracies: dict[tuple[float, float], list[float]] = {}
-        for index, per_class, accuracy in arrays[f"{name}.points"].tolist():
-            accuracies.setdefault((index, per_class), []).append(accuracy)
-        points = tuple(Point(per_class, tuple(values)) for (_, per_class), values in accuracies.items())
+        of_point: dict[tuple[float, float], list[float]] = {}
+        for index, per_class, value in arrays[f"{name}.points"].tolist():
+            of_point.setdefault((index, per_class), []).append(value)
+        points = tuple(Point(per_class, tuple(values)) for (_, per_class), values in of_point.items())
         return cls(points, float(arrays[f"{name}.C"]), arrays[f"{name}.P"])
 
 
@@ -91,9 +90,9 @@ def draws(
         ids: (rows,)
         labels: (rows,)
         sizes: labels per class.
-        task: says what labels are.
+        task: says what labels are; numbers are one class.
     """
-    counts = np.array([*label_texts.counts(labels, task).values()])
+    counts = np.array([*label_texts.counts(labels, task).values()] or [len(ids)])
     sizes = [size for size in sorted(set(sizes)) if size < counts.max() and size * len(counts) <= MAX_CURVE_ROWS]
     by_repeat = [_nested_draws(ids, labels, sizes, seed + repeat, task) for repeat in range(repeats)]
     points = [Draws(float(size), rows) for size, rows in zip(sizes, zip(*by_repeat, strict=True), strict=True)]
@@ -103,35 +102,35 @@ def draws(
     return [*points, Draws(len(all_rows) / len(counts), (all_rows,))]
 
 
-def measure(
-    points: Sequence[Draws], vectors: Vectors, train: np.ndarray, test: np.ndarray, task: TaskName = "single"
-) -> Curve:
-    """Train a logistic head on every draw and measure its test accuracy.
+def measure(points: Sequence[Draws], vectors: Vectors, train: np.ndarray, test: np.ndarray, info: LabelInfo) -> Curve:
+    """Train a logistic head, of numbers a ridge head, on every draw and measure its primary metric on the test rows.
 
     Args:
         points: the draws, the largest last.
         vectors: from training-row indices to the features of these rows and of the test rows.
         train: (training rows,) labels.
         test: (test rows,) labels.
-        task: says what labels are.
+        info: says what labels are.
     """
     from stages.heads import choosing, training  # takes most of a second, and is not needed for cached curves
 
     def evaluate_draw(rows: np.ndarray, C: float | None) -> tuple[float, float, np.ndarray]:
         X, X_test = vectors(rows)
         head, C = training.logistic_head(X, train[rows], task, C)
-        outputs = head.outputs(X_test)
-        return float((head.task.texts(outputs) == test).mean()), C, outputs
+        outputs = tasks.placed(task, head.outputs(X_test), head.labels)
+        return float(task.row_values(T, outputs).mean()), C, outputs
 
+    task = tasks.from_rows(info, np.concatenate([train, test]))  # a label of test rows alone is never predicted
+    T = task.targets(test)
     *smaller, largest = points
     (all_rows,) = largest.rows
-    accuracy, C, P = evaluate_draw(all_rows, None)  # chooses the C of all points
+    value, C, P = evaluate_draw(all_rows, None)  # chooses the C of all points
     with choosing.side_by_side() as pool:
         curve = [
             Point(point.per_class, tuple(pool.map(lambda rows: evaluate_draw(rows, C)[0], point.rows)))
             for point in smaller
         ]
-    return Curve((*curve, Point(largest.per_class, (accuracy,))), C, P)
+    return Curve((*curve, Point(largest.per_class, (value,))), C, P)
 
 
 def both_curves(prepared_folder: Path, train: Features, test: Features, settings: EvaluateParams) -> dict[str, Curve]:
@@ -156,7 +155,7 @@ def both_curves(prepared_folder: Path, train: Features, test: Features, settings
             lambda rows: from_drawn(np.searchsorted(drawn, rows)),
             train.labels,
             test.labels,
-            train.metadata.task,
+            train.metadata,
         )
     return curves
 
@@ -164,7 +163,7 @@ def both_curves(prepared_folder: Path, train: Features, test: Features, settings
 def _backbone_curve(points: Sequence[Draws], train: Features, test: Features) -> Curve:
     """Measure the curve of the features, with the test rows in float32 no longer than that takes."""
     X_test = test.single(np.arange(len(test.ids)))
-    return measure(points, lambda rows: (train.single(rows), X_test), train.labels, test.labels, train.metadata.task)
+    return measure(points, lambda rows: (train.single(rows), X_test), train.labels, test.labels, train.metadata)
 
 
 def _nested_draws(

@@ -1,11 +1,13 @@
 """The numbers of an evaluation: all of them for details.json, and the few of metrics.json that fit on a screen."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stages.common import json_file
 from stages.common.params import EvaluateParams
 from stages.evaluation import labels_saved, sure_rows
 from stages.evaluation.learning_curve import Curve
@@ -13,7 +15,7 @@ from stages.evaluation.results import ScoredRows
 from stages.heads.model_card import ModelCard
 from stages.scores import proportions
 from stages.scores.intervals import Intervals
-from stages.tasks import Task
+from stages.tasks import ClassTask, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,17 +27,24 @@ NOT_JUDGED = (
 PAIRS = (("head", "baseline"), ("finetuned", "baseline"), ("finetuned", "head"))  # models whose difference is reported
 
 
-def headline(details: Mapping[str, Any], shipped: str) -> dict[str, float]:
+def headline(details: Mapping[str, Any], shipped: str, task: Task) -> dict[str, float]:
     """Choose the numbers of metrics.json from those that `details` returns: a line of DVC holds them.
 
-    Accuracy and macro F1 are those of the model `shipped`, so that heads and fine-tuned models are compared in one
-    column; `head` and `baseline` are the accuracies of the others. `test_rows` and `classes` show in `dvc metrics diff`
-    that two evaluations are of different data; `cross_validated_rows` that there were no test rows. How many rows are
-    accepted is in details.json alone: with it, the line of a fine-tuned model would be wider than 100 characters.
+    The first two metrics of the task, such as accuracy and macro F1, are those of the model `shipped`, so that heads
+    and fine-tuned models are compared in one column; `head` and `baseline` are the first one of the others. `test_rows`
+    and `classes` show in `dvc metrics diff` that two evaluations are of different data; `cross_validated_rows` that
+    there were no test rows. How many rows are accepted is in details.json alone: with it, the line of a fine-tuned
+    model would be wider than 100 characters.
     """
-    others = {name: details[name]["accuracy"] for name in ("head", "baseline") if name in details and name != shipped}
+    models = [name for name in ("head", "baseline") if name in details and name != shipped]
     counts = {name: details[name] for name in ("test_rows", "cross_validated_rows", "classes") if name in details}
-    return {name: details[shipped][name] for name in ("accuracy", "macro_f1")} | others | counts
+    own = {name: details[shipped][name] for name in (task.primary, task.second) if name in details[shipped]}
+    return own | {name: details[name][task.primary] for name in models} | counts
+
+
+def is_own(path: Path) -> bool:
+    """Tell whether a file is a metrics.json of an evaluation, of classes or of numbers."""
+    return {"test_rows"} < json_file.mapping(path).keys() & {"test_rows", "classes", "mean_absolute_error"}
 
 
 def details(
@@ -64,7 +73,7 @@ def details(
         out["not_judged"] = {"finetuned": NOT_JUDGED}
     if "finetuned" in cards:
         out["finetuned_kept_epoch"] = cards["finetuned"].training["kept_epoch"]  # 0: no epoch was better than the head
-    out["labels_saved"] = labels_saved.from_curves(curves)
+    out["labels_saved"] = labels_saved.from_curves(curves, scored.task.primary)
     out["near_duplicates"] = _without_near_duplicates(scored, pairs)
     out["label_errors"] = {split: len(part) for split, part in suspects.items()}
     return out
@@ -83,7 +92,9 @@ def _models(scored: ScoredRows, cards: Mapping[str, ModelCard], settings: Evalua
     out: dict[str, Any] = _counts(scored)
     for name, P in models.items():
         card = None if scored.division else cards.get(name)  # the heads of folds have temperatures of their own
-        out[name] = points[name] | _mean([_calibration(scored.task, truth, P, card) for P in scored.runs(name)])
+        out[name] = dict(points[name])
+        if scored.task.has_classes:
+            out[name] |= _mean([_calibration(scored.classes, truth, P, card) for P in scored.runs(name)])
         out |= _named(name, scored.task.intervals(truth, P, point=points[name], spread=scored.spread, **drawn))
     for name, other in PAIRS:
         if name in models and other in models:
@@ -92,13 +103,14 @@ def _models(scored: ScoredRows, cards: Mapping[str, ModelCard], settings: Evalua
 
 
 def _counts(scored: ScoredRows) -> dict[str, Any]:
-    """Count the judged rows and the classes; of a cross-validation, also the folds and repeats."""
+    """Count the judged rows and the classes, if there are any; of a cross-validation, also the folds and repeats."""
+    classes = {"classes": len(scored.labels)} if scored.task.has_classes else {}
     if not scored.division:
-        return {"test_rows": len(scored.truth), "classes": len(scored.labels)}
+        return {"test_rows": len(scored.truth)} | classes
     return {
         "test_rows": 0,
         "cross_validated_rows": len(scored.truth),
-        "classes": len(scored.labels),
+        **classes,
         "folds": scored.division.count,
         "repeats": len(scored.division.repeats),
     }
@@ -116,13 +128,12 @@ def _difference(
     points: tuple[Mapping[str, float], Mapping[str, float]],
     settings: EvaluateParams,
 ) -> dict[str, Any]:
-    """Compute the differences between the metrics of two models, `points`, with p-value and 95 % intervals."""
+    """Compute the differences between the metrics of two models, `points`, with 95 % intervals.
+
+    Where rows are right or wrong there is a p-value too.
+    """
     truth, pair = scored.truth, f"{name}_minus_{other}"
-    counts = [
-        proportions.wins_and_losses(*(scored.task.is_right(truth, run) for run in runs))
-        for runs in zip(scored.runs(name), scored.runs(other), strict=True)
-    ]
-    wins, losses = (fmean(count) / scored.spread for count in zip(*counts, strict=True))
+    wins_losses = _wins_and_losses(name, other, scored) if scored.task.has_classes else None
     values = {metric: points[0][metric] - points[1][metric] for metric in points[0] if metric in points[1]}
     ends = scored.task.difference(
         truth,
@@ -131,10 +142,21 @@ def _difference(
         resamples=settings.bootstrap,
         seed=settings.seed,
         points=points,
-        wins_losses=(wins, losses),
+        wins_losses=wins_losses,
         spread=scored.spread,
     )
-    return {pair: values | {"p_value": proportions.mcnemar(wins, losses)}} | _named(pair, ends)
+    p_value = {"p_value": proportions.mcnemar(*wins_losses)} if wins_losses else {}
+    return {pair: values | p_value} | _named(pair, ends)
+
+
+def _wins_and_losses(name: str, other: str, scored: ScoredRows) -> tuple[float, float]:
+    """Count the rows that only the first of two models gets right, and only the second: means over the repeats."""
+    counts = [
+        proportions.wins_and_losses(*(scored.classes.is_right(scored.truth, run) for run in runs))
+        for runs in zip(scored.runs(name), scored.runs(other), strict=True)
+    ]
+    wins, losses = (fmean(count) / scored.spread for count in zip(*counts, strict=True))
+    return wins, losses
 
 
 def _without_near_duplicates(scored: ScoredRows, pairs: "pd.DataFrame") -> dict[str, Any]:
@@ -150,7 +172,7 @@ def _without_near_duplicates(scored: ScoredRows, pairs: "pd.DataFrame") -> dict[
     return out
 
 
-def _calibration(task: Task, truth: np.ndarray, outputs: np.ndarray, card: ModelCard | None) -> dict[str, float]:
+def _calibration(task: ClassTask, truth: np.ndarray, outputs: np.ndarray, card: ModelCard | None) -> dict[str, float]:
     """Compute the calibration error, and of a trained model also the one before its scores were calibrated."""
     errors = {"calibration_error": task.calibration_error(truth, outputs)}
     if card:

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from stages.common.metric_directions import is_higher_better
 from stages.evaluation import prediction_columns
 from stages.evaluation.cross_validation import Division
 from stages.evaluation.plots import Points
 from stages.heads.certainty import Verdicts
 from stages.heads.model_card import ModelCard
 from stages.tables.features import Features
-from stages.tasks import Task
+from stages.tasks import ClassTask, Task
+from stages.tasks.ordinal import Ordinal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,9 +57,19 @@ class ScoredRows:
         """Name the labels."""
         return self.task.labels
 
+    @property
+    def classes(self) -> ClassTask:
+        """Return the task of rows that have classes, which are right or wrong; numbers have none."""
+        assert self.task.has_classes
+        return self.task
+
     def right(self, model: str) -> np.ndarray:
         """Tell which rows a model gets right: (rows,) bool."""
-        return self.task.is_right(self.truth, self.probabilities[model])
+        return self.classes.is_right(self.truth, self.probabilities[model])
+
+    def row_values(self, model: str) -> np.ndarray:
+        """Return what the primary metric is the mean of: (rows,) whether a row is right, or how far it is off."""
+        return self.task.row_values(self.truth, self.probabilities[model])
 
     @property
     def noun(self) -> str:
@@ -84,9 +96,14 @@ class ScoredRows:
         return next(model for model in ("finetuned", "head") if model in self.probabilities)
 
     def mistakes(self, model: str) -> np.ndarray:
-        """Return the indices of the rows that a model gets wrong, those of the highest confidence first."""
+        """Return the indices of the rows that a model gets wrong, those of the highest confidence first.
+
+        Numbers are hardly ever right: of all rows, those that are the furthest off come first.
+        """
+        if not self.task.has_classes:
+            return np.argsort(-self.row_values(model), kind="stable")
         wrong = np.flatnonzero(~self.right(model))
-        confidence = self.task.confidence(self.probabilities[model][wrong])
+        confidence = self.classes.confidence(self.probabilities[model][wrong])
         return wrong[np.argsort(-confidence, kind="stable")]
 
     def table(self) -> pa.Table:
@@ -100,15 +117,18 @@ class ScoredRows:
                     "label": pa.array(self.rows.labels, pa.string()),
                     **fold,
                     **prediction_columns.columns(P, self.task),
-                    **self._certainty_columns(model),
+                    **self.certainty_columns(model),
                 }
             )
             for model, P in self.probabilities.items()
         ]
         # A model of which nothing is known, such as the baseline, gets nulls.
-        return pa.concat_tables(parts, promote_options="default").combine_chunks()
+        table = pa.concat_tables(parts, promote_options="default").combine_chunks()
+        # Nothing else in the table tells classes with an order from others.
+        return table.replace_schema_metadata({"task": "ordinal"}) if isinstance(self.task, Ordinal) else table
 
-    def _certainty_columns(self, model: str) -> dict[str, pa.Array]:
+    def certainty_columns(self, model: str) -> dict[str, pa.Array]:
+        """Make the columns that say how sure a model is; none where nothing is known, as of the baseline."""
         no_row = np.zeros(len(self.truth), dtype=bool)
         return prediction_columns.certainty_columns(self.verdicts.get(model, Verdicts()), self.labels, no_row)
 
@@ -134,14 +154,32 @@ class Results:
         """Name the model that is judged first."""
         return self.scored.shipped
 
+    @property
+    def primary(self) -> str:
+        """Name the metric by which models are compared."""
+        return self.scored.task.primary
+
     def is_clear(self, pair: str, *, better: bool) -> bool:
-        """Tell whether the interval of a difference in accuracy excludes zero in one direction.
+        """Tell whether the interval of a difference in the primary metric excludes zero in one direction.
 
         Args:
             pair: NAME_minus_OTHER, as in details.json; without an interval nothing is clear.
         """
-        ends = self.metrics.get(f"{pair}_ci95", {}).get("accuracy")
-        return bool(ends) and bool(ends["low"] > 0 if better else ends["high"] < 0)
+        ends = self.metrics.get(f"{pair}_ci95", {}).get(self.primary)
+        is_up = better == is_higher_better(self.primary)
+        return bool(ends) and bool(ends["low"] > 0 if is_up else ends["high"] < 0)
+
+    def gain(self, change: float) -> float:
+        """Return how much better a change of the primary metric is, as a share: of all rows, or of the head's error."""
+        if is_higher_better(self.primary):
+            return change
+        return -change / (self.metrics["head"][self.primary] or 1)
+
+    def fit(self, model: str) -> float:
+        """Return the accuracy of a model, or R² of its numbers as far as it is defined."""
+        values = self.metrics[model]
+        fit: float = values.get("accuracy", values.get("r2", 0.0))
+        return fit
 
     @property
     def is_near_chance(self) -> bool:
@@ -149,18 +187,21 @@ class Results:
         return self.is_model_near_chance("head")
 
     def is_model_near_chance(self, model: str) -> bool:
-        """Tell whether a model is not clearly better than always guessing the most frequent label of the rows."""
-        most = np.unique(self.scored.truth, axis=0, return_counts=True)[1].max() / len(self.scored.truth)
-        ends = self.metrics.get(f"{model}_ci95", {}).get("accuracy", {"low": self.metrics[model]["accuracy"]})
-        return bool(ends["low"] <= most)
+        """Tell whether a model is not clearly better than always guessing the same, as `Task.chance` does."""
+        chance, metric = self.scored.task.chance(self.scored.truth), self.primary
+        value = self.metrics[model][metric]
+        ends = self.metrics.get(f"{model}_ci95", {}).get(metric, {"low": value, "high": value})
+        return bool(ends["low"] <= chance if is_higher_better(metric) else ends["high"] >= chance)
 
     @property
     def weakness(self) -> str | None:
         """Tell why the doubts of the head speak against itself and not against labels; None where they do not."""
+        has_classes = self.scored.task.has_classes
         if self.is_near_chance:
-            return "the head is not clearly better than always guessing the most frequent class"
-        if self.metrics["head"]["accuracy"] < MIN_ACCURACY_TO_JUDGE:
+            guess = "most frequent class" if self.primary == "accuracy" else "median"
+            return f"the head is not clearly better than always guessing the {guess}"
+        if has_classes and self.metrics["head"]["accuracy"] < MIN_ACCURACY_TO_JUDGE:
             return "the head is wrong more often than right"
-        if self.is_clear("head_minus_baseline", better=False):
+        if has_classes and self.is_clear("head_minus_baseline", better=False):
             return "the baseline is clearly better than the head"
         return None

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from stages.common.params import EvaluateParams
 from stages.evaluation.results import ScoredRows
-from stages.scores import proportions
+from stages.scores import means, proportions
 from stages.tables import prepared
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ def names(prepared_folder: Path, ids: np.ndarray, splits: Sequence[str] = ("test
 def metrics_by_slice(
     slices: "pd.Series[str]", scored: ScoredRows, model: str, settings: EvaluateParams
 ) -> list[dict[str, Any]]:
-    """Compute rows, accuracy with its 95 % interval, and macro F1 of every slice, the largest first.
+    """Compute the rows, the primary metric with its 95 % interval, and the second one, of every slice.
+
+    The largest slices come first. A metric that is not defined for the rows is left out.
 
     Args:
         slices: (rows,) names, as `names` returns them.
@@ -58,13 +60,20 @@ def metrics_of_long_texts(scored: ScoredRows, model: str, settings: EvaluatePara
 
 def _metrics(name: str, rows: np.ndarray, scored: ScoredRows, model: str, settings: EvaluateParams) -> dict[str, Any]:
     """Compute the metrics of the rows of one slice; `rows`: (rows,) indices."""
-    headline = scored.task.headline(scored.truth[rows], scored.probabilities[model][rows])
-    hits = int(scored.right(model)[rows].sum())
-    interval = proportions.spread_interval(hits, len(rows), scored.spread) if settings.bootstrap else ()
+    task = scored.task
+    headline = task.headline(scored.truth[rows], scored.probabilities[model][rows])
+    interval = _interval(scored, scored.row_values(model)[rows]) if settings.bootstrap else ()
     return {
         "slice": name,
         "rows": len(rows),
-        "accuracy": headline["accuracy"],
+        task.primary: headline[task.primary],
         **dict(zip(("low", "high"), interval, strict=False)),
-        "macro_f1": headline["macro_f1"],
+        **{metric: headline[metric] for metric in (task.second,) if metric in headline},
     }
+
+
+def _interval(scored: ScoredRows, values: np.ndarray) -> tuple[float, float]:
+    """Compute the 95 % interval of the mean of what `ScoredRows.row_values` gives for some rows."""
+    if scored.task.primary == "accuracy":
+        return proportions.spread_interval(int(values.sum()), len(values), scored.spread)
+    return means.interval(values, scored.spread)

@@ -1,19 +1,17 @@
 """How sure the models are of the judged rows, and whether that holds: metrics of accepted rows and prediction sets."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
 
 from stages.common.params import EvaluateParams
 from stages.common.predict_params import PredictParams
 from stages.evaluation.cross_validation import Division
 from stages.evaluation.results import ScoredRows
 from stages.heads import certainty
-from stages.heads.certainty import HeldOut, Verdicts
-from stages.scores import proportions, selective
+from stages.heads.certainty import Verdicts
+from stages.scores import means, proportions, selective
 from stages.tables.features import Features
 
 STRANGE = 95  # percentile of `unfamiliar` from which a row is counted; one training row in twenty is above it
@@ -25,18 +23,20 @@ def by_folds(labelled: Features, division: Division, scored: ScoredRows, setting
     Args:
         scored: the judged rows, with the outputs of the head in the first repeat.
     """
-    truth, P, is_exclusive = scored.truth, scored.probabilities["head"], scored.task.is_exclusive
-    accepted, sets = np.zeros(len(truth), dtype=bool), np.zeros(P.shape, dtype=bool)
-    unfamiliar = np.zeros(len(truth))
+    truth, outputs, task = scored.truth, scored.probabilities["head"], scored.task
+    arrays: dict[str, np.ndarray] = {"unfamiliar": np.zeros(len(truth))}
     for fold, rows in division.positions():
-        if is_exclusive:
-            others = np.setdiff1d(np.arange(len(truth)), rows)
-            held_out = HeldOut.from_probabilities(P[others], truth[others], "out-of-fold")
-            verdicts = held_out.limits(settings).verdicts(P[rows])
-            accepted[rows], sets[rows] = verdicts.accepted, verdicts.sets
+        others = np.setdiff1d(np.arange(len(truth)), rows)
+        verdicts = Verdicts()
+        if held_out := certainty.judged(task, truth[others], outputs[others], "out-of-fold"):
+            verdicts = held_out.limits(settings).verdicts(task, outputs[rows])
         if known := certainty.known_rows(labelled.X[fold.training]):
-            unfamiliar[rows] = known.unfamiliar(labelled.X[division.judged[rows]])
-    return Verdicts(accepted, sets, unfamiliar) if is_exclusive else Verdicts(unfamiliar=unfamiliar)
+            verdicts = verdicts._replace(unfamiliar=known.unfamiliar(labelled.X[division.judged[rows]]))
+        for name, values in verdicts._asdict().items():
+            if values is not None:
+                whole = arrays.setdefault(name, np.zeros((len(truth), *values.shape[1:]), dtype=values.dtype))
+                whole[rows] = values
+    return Verdicts(**arrays)
 
 
 def details(scored: ScoredRows, settings: EvaluateParams) -> dict[str, Any]:
@@ -44,9 +44,10 @@ def details(scored: ScoredRows, settings: EvaluateParams) -> dict[str, Any]:
 
     Returns:
         accuracy_coverage_area; accepted (share of the rows) and accepted_accuracy (none where no row is accepted);
-        set_size (the mean), set_coverage and empty_sets (shares); unfamiliar (the share above `STRANGE`); and 95 %
-        intervals as NAME_certainty_ci95, unless evaluate.bootstrap is 0. Of test rows of the class `prepare.unknown`,
-        what `_unknown` returns as NAME_unknown, and intervals.
+        set_size (the mean), set_coverage and empty_sets (shares); of numbers, interval_coverage (the share whose
+        interval holds them) and interval_width (the mean), none without intervals; unfamiliar (the share above
+        `STRANGE`); and 95 % intervals as NAME_certainty_ci95, unless evaluate.bootstrap is 0. Of test rows of the class
+        `prepare.unknown`, what `_unknown` returns as NAME_unknown, and intervals.
     """
     out: dict[str, Any] = {}
     for name, verdicts in scored.unknown.items():
@@ -59,7 +60,7 @@ def details(scored: ScoredRows, settings: EvaluateParams) -> dict[str, Any]:
         out |= _shares_and_intervals(key, shares, settings, scored.spread)
         out[key] = values | out[key]
         if settings.bootstrap and verdicts.sets is not None:
-            low, high = _mean_interval(verdicts.sets.sum(axis=1), scored.spread)
+            low, high = means.interval(verdicts.sets.sum(axis=1), scored.spread)
             out[f"{key}_ci95"]["set_size"] = {"low": low, "high": high}
     return out
 
@@ -106,13 +107,19 @@ def _shares(
     scored: ScoredRows, P: np.ndarray, verdicts: Verdicts
 ) -> tuple[dict[str, tuple[int, int]], dict[str, float]]:
     """Count hits and rows of every share, and compute the other metrics."""
-    truth, shares = scored.truth, {}
-    is_right = scored.task.is_right(truth, P)
-    values = {"accuracy_coverage_area": selective.area(scored.task.confidence(P), is_right)}
-    if (accepted := verdicts.accepted) is not None:
-        shares["accepted"] = (int(accepted.sum()), len(truth))
-        if accepted.any():
-            shares["accepted_accuracy"] = (int(is_right[accepted].sum()), int(accepted.sum()))
+    truth, shares = scored.truth, dict[str, tuple[int, int]]()
+    values = {}
+    if scored.task.has_classes:
+        is_right = scored.task.is_right(truth, P)
+        values["accuracy_coverage_area"] = selective.area(scored.task.confidence(P), is_right)
+        if (accepted := verdicts.accepted) is not None:
+            shares["accepted"] = (int(accepted.sum()), len(truth))
+            if accepted.any():
+                shares["accepted_accuracy"] = (int(is_right[accepted].sum()), int(accepted.sum()))
+    if verdicts.intervals is not None and np.isfinite(verdicts.intervals).all():
+        low, high = verdicts.intervals.T
+        shares["interval_coverage"] = (int(((low <= truth) & (truth <= high)).sum()), len(truth))
+        values["interval_width"] = float((high - low).mean())
     if (sets := verdicts.sets) is not None:
         sizes = sets.sum(axis=1)
         values["set_size"] = float(sizes.mean())
@@ -121,12 +128,3 @@ def _shares(
     if verdicts.unfamiliar is not None:
         shares["unfamiliar"] = (int((verdicts.unfamiliar > STRANGE).sum()), len(truth))
     return shares, values
-
-
-def _mean_interval(values: np.ndarray, spread: float) -> tuple[float, float]:
-    """Compute the 95 % interval of a mean by Student's t; `spread`: as in scores/intervals.py."""
-    mean, rows = float(values.mean()), len(values)
-    if rows < 2:
-        return mean, mean
-    width = float(stdtrit(rows - 1, 0.975)) * float(values.std(ddof=1)) * math.sqrt(spread / rows)
-    return max(mean - width, 0.0), mean + width

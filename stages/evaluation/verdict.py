@@ -1,14 +1,17 @@
-"""The verdict of an evaluation, in at most four lines: how good, how sure, the weakest class, and what to do next."""
+"""The verdict of an evaluation, in at most four lines: how good, how sure, the weakest class, and what to do next.
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+Models are compared by the primary metric of the task: accuracy, or the mean absolute error of numbers.
+"""
+
+from collections.abc import Iterator
+from functools import partial
 
 from stages.common.errors import counted, listed
 from stages.evaluation import advice
 from stages.evaluation.advice import MIN_CLASS_ROWS
 from stages.evaluation.learning_curve import BASELINES
 from stages.evaluation.results import Results
-from stages.scores import intervals
+from stages.scores import metric_texts
 
 
 def lines(results: Results) -> Iterator[str]:
@@ -26,17 +29,22 @@ def _quality(results: Results) -> str:
     metrics, shipped = results.metrics, results.shipped
     baseline = f"baseline ({BASELINES[results.cards['head'].modality]})"
     rows = f"{_judged_by(results)} {counted(len(results.scored.truth), results.scored.noun)}"
-    accuracy = "accuracy" if results.scored.task.is_exclusive else "accuracy (all labels of a row right)"
-    f1 = f"macro F1 {metrics[shipped]['macro_f1']:.3f}"
-    model = f"{shipped} {accuracy} {_with_interval(metrics, shipped)}, {f1} {rows}"
+    task, value = results.scored.task, partial(metric_texts.value, metric=results.primary)
+    primary = metric_texts.name(results.primary)
+    meaning = " (all labels of a row right)" if primary == "accuracy" and not task.is_exclusive else ""
+    model = f"{shipped} {primary}{meaning} {_with_interval(results, shipped)}"
+    if task.second in metrics[shipped]:
+        second = metric_texts.value(metrics[shipped][task.second], task.second)
+        model += f", {metric_texts.name(task.second)} {second}"
+    model += f" {rows}"
     others = []
     if shipped == "finetuned":
-        others.append(f"head {metrics['head']['accuracy']:.3f}")
+        others.append(f"head {value(metrics['head'][results.primary])}")
     if "baseline" in metrics:
         if results.is_clear(f"{shipped}_minus_baseline", better=False):
-            loses = f"transfer loses: {baseline} accuracy {_with_interval(metrics, 'baseline')}"
+            loses = f"transfer loses: {baseline} {primary} {_with_interval(results, 'baseline')}"
             return "; ".join([loses, model, *others])
-        others.append(f"{baseline} {metrics['baseline']['accuracy']:.3f}")
+        others.append(f"{baseline} {value(metrics['baseline'][results.primary])}")
     return "; ".join([model, *others])
 
 
@@ -68,24 +76,27 @@ def _certainty(results: Results) -> str:
 
 
 def _difference(pair: str, results: Results) -> str:
-    """Write the difference in accuracy of two models, with interval and p-value, and its meaning."""
+    """Write the difference of two models, with interval, of accuracies also p-value, and its meaning."""
     name, _, other = pair.partition("_minus_")
-    metrics = results.metrics
-    text = f"{name} - {other}: accuracy {metrics[pair]['accuracy']:+.3f}"
-    p_value = f"p = {metrics[pair]['p_value']:.2g}"
+    metrics, primary = results.metrics, results.primary
+    change = metric_texts.value(metrics[pair][primary], primary, "+")
+    text = f"{name} - {other}: {metric_texts.name(primary)} {change}"
+    p_value = f", p = {metrics[pair]['p_value']:.2g}" if primary == "accuracy" else ""
     if f"{pair}_ci95" not in metrics:
-        return f"{text}, {p_value}"
-    ends = metrics[f"{pair}_ci95"]["accuracy"]
+        return f"{text}{p_value}"
+    low, high = (metric_texts.value(metrics[f"{pair}_ci95"][primary][end], primary, "+") for end in ("low", "high"))
     outcome = "no clear difference"
     if results.is_clear(pair, better=True):
         outcome = "better"
     elif results.is_clear(pair, better=False):
         outcome = "worse"
-    return f"{text} (95 % interval {ends['low']:+.3f} to {ends['high']:+.3f}), {p_value}: {outcome}"
+    return f"{text} (95 % interval {low} to {high}){p_value}: {outcome}"
 
 
 def _untested(results: Results) -> str | None:
     """Name the classes that have no judged row, or none."""
+    if not results.scored.task.has_classes:
+        return None
     labels = results.scored.labels
     support = results.scored.task.support(results.scored.truth)
     missing = [label for label, rows in zip(labels, support, strict=True) if not rows]
@@ -102,12 +113,12 @@ def _untested(results: Results) -> str | None:
 
 def _weakest_class(results: Results) -> str | None:
     """Name the class with the lowest F1 among those with enough rows, and its most frequent mistake."""
-    classes = [row for row in results.plots[results.shipped]["per_class"] if row["support"] >= MIN_CLASS_ROWS]
+    classes = [row for row in results.plots[results.shipped].get("per_class", ()) if row["support"] >= MIN_CLASS_ROWS]
     weakest = min(classes, key=lambda row: float(row["f1"]), default=None)
     if weakest is None or weakest["f1"] == 1:
         return None
     scored, label = results.scored, results.scored.labels.index(weakest["label"])
-    confused = scored.task.confused(scored.truth, scored.probabilities[results.shipped])
+    confused = scored.classes.confused(scored.truth, scored.probabilities[results.shipped])
     taken_for = [(other, rows) for actual, other, rows in confused if actual == label]
     mistaken = [(other, rows) for other, predicted, rows in confused if predicted == label]
     right = round(weakest["recall"] * weakest["support"])
@@ -123,5 +134,6 @@ def _weakest_class(results: Results) -> str | None:
     return text  # of several labels, one is missed or given where the others are right
 
 
-def _with_interval(metrics: Mapping[str, Any], model: str) -> str:
-    return intervals.written(metrics[model]["accuracy"], metrics.get(f"{model}_ci95", {}).get("accuracy"))
+def _with_interval(results: Results, model: str) -> str:
+    metrics, primary = results.metrics, results.primary
+    return metric_texts.with_interval(metrics[model][primary], metrics.get(f"{model}_ci95", {}).get(primary), primary)

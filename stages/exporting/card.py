@@ -19,9 +19,9 @@ from stages.common.predict_params import PredictParams
 from stages.comparison import stored
 from stages.exporting import checking, front_matter
 from stages.heads import model_card
-from stages.heads.certainty import HeldOut
+from stages.heads.certainty import Certainty, HeldOut
 from stages.heads.model_card import ModelCard
-from stages.scores import intervals
+from stages.scores import metric_texts
 
 FORMAT = "headstart-export"
 FILE, README = "model.json", "README.md"
@@ -38,9 +38,9 @@ SENTENCES = (
 )
 
 
-def limits(held_out: HeldOut | None, settings: PredictParams) -> dict[str, Any]:
+def limits(certainty: Certainty, settings: PredictParams) -> dict[str, Any]:
     """Return the thresholds of `accepted` and `prediction_set`; None: no row is accepted."""
-    if held_out is None:
+    if not isinstance(held_out := certainty.held_out, HeldOut):
         return {}
     confidence, probability = held_out.limits(settings)
     return {
@@ -166,7 +166,7 @@ def _quality(card: ModelCard, metrics: Mapping[str, Any]) -> Iterator[str]:
     yield "|---|---|"
     for metric in METRICS:
         if metric in metrics[name]:
-            yield f"| {metric} | {intervals.written(metrics[name][metric], ends.get(metric))} |"
+            yield f"| {metric} | {metric_texts.with_interval(metrics[name][metric], ends.get(metric), metric)} |"
 
 
 def _limits(card: ModelCard, reading: Mapping[str, Any], precision: str) -> Iterator[str]:

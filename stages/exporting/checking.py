@@ -12,7 +12,7 @@ from tqdm import tqdm
 from stages.common.errors import HeadstartError, counted
 from stages.common.gate_params import GateParams
 from stages.comparison import paired
-from stages.comparison.paired import Predictions
+from stages.comparison.predictions import Predictions
 from stages.exporting import runner_file
 from stages.heads.model_card import ModelCard
 from stages.scores import intervals, proportions

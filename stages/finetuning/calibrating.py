@@ -6,7 +6,7 @@ from typing import Any
 from stages.finetuning.classifier import Classifier
 from stages.finetuning.rows import Rows
 from stages.heads import certainty
-from stages.heads.certainty import Certainty, HeldOut
+from stages.heads.certainty import Certainty
 from stages.heads.model_card import ModelCard
 from stages.tasks.multilabel import ThresholdRule
 
@@ -41,9 +41,8 @@ def calibrate(
         scores, y = classifier.scores(validation.inputs), validation.y
         temperatures, task = classifier.task.calibration(scores, y, rule)
         calibrated = card.with_task(task, temperatures)
-        if task.is_exclusive:  # labels beside each other have thresholds of their own
-            others = task.outputs(classifier.scores(unknown) / temperatures) if unknown else None
-            held_out = HeldOut.from_probabilities(task.outputs(scores / temperatures), y, "validation", others)
+        others = task.outputs(classifier.scores(unknown) / temperatures) if unknown else None
+        held_out = certainty.judged(task, y, task.outputs(scores / temperatures), "validation", others)
     chosen = certainty.sample(len(train.inputs), certainty.most_known(classifier.encoder.dim))
     known = certainty.known_rows(classifier.encoder.encode([train.inputs[row] for row in chosen]))
     return calibrated, Certainty(held_out, known)

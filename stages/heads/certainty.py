@@ -11,8 +11,10 @@ from threadpoolctl import threadpool_limits
 
 from stages.common.errors import HeadstartError, counted
 from stages.common.predict_params import PredictParams
-from stages.scores import conformal, familiarity, nearest_rows, selective
+from stages.scores import conformal, conformal_interval, familiarity, nearest_rows, selective
 from stages.tables.features import Matrix
+from stages.tasks import ClassTask, Task
+from stages.tasks.regression import Regression
 
 MAX_HELD_OUT_ROWS = 20_000
 MAX_KNOWN_ROWS = 10_000  # training rows of which vectors are kept; of 5,000, unfamiliar rows are told apart less well
@@ -39,21 +41,21 @@ class HeldOut(NamedTuple):
     unknown: np.ndarray | None = None
 
     @classmethod
-    def from_probabilities(
-        cls, P: np.ndarray, y: np.ndarray, source: Source, unknown: np.ndarray | None = None
+    def from_outputs(
+        cls, task: ClassTask, T: np.ndarray, outputs: np.ndarray, source: Source, unknown: np.ndarray | None = None
     ) -> Self:
-        """Keep what thresholds need of probabilities, (rows, labels), and true labels, (rows,) indices.
+        """Keep what thresholds need of the outputs for rows, and of their true labels, `T`.
 
         Args:
-            unknown: probabilities of unknown rows, (unknown rows, labels).
+            unknown: outputs for unknown rows.
         """
-        rows = sample(len(y), MAX_HELD_OUT_ROWS)
+        rows = sample(len(T), MAX_HELD_OUT_ROWS)
         if unknown is not None:  # the same share of both
-            others = sample(len(unknown), round(len(unknown) * len(rows) / max(len(y), 1)))
-            unknown = unknown[others].max(axis=1).astype(np.float32)
-        P, y = P[rows], y[rows]
-        p_true = P[np.arange(len(y)), y].astype(np.float32)
-        return cls(P.max(axis=1).astype(np.float32), P.argmax(axis=1) == y, p_true, source, unknown)
+            others = sample(len(unknown), round(len(unknown) * len(rows) / max(len(T), 1)))
+            unknown = task.confidence(unknown[others]).astype(np.float32)
+        T, outputs = T[rows], outputs[rows]
+        confidence, p_true = (part.astype(np.float32) for part in (task.confidence(outputs), task.p_true(T, outputs)))
+        return cls(confidence, task.is_right(T, outputs), p_true, source, unknown)
 
     def limits(self, settings: PredictParams) -> "Limits":
         """Find the limits that meet the settings on these rows: an unknown row that is accepted counts as wrong."""
@@ -68,8 +70,7 @@ class HeldOut(NamedTuple):
 
     def in_words(self, settings: PredictParams) -> str:
         """Say from where rows are accepted, and how many held-out rows that are."""
-        noun = "validation row" if self.source == "validation" else "out-of-fold training row"
-        rows, confidence = counted(len(self.confidence), noun), self.limits(settings).confidence
+        rows, confidence = _rows(len(self.confidence), self.source), self.limits(settings).confidence
         others = "" if self.unknown is None else f" and {counted(len(self.unknown), 'unknown one')}"
         accuracy = f"predict.target_accuracy {settings.target_accuracy:g}"
         if math.isinf(confidence):
@@ -96,10 +97,53 @@ class Limits(NamedTuple):
     confidence: float
     probability: float
 
-    def verdicts(self, P: np.ndarray, unfamiliar: np.ndarray | None = None) -> "Verdicts":
-        """Judge rows by their probabilities, (rows, labels); `unfamiliar`: as in `Verdicts`."""
-        P = P.astype(np.float32)
-        return Verdicts(P.max(axis=1) >= self.confidence, conformal.members(P, self.probability), unfamiliar)
+    def verdicts(self, task: Task, outputs: np.ndarray, unfamiliar: np.ndarray | None = None) -> "Verdicts":
+        """Judge rows by the outputs for them, probabilities; `unfamiliar`: as in `Verdicts`."""
+        assert task.has_classes
+        P = task.probabilities(outputs).astype(np.float32)
+        accepted = task.confidence(outputs).astype(np.float32) >= self.confidence
+        return Verdicts(accepted, conformal.members(P, self.probability), unfamiliar)
+
+
+class HeldOutNumbers(NamedTuple):
+    """What the model said of rows with numbers that it was not fitted on.
+
+    Attributes:
+        errors: (rows,) float64, ascending: how far predictions are off.
+        source: as in `HeldOut`.
+    """
+
+    errors: np.ndarray
+    source: Source
+
+    @classmethod
+    def from_outputs(cls, task: Regression, T: np.ndarray, outputs: np.ndarray, source: Source) -> Self:
+        """Keep what intervals need of the outputs for rows, and of their true numbers, `T`."""
+        rows = sample(len(T), MAX_HELD_OUT_ROWS)
+        return cls(np.sort(np.abs(T - task.decisions(outputs))[rows]), source)
+
+    def limits(self, settings: PredictParams) -> "NumberLimits":
+        """Find the intervals that meet the settings on these rows."""
+        return NumberLimits(conformal_interval.half_width(self.errors, settings.coverage))
+
+    def in_words(self, settings: PredictParams) -> str:
+        """Say how wide intervals are, and by how many held-out rows."""
+        half_width, coverage = self.limits(settings).half_width, f"predict.coverage {settings.coverage:g}"
+        rows = _rows(len(self.errors), self.source)
+        if math.isinf(half_width):
+            needed = conformal_interval.rows_needed(settings.coverage)
+            return f"there are no intervals, as {coverage} needs {needed} rows, but there are {rows}; label more rows"
+        return f"intervals reach {half_width:.4g} to both sides, which meets {coverage} on {rows}"
+
+
+class NumberLimits(NamedTuple):
+    """How far an interval reaches to both sides of a predicted number; infinite where held-out rows are too few."""
+
+    half_width: float
+
+    def verdicts(self, task: Task, outputs: np.ndarray, unfamiliar: np.ndarray | None = None) -> "Verdicts":
+        """Judge rows by the outputs for them, numbers; `unfamiliar`: as in `Verdicts`."""
+        return Verdicts(unfamiliar=unfamiliar, intervals=outputs + np.array([-self.half_width, self.half_width]))
 
 
 class Verdicts(NamedTuple):
@@ -109,11 +153,13 @@ class Verdicts(NamedTuple):
         accepted: (rows,) bool.
         sets: (rows, labels) bool: the labels of the prediction set.
         unfamiliar: (rows,) percentiles, from 0 to 100.
+        intervals: (rows, 2) of numbers: from where to where; infinite where held-out rows are too few.
     """
 
     accepted: np.ndarray | None = None
     sets: np.ndarray | None = None
     unfamiliar: np.ndarray | None = None
+    intervals: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -150,14 +196,40 @@ class Certainty:
     Either is None where there are too few rows for it.
     """
 
-    held_out: HeldOut | None = None
+    held_out: HeldOut | HeldOutNumbers | None = None
     known: Known | None = None
 
-    def verdicts(self, P: np.ndarray, unfamiliar: np.ndarray | None, settings: PredictParams) -> Verdicts:
-        """Judge rows by their probabilities, (rows, labels); `unfamiliar`: as in `Verdicts`."""
-        if self.held_out is None:
-            return Verdicts(unfamiliar=unfamiliar)
-        return self.held_out.limits(settings).verdicts(P, unfamiliar)
+    def verdicts(
+        self, task: Task, outputs: np.ndarray, unfamiliar: np.ndarray | None, settings: PredictParams
+    ) -> Verdicts:
+        """Judge rows by the outputs of the model's task for them; `unfamiliar`: as in `Verdicts`."""
+        limits = self.limits(task, settings)
+        return limits.verdicts(task, outputs, unfamiliar) if limits else Verdicts(unfamiliar=unfamiliar)
+
+    def limits(self, task: Task, settings: PredictParams) -> Limits | NumberLimits | None:
+        """Find the limits that meet the settings; without held-out rows there are none, and intervals without ends."""
+        if self.held_out:
+            return self.held_out.limits(settings)
+        return None if task.has_classes else NumberLimits(math.inf)
+
+
+def judged(
+    task: Task, T: np.ndarray, outputs: np.ndarray, source: Source, unknown: np.ndarray | None = None
+) -> HeldOut | HeldOutNumbers | None:
+    """Keep what limits need of the outputs for held-out rows, and of their targets `T`.
+
+    None for several labels per row, which have thresholds of their own.
+
+    Args:
+        unknown: outputs for rows of the class `prepare.unknown`, if there are any.
+    """
+    if not task.has_classes:
+        return HeldOutNumbers.from_outputs(task, T, outputs, source)
+    return HeldOut.from_outputs(task, T, outputs, source, unknown) if task.is_exclusive else None
+
+
+def _rows(count: int, source: Source) -> str:
+    return counted(count, "validation row" if source == "validation" else "out-of-fold training row")
 
 
 def sample(rows: int, most: int) -> np.ndarray:

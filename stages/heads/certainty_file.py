@@ -14,7 +14,7 @@ import safetensors.numpy
 from scipy import sparse
 
 from stages.common.errors import damaged
-from stages.heads.certainty import Certainty, HeldOut, Known, Source
+from stages.heads.certainty import Certainty, HeldOut, HeldOutNumbers, Known, Source
 from stages.scores import familiarity
 
 FILE = "certainty.safetensors"
@@ -25,7 +25,7 @@ def write(folder: Path, certainty: Certainty) -> None:
     tensors: dict[str, np.ndarray] = {}
     metadata: dict[str, str] = {}
     if certainty.held_out:
-        tensors |= {name: getattr(certainty.held_out, name) for name in ("confidence", "is_right", "p_true")}
+        tensors |= {name: value for name, value in certainty.held_out._asdict().items() if name != "source"}
         metadata["source"] = certainty.held_out.source
         if certainty.held_out.unknown is not None:
             tensors["unknown"] = certainty.held_out.unknown
@@ -59,11 +59,14 @@ def read(folder: Path) -> Certainty:
         raise damaged(path, error) from None
 
 
-def _held_out(tensors: Mapping[str, np.ndarray], source: str | None) -> HeldOut | None:
+def _held_out(tensors: Mapping[str, np.ndarray], source: str | None) -> HeldOut | HeldOutNumbers | None:
     if source is None:
         return None
     if source not in get_args(Source):
         raise ValueError(f"source is {source!r}")
+    if "errors" in tensors:
+        errors = _checked(tensors, "errors", np.float64, tensors["errors"].shape[:1])
+        return HeldOutNumbers(np.sort(np.abs(errors)), cast(Source, source))
     shape = tensors["confidence"].shape
     unknown = None
     if "unknown" in tensors:

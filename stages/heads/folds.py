@@ -12,6 +12,9 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from stages.common.setting_types import TaskName
 from stages.tables import label_texts
 
+MAX_STRATA = 10  # of numbers
+ROWS_PER_STRATUM = 10
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -27,12 +30,24 @@ class Fold:
 def strata(labels: np.ndarray, task: TaskName) -> np.ndarray:
     """Return the class of every row by which folds are alike, (rows,) indices; of several labels the rarest.
 
+    Of numbers it is `number_strata`.
+
     Args:
         labels: (rows,) as the tables write them.
     """
     if task == "multilabel":
         return rarest(label_texts.indicators(labels, label_texts.vocabulary(labels)))
+    if task == "regression":
+        return number_strata(np.array([label_texts.number(label) for label in labels]))
     return np.asarray(np.unique(labels.astype(str), return_inverse=True)[1])
+
+
+def number_strata(T: np.ndarray) -> np.ndarray:
+    """Divide rows by their numbers, (rows,), into 2 to 10 parts of about the same size, from low to high: indices."""
+    parts = min(max(len(T) // ROWS_PER_STRATUM, 2), MAX_STRATA)
+    ranks = np.empty(len(T), dtype=np.int64)
+    ranks[np.argsort(T, kind="stable")] = np.arange(len(T))
+    return ranks * parts // max(len(T), 1)
 
 
 def rarest(Y: np.ndarray) -> np.ndarray:
@@ -54,8 +69,13 @@ def select(groups: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
     return None if groups is None else groups[rows]
 
 
-def split(y: np.ndarray, count: int, *, groups: np.ndarray | None = None, seed: int = 0) -> list[Fold]:
+def split(
+    y: np.ndarray, count: int, *, groups: np.ndarray | None = None, seed: int = 0, are_classes: bool = True
+) -> list[Fold]:
     """Divide the rows into `count` folds, or fewer where no class has rows or groups for as many.
+
+    Args:
+        are_classes: whether a fold has to know a class to judge its rows; false for the `number_strata` of numbers.
 
     Returns:
         The folds that have rows to judge on; none where they would train on fewer than two classes. Every row is judged
@@ -70,7 +90,7 @@ def split(y: np.ndarray, count: int, *, groups: np.ndarray | None = None, seed: 
         parts = list(kind(count, shuffle=True, random_state=seed).split(np.empty(len(y)), y, groups))
     folds = []
     for training, held_out in parts:
-        known = np.unique(y[training])
+        known = np.unique(y[training] if are_classes else y)
         judged = held_out[np.isin(y[held_out], known)]
         if len(known) > 1 and len(judged):
             folds.append(Fold(training, judged))

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 
 from stages.heads import estimators
+from stages.scores import calibration
 from stages.tables.features import Matrix
 from stages.tasks.single import Single
 
@@ -35,8 +35,12 @@ class Head:
         return self.probabilities(X)
 
     def probabilities(self, X: Matrix) -> np.ndarray:
-        """Compute the softmax of the calibrated scores: (rows, labels) float64. `X`: (rows, dim)."""
-        return np.asarray(softmax(self.scores(X), axis=1))
+        """Compute the probabilities by the calibrated scores: (rows, labels) float64. `X`: (rows, dim)."""
+        return self.task.outputs(self.scores(X))
+
+    def calibration_scores(self, X: Matrix) -> np.ndarray:
+        """Compute what a further temperature divides: log probabilities, (rows, labels). `X`: (rows, dim)."""
+        return calibration.logits(self.probabilities(X))
 
     def layer(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Give weight (labels, dim) and bias (labels,) of the linear layer that computes the scores.

@@ -3,14 +3,15 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import softmax
 
 from stages.common.errors import counted
 from stages.common.params import TrainHeadParams
-from stages.heads import choosing
-from stages.heads.certainty import HeldOut
+from stages.heads import certainty, choosing, numbers, ordered
+from stages.heads.certainty import HeldOut, HeldOutNumbers
 from stages.heads.head import Head
+from stages.heads.numbers import NumberHead
 from stages.heads.one_vs_rest import OneVsRest
+from stages.heads.ordered import OrderedHead
 from stages.tables.features import Features
 
 MIN_VALIDATION_ROWS = 500  # with fewer, thresholds are made from training rows, if there are more of these
@@ -25,15 +26,15 @@ class Unknown(NamedTuple):
     train: Features | None = None
     validation: Features | None = None
 
-    def probabilities(self, head: Head, *splits: str) -> np.ndarray | None:
-        """Compute the probabilities of those of these splits, which no head was fitted on: (rows, labels)."""
-        parts = [head.probabilities(rows.X) for split in splits if (rows := getattr(self, split))]
+    def outputs(self, head: Head | NumberHead, *splits: str) -> np.ndarray | None:
+        """Compute the outputs for those of these splits, which no head was fitted on: (rows, …)."""
+        parts = [head.outputs(rows.X) for split in splits if (rows := getattr(self, split))]
         return np.vstack(parts) if parts else None
 
-    def remark(self, held_out: HeldOut | None) -> str | None:
+    def remark(self, held_out: HeldOut | HeldOutNumbers | None) -> str | None:
         """Say if there are unknown rows, but none among the held-out rows."""
         number = sum(len(rows.ids) for rows in self if rows)
-        if not number or (held_out and held_out.unknown is not None):
+        if not number or (isinstance(held_out, HeldOut) and held_out.unknown is not None):
             return None
         return (
             f"{counted(number, 'unknown row')} had no say in from where rows are accepted, since none is among the"
@@ -44,19 +45,20 @@ class Unknown(NamedTuple):
 NO_ROWS = Unknown()
 
 
-def from_validation(head: Head, validation: Features, unknown: Unknown = NO_ROWS) -> HeldOut | None:
+def from_validation(
+    head: Head | NumberHead, validation: Features, unknown: Unknown = NO_ROWS
+) -> HeldOut | HeldOutNumbers | None:
     """Judge the validation rows of known labels by the head; None where there are none."""
-    rows = validation.select(np.flatnonzero(np.isin(validation.labels.astype(str), head.labels)))
+    rows = validation.select(np.flatnonzero(head.task.knows(validation.labels)))
     if not len(rows.ids):
         return None
-    y = np.searchsorted(head.labels, rows.labels.astype(str))
-    others = unknown.probabilities(head, "validation")
-    return HeldOut.from_probabilities(head.probabilities(rows.X), y, "validation", others)
+    others = unknown.outputs(head, "validation")
+    return certainty.judged(head.task, head.task.targets(rows.labels), head.outputs(rows.X), "validation", others)
 
 
 def out_of_fold(
-    head: Head, value: float, fitted: Features, settings: TrainHeadParams, unknown: Unknown = NO_ROWS
-) -> HeldOut | None:
+    head: Head | NumberHead, value: float, fitted: Features, settings: TrainHeadParams, unknown: Unknown = NO_ROWS
+) -> HeldOut | HeldOutNumbers | None:
     """Judge the rows that a head was fitted on, by heads on the other folds; None where they cannot be divided.
 
     These heads have the same settings and temperature. They know fewer rows, and none without a label, so they are a
@@ -66,25 +68,31 @@ def out_of_fold(
         value: the C, or number of neighbours, of the head.
         fitted: the rows that it was fitted on.
     """
-    y = np.searchsorted(head.labels, fitted.labels.astype(str))
-    scores = choosing.out_of_fold_scores(fitted.X, y, value, settings, fitted.groups)
-    judged = np.flatnonzero(~np.isnan(scores).any(axis=1))
-    if not len(judged):
+    X, T, groups = fitted.X, head.task.targets(fitted.labels), fitted.groups
+    if isinstance(head, NumberHead):
+        outputs = numbers.out_of_fold(X, T, value, settings, groups)
+    elif isinstance(head, OrderedHead):
+        scores = ordered.out_of_fold_scores(X, T, head.task, C=value, settings=settings, groups=groups)
+        outputs = head.task.outputs(scores / head.temperature)
+    else:
+        scores = choosing.out_of_fold_scores(X, T, value, settings, groups)
+        outputs = head.task.outputs(scores / head.temperature)
+    rows = np.flatnonzero(~np.isnan(outputs).any(axis=1))
+    if not len(rows):
         return None
-    P = softmax(scores[judged] / head.temperature, axis=1)
-    others = unknown.probabilities(head, "train", *(["validation"] if settings.final == "all" else []))
-    return HeldOut.from_probabilities(P, y[judged], "out-of-fold", others)
+    others = unknown.outputs(head, "train", *(["validation"] if settings.final == "all" else []))
+    return certainty.judged(head.task, T[rows], outputs[rows], "out-of-fold", others)
 
 
 def best(
-    head: Head | OneVsRest,
+    head: Head | NumberHead | OneVsRest,
     value: float,
     train: Features,
     validation: Features,
     settings: TrainHeadParams,
     *,
     unknown: Unknown = NO_ROWS,
-) -> HeldOut | None:
+) -> HeldOut | HeldOutNumbers | None:
     """Judge the validation rows, or the rows that the head was fitted on where those are few, or were fitted on too.
 
     None also for several labels per row, which have thresholds of their own.

@@ -79,10 +79,11 @@ def fit(
     """
     share = (weights / weights.sum()).astype(np.float32)  # (rows,)
     decay = 1 / (C * weights.sum())
-    factor = _factor(moments, decay, np.bincount(y) / len(y))
+    shares = np.bincount(y) / len(y)
+    triangle = factor(moments * (shares * (1 - shares)).mean(), decay)
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        W = _solve(factor, flat.reshape(start.shape), trans="T")
+        W = solve(triangle, flat.reshape(start.shape), trans="T")
         gradient = np.zeros(start.shape)
         gradient[:-1] = decay * W[:-1]
         value, row = decay / 2 * float((W[:-1] ** 2).sum()), 0
@@ -91,34 +92,32 @@ def fit(
             rows = slice(row, row + X.shape[0])
             row = rows.stop
             value += _add_block(X, y[rows], share[rows], single, gradient)
-        return value, _solve(factor, gradient).ravel()
+        return value, solve(triangle, gradient).ravel()
 
-    first = factor[:, None] * start if factor.ndim == 1 else factor.T @ start
+    first = triangle[:, None] * start if triangle.ndim == 1 else triangle.T @ start
     memory = DENSE_MEMORY if moments.ndim == 2 else SPARSE_MEMORY
     options = {"maxiter": MAX_STEPS, "maxls": 50, "gtol": TOLERANCE, "ftol": 1e-10, "maxcor": memory}
     solution = minimize(loss, first.ravel(), jac=True, method="L-BFGS-B", options=options).x
-    return _solve(factor, solution.reshape(start.shape), trans="T")
+    return solve(triangle, solution.reshape(start.shape), trans="T")
 
 
-def _solve(factor: np.ndarray, values: np.ndarray, trans: str = "N") -> np.ndarray:
+def solve(factor: np.ndarray, values: np.ndarray, trans: str = "N") -> np.ndarray:
     """Solve the equations `factor` · solution = `values`, or with `trans` "T" those of its transpose."""
     if factor.ndim == 1:
         return np.asarray(values / factor[:, None])
     return np.asarray(solve_triangular(factor, values, lower=True, trans=trans))
 
 
-def _factor(moments: np.ndarray, decay: float, shares: np.ndarray) -> np.ndarray:
-    """Factor the Hessian that all classes have in common, about.
+def factor(hessian: np.ndarray, decay: float) -> np.ndarray:
+    """Factor the Hessian of a loss and its penalty, about.
 
     Args:
-        moments: (dim + 1, dim + 1), or their diagonal.
+        hessian: (dim + 1, dim + 1) of the loss, or its diagonal: `second_moments`, times a number.
         decay: weight of the penalty.
-        shares: (labels,) of the rows.
 
     Returns:
         The lower triangle, (dim + 1, dim + 1), or its diagonal.
     """
-    hessian = moments * (shares * (1 - shares)).mean()
     # The last term keeps the matrix positive definite where features are constant or repeat each other.
     if hessian.ndim == 1:
         return np.asarray(np.sqrt(hessian + decay + 1e-10 * hessian.sum()))

@@ -17,7 +17,7 @@ from stages.tables.features import Matrix
 Outputs = Callable[[Matrix], np.ndarray]  # (rows, dim) to the outputs of the head's task, such as probabilities
 MAX_BLOCK_ROWS = 16_384  # scored at a time, since products are in float64
 
-Scores = Callable[[Matrix], np.ndarray]  # (rows, dim) to (rows, labels) float64; the task makes outputs of them
+Scores = Callable[[Matrix], np.ndarray]  # (rows, dim) to (rows, columns) float64; the task makes outputs of them
 
 
 def load(folder: Path, card: ModelCard, dim: int) -> Outputs:
@@ -37,13 +37,15 @@ def load_scores(folder: Path, card: ModelCard, dim: int) -> Scores:
         HeadstartError: the files of the head are missing, damaged, or made for other features.
     """
     layer = linear_layer.read(folder)
+    if layer is None and card.task in ("ordinal", "regression"):
+        raise HeadstartError(f"{folder / linear_layer.FILE} does not exist; run `dvc repro train_head`")
     if layer is None:
         return _load_estimator(folder, card, dim)
-    weight, bias = layer
-    if weight.shape != (len(card.labels), dim) or bias.shape != (len(card.labels),):
+    (weight, bias), columns = layer, card.as_task().columns
+    if weight.shape != (columns, dim) or bias.shape != (columns,):
         raise HeadstartError(
-            f"{folder / linear_layer.FILE} is a layer of {weight.shape}, but labels and features are"
-            f" {(len(card.labels), dim)}; run `dvc repro train_head`"
+            f"{folder / linear_layer.FILE} is a layer of {weight.shape}, but scores and features are"
+            f" {(columns, dim)}; run `dvc repro train_head`"
         )
     return _in_blocks(lambda X: finite((np.asarray(X @ weight.T) + bias).astype(np.float64), str(folder)))
 

@@ -5,10 +5,10 @@ import platform
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from stages import tasks
 from stages.common import json_file
@@ -19,6 +19,7 @@ from stages.common.section import Section, validate
 from stages.common.setting_types import ColumnNames
 from stages.tables.label_info import LabelInfo
 from stages.tasks.multilabel import Multilabel
+from stages.tasks.regression import Regression
 
 FILE = "model.json"
 SPLITS = "splits"  # key of `training`: of the rows that a head was fitted on, unless these are the training rows alone
@@ -34,14 +35,23 @@ class Decisions(Section):
     thresholds: tuple[Annotated[float, Field(ge=0, le=1)], ...]  # probabilities from which a label is given
 
 
+class Numbers(Section):
+    """How scores become numbers: score · scale + mean."""
+
+    model_config = ConfigDict(strict=False)
+
+    mean: Annotated[float, Field(allow_inf_nan=False)]
+    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class ModelCard(LabelInfo):
-    """A trained head or a fine-tuned model. `labels` are in the order of its scores."""
+    """A trained head or a fine-tuned model. `labels` are in the order of its scores; numbers have none."""
 
     # JSON has no tuples: lists are accepted for them. Unknown keys are still refused.
     model_config = ConfigDict(strict=False)
 
     method: Literal["head", "full", "last_block", "lora"]
-    labels: tuple[str, ...] = Field(min_length=1)
+    labels: tuple[str, ...]
     input: ColumnNames
     modality: Modality
     encoding: str = "utf-8"  # of the raw text files that it was trained on, and so of new ones that are not UTF-8
@@ -58,10 +68,24 @@ class ModelCard(LabelInfo):
     training: dict[str, Any]
     versions: dict[str, str]
     decisions: Decisions | None = None  # of several labels, in place of the temperatures above, which are 1
+    numbers: Numbers | None = None  # of numbers
+
+    @model_validator(mode="after")
+    def _fits_the_task(self) -> Self:
+        if (self.task == "regression") != (self.numbers is not None):
+            raise ValueError("numbers are there for the task regression, and for no other")
+        if (self.task == "regression") == bool(self.labels):
+            raise ValueError("labels are there for every task but regression")
+        return self
 
     def as_task(self) -> tasks.Task:
         """Return what its scores mean."""
-        return tasks.load(self.task, self.labels, self.decisions.thresholds if self.decisions else None)
+        return tasks.load(
+            self.task,
+            self.labels,
+            thresholds=self.decisions.thresholds if self.decisions else None,
+            numbers=(self.numbers.mean, self.numbers.scale) if self.numbers else None,
+        )
 
     def with_task(self, task: tasks.Task, temperatures: np.ndarray | None = None) -> "ModelCard":
         """Return the model.json of a model whose scores mean this task.
@@ -69,6 +93,8 @@ class ModelCard(LabelInfo):
         Args:
             temperatures: by which they are divided, as of `Task.calibration`; None: by none.
         """
+        if isinstance(task, Regression):
+            return self.model_copy(update={"numbers": Numbers(mean=task.mean, scale=task.scale)})
         if not isinstance(task, Multilabel):
             factor = 1.0 if temperatures is None else float(temperatures)
             return self.model_copy(
@@ -114,7 +140,7 @@ def write(folder: Path, model: ModelCard | None, *, auto: Mapping[str, Any] | No
 
 def _content(model: ModelCard) -> dict[str, Any]:
     content = model.model_dump()
-    return content if model.decisions else {name: value for name, value in content.items() if name != "decisions"}
+    return {name: value for name, value in content.items() if value is not None or name not in ("decisions", "numbers")}
 
 
 def read(folder: Path) -> ModelCard | None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import LabelBinarizer
@@ -12,12 +12,14 @@ from stages.common.errors import HeadstartError, damaged
 from stages.heads import estimators, skops_bytes
 from stages.heads.head import Head
 from stages.heads.model_card import Decisions
+from stages.heads.numbers import NumberHead
 from stages.heads.one_vs_rest import OneVsRest
 
 FILE = "head.skops"
 # The classes that head.skops may hold; a file with any other is refused.
 ESTIMATORS = (
     LogisticRegression,
+    Ridge,
     RidgeClassifier,
     LinearSVC,
     KNeighborsClassifier,
@@ -26,7 +28,7 @@ ESTIMATORS = (
 )
 
 
-def save(head: Head | OneVsRest, path: Path) -> None:
+def save(head: Head | NumberHead | OneVsRest, path: Path) -> None:
     """Write the estimator with skops; the same estimator gives the same bytes."""
     path.write_bytes(skops_bytes.dumps(head.estimator, ESTIMATORS))
 

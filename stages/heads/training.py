@@ -7,29 +7,34 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stages import tasks
 from stages.common.errors import HeadstartError
 from stages.common.params import TrainHeadParams
 from stages.common.setting_types import TaskName
-from stages.heads import choosing, one_vs_rest, propagation
+from stages.heads import choosing, numbers, one_vs_rest, ordered, propagation
 from stages.heads.choosing import Chosen
 from stages.heads.head import Head
+from stages.heads.numbers import NumberHead
 from stages.heads.one_vs_rest import OneVsRest
+from stages.heads.ordered import OrderedHead
 from stages.heads.propagation import Trial
 from stages.scores import calibration
 from stages.tables import features, label_texts, prepared
 from stages.tables.features import Features, Matrix
-from stages.tables.label_info import check_single
+from stages.tables.label_info import LabelInfo, check_single
 from stages.tasks import Task
 from stages.tasks.multilabel import Multilabel
+from stages.tasks.ordinal import Ordinal
+from stages.tasks.regression import Regression
 
-AnyHead = Head | OneVsRest
+AnyHead = Head | NumberHead | OneVsRest
 UNKNOWN_LABEL_SCORE = -20.0  # of labels without a training row
 
 
 def check_classes(labels: np.ndarray, split_folder: Path, task: TaskName = "single") -> None:
     """Raise a HeadstartError unless there are two classes; `labels`: (rows,) of the training rows in `split_folder`.
 
-    Of several labels per row, one that only a part of the rows has is enough.
+    Of several labels per row, one that only a part of the rows has is enough; of numbers, there must be two.
     """
     names = np.unique(labels.astype(str))
     if task == "multilabel" and len(names) < 2:
@@ -37,11 +42,31 @@ def check_classes(labels: np.ndarray, split_folder: Path, task: TaskName = "sing
             f"{split_folder} has the same labels in every row, {names[0] if len(names) else 'none'}, but a head needs a"
             " label that only a part of the rows has; label more rows, and run `dvc repro`"
         )
+    if task == "regression" and len(names) < 2:
+        rows = f"only rows with the number {names[0]}" if len(names) else "no labelled rows"
+        raise HeadstartError(
+            f"{split_folder} has {rows}, but a head needs different numbers; label more rows, and run `dvc repro`"
+        )
     if len(names) < 2:
         rows = f"only rows of class {names[0]}" if len(names) else "no labelled rows"
         raise HeadstartError(
             f"{split_folder} has {rows}, but a head needs two classes; label more rows:"
             " `python -m stages.label` asks you for them; then run `dvc repro`"
+        )
+
+
+def check_settings(settings: TrainHeadParams, task: TaskName) -> None:
+    """Raise a HeadstartError unless the settings can be followed for labels of this task."""
+    kinds = {"ordinal": ("logistic",), "regression": ("logistic", "ridge")}.get(task)
+    if kinds and settings.kind not in kinds:
+        raise HeadstartError(
+            f"train_head.kind is {settings.kind}, but a head for prepare.task {task} is {' or '.join(kinds)}; set it to"
+            f" {kinds[-1]}"
+        )
+    if task == "regression" and settings.class_weight:
+        raise HeadstartError(
+            f"train_head.class_weight is {settings.class_weight}, but prepare.task is regression, and numbers have no"
+            " classes; set it to null"
         )
 
 
@@ -76,7 +101,14 @@ def fit(train: Features, validation: Features, settings: TrainHeadParams, unlabe
         train = features.joined({"train": train, "validation": validation})
     if train.metadata.task == "multilabel":
         return _fit_labels(train, validation, settings)
-    plain = choosing.fit(train.X, train.labels, settings, train.groups)
+    task = tasks.from_rows(train.metadata, train.labels)
+    if isinstance(task, Regression):
+        return Fitted(*numbers.fit(train.X, task.targets(train.labels), settings, train.groups), 1.0)
+    plain: tuple[Head, Chosen]
+    if isinstance(task, Ordinal):
+        plain = ordered.fit(train.X, task.targets(train.labels), task, settings, train.groups)
+    else:
+        plain = choosing.fit(train.X, train.labels, settings, train.groups)
     (head, chosen), trial = propagation.fit(train, unlabelled, plain, settings) if unlabelled else (plain, None)
     if settings.final == "all":
         return Fitted(head, chosen, 1.0, trial)
@@ -84,21 +116,21 @@ def fit(train: Features, validation: Features, settings: TrainHeadParams, unlabe
     return Fitted(head, chosen, factor, trial)
 
 
-def logistic_head(X: Matrix, labels: np.ndarray, task: TaskName, C: float | None = None) -> tuple[AnyHead, float]:
-    """Fit a logistic head; without `C`, choose it as `fit` does.
+def logistic_head(X: Matrix, labels: np.ndarray, task: Task, C: float | None = None) -> tuple[AnyHead, float]:
+    """Fit a logistic head, of numbers a ridge regression; without `C`, choose it as `fit` does.
 
     Args:
         X: (rows, dim) float32.
         labels: (rows,) as the tables write them.
+        task: knows the labels; the head knows those that rows have.
 
     Returns:
         The head and its C.
     """
-    if task != "multilabel":
-        return choosing.logistic_head(X, labels, C)
-    names = label_texts.vocabulary(labels)
     settings = TrainHeadParams() if C is None else TrainHeadParams(C=(C,))
-    head, chosen = one_vs_rest.fit(X, label_texts.indicators(labels, names), names, settings)
+    if isinstance(task, Multilabel):
+        task = tasks.from_rows(LabelInfo(task="multilabel"), labels)
+    head, chosen = fit_targets(X, task.targets(labels), task, settings)
     return head, chosen.value
 
 
@@ -114,17 +146,39 @@ def fit_targets(
     """
     if isinstance(task, Multilabel):
         return one_vs_rest.fit(X, T, task.labels, settings, groups)
+    if isinstance(task, Regression):
+        return numbers.fit(X, T, settings, groups)
+    if isinstance(task, Ordinal):
+        known = np.unique(T)
+        labels = tuple(task.labels[index] for index in known)
+        return ordered.fit(X, np.searchsorted(known, T), Ordinal(labels), settings, groups)
     return choosing.fit(X, task.written(T), settings, groups)
 
 
 def layer(head: AnyHead, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the layer of a linear head for `labels`, of which it may not know all: weight (labels, dim) and bias."""
+    """Return the layer of a linear head for `labels`, of which it may not know all: weight (columns, dim) and bias."""
     known = head.layer()
     assert known is not None
+    if isinstance(head, NumberHead):
+        return known
+    if isinstance(head, OrderedHead):
+        return _ordered_layer(*known, head.labels, labels)
     weight, bias = np.zeros((len(labels), known[0].shape[1])), np.full(len(labels), UNKNOWN_LABEL_SCORE)
     rows = [labels.index(label) for label in head.labels]
     weight[rows], bias[rows] = known
     return weight, bias
+
+
+def _ordered_layer(
+    weight: np.ndarray, bias: np.ndarray, known: Sequence[str], labels: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Add the thresholds of labels that a head does not know: those of the nearest lower label that it knows.
+
+    Below all known labels, nearly every row is above; above them, nearly none is.
+    """
+    ends = np.concatenate([[ordered.FAR], bias, [-ordered.FAR]])
+    counts = np.cumsum([label in known for label in labels[:-1]])  # of known labels up to every one
+    return np.repeat(weight[:1], len(counts), axis=0), ends[counts]
 
 
 def _fit_labels(train: Features, validation: Features, settings: TrainHeadParams) -> Fitted:
@@ -144,10 +198,9 @@ def _fit_labels(train: Features, validation: Features, settings: TrainHeadParams
 
 def calibrated(head: Head, validation: Features) -> tuple[Head, float]:
     """Fit the temperature to the validation rows of known labels; give the new head and the factor."""
-    known = np.flatnonzero(np.isin(validation.labels.astype(str), head.labels))
+    known = np.flatnonzero(head.task.knows(validation.labels))
     if len(known) < calibration.MIN_CALIBRATION_ROWS:
         return head, 1.0
     rows = validation.select(known)
-    y = np.searchsorted(head.labels, rows.labels.astype(str))
-    factor = calibration.fit_temperature(calibration.logits(head.probabilities(rows.X)), y)
-    return replace(head, temperature=head.temperature * factor), factor
+    factor, _ = head.task.calibration(head.calibration_scores(rows.X), head.task.targets(rows.labels), "own")
+    return replace(head, temperature=head.temperature * float(factor)), float(factor)

@@ -17,6 +17,7 @@ from stages.heads.model_card import ModelCard
 from stages.prediction.own_words import in_own_words
 from stages.sources import Row
 from stages.tables import images, prepared
+from stages.tasks.single import Single
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class ClassifiedRows:
         unfamiliar: (rows,) percentiles of `Known.unfamiliar`, NaN where a row cannot be used; None where the model's
             folder has no training rows to compare with.
         explained: (rows,) JSON of `explanations.explain`, None where a row cannot be used, and of several
-            labels per row; None if it was not wanted.
+            labels per row and of numbers; None if it was not wanted.
     """
 
     outputs: np.ndarray
@@ -73,7 +74,7 @@ def classify(
     """
     usable = [number for number, row in enumerate(rows) if not row.problem]
     task = card.as_task()
-    outputs = task.outputs(np.full((len(rows), len(card.labels)), np.nan))
+    outputs = task.outputs(np.full((len(rows), task.columns), np.nan))
     explained: list[str | None] | None = [None] * len(rows) if explain else None
     unfamiliar = np.full(len(rows), np.nan) if known else None
     if usable:
@@ -82,9 +83,10 @@ def classify(
         outputs[usable] = task.outputs(model.head(X))
         if known and unfamiliar is not None:
             unfamiliar[usable] = known.unfamiliar(X)
-        if explained is not None and task.is_exclusive:
-            predicted = outputs[usable].argmax(axis=1).tolist()
-            texts = explanations.explain(inputs, model.scores, card.modality, predicted)
+        if explained is not None and isinstance(task, Single):
+            predicted = task.decisions(outputs[usable]).tolist()
+            scores = lambda inputs: task.class_scores(model.scores(inputs))  # noqa: E731
+            texts = explanations.explain(inputs, scores, card.modality, predicted)
             for number, text in zip(usable, texts, strict=True):
                 explained[number] = text
     return ClassifiedRows(outputs, [row.problem and in_own_words(row.problem) for row in rows], unfamiliar, explained)

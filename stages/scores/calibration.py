@@ -20,7 +20,7 @@ def fit_temperature(scores: np.ndarray, y: np.ndarray) -> float:
         scores: (rows, labels), of rows that the model was not trained on.
         y: (rows,) label indices.
     """
-    return _best_temperature(lambda temperature: log_loss(scores / temperature, y))
+    return best_temperature(lambda temperature: log_loss(scores / temperature, y))
 
 
 def fit_temperatures(logits: np.ndarray, Y: np.ndarray) -> np.ndarray:
@@ -45,11 +45,11 @@ def fit_temperatures(logits: np.ndarray, Y: np.ndarray) -> np.ndarray:
 def _label_temperature(logits: np.ndarray, applies: np.ndarray) -> float:
     """Find the temperature of one label; both arguments (rows,)."""
     signed = np.where(applies, -logits, logits)  # log(1 + exp(signed)) is the loss of a decision
-    return _best_temperature(lambda temperature: float(np.logaddexp(0, signed / temperature).mean()))
+    return best_temperature(lambda temperature: float(np.logaddexp(0, signed / temperature).mean()))
 
 
-def _best_temperature(loss: Callable[[float], float]) -> float:
-    """Find the temperature of the least loss."""
+def best_temperature(loss: Callable[[float], float]) -> float:
+    """Find the temperature between exp(-7) and exp(7) that has the least loss."""
     result = minimize_scalar(lambda logarithm: loss(np.exp(logarithm)), bounds=(-7.0, 7.0), method="bounded")
     return float(np.exp(result.x))
 

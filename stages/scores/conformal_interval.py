@@ -26,7 +26,7 @@ def half_width(residuals: np.ndarray, coverage: float) -> float:
 
 def rows_needed(coverage: float) -> int:
     """Count the rows from which on intervals are finite: 9 for a coverage of 0.9."""
-    return math.ceil(round(coverage / (1 - coverage), 9))
+    return math.ceil(round(coverage / (1 - coverage), 6))
 
 
 def measured(residuals: np.ndarray, half_width: float) -> tuple[float, tuple[float, float]]:

@@ -134,11 +134,6 @@ def wins_and_losses(truth: np.ndarray, P: np.ndarray, Q: np.ndarray) -> tuple[in
     return proportions.wins_and_losses(P.argmax(axis=1) == truth, Q.argmax(axis=1) == truth)
 
 
-def written(value: float, ends: Mapping[str, float] | None) -> str:
-    """Write a metric with its interval; `ends`: `low` and `high`, or None."""
-    return f"{value:.3f}" + (f" ({ends['low']:.3f} to {ends['high']:.3f})" if ends else "")
-
-
 def _like_accuracy(
     draws: Mapping[str, np.ndarray], point: Mapping[str, float], accuracy: tuple[float, float]
 ) -> Intervals:

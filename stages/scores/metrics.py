@@ -3,7 +3,7 @@
 Everywhere, `truth` is (rows,) label indices and `P` is (rows, labels) probabilities.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -24,7 +24,7 @@ def headline(truth: np.ndarray, P: np.ndarray) -> dict[str, float]:
         labels also roc_auc and average_precision of the second one; for many labels top_3_accuracy and top_5_accuracy.
         Undefined values are left out, such as roc_auc and matthews_correlation of rows of one class.
     """
-    hits, predicted, support = _counts(truth, P)
+    hits, predicted, support = _counts(truth, P.argmax(axis=1), P.shape[1])
     f1, occurs, has_rows = _ratio(2 * hits, predicted + support), predicted + support > 0, support > 0
     values = {
         "accuracy": hits.sum() / len(truth),
@@ -108,25 +108,25 @@ def ranking(truth: np.ndarray, P: np.ndarray, weights: np.ndarray) -> dict[str, 
     return {"roc_auc": roc_auc, "average_precision": average_precision}
 
 
-def calibration_error(truth: np.ndarray, P: np.ndarray) -> float:
-    """Compute the expected calibration error: mean of |accuracy - confidence| over the bins, weighted by their rows.
+def calibration_error(points: Sequence[Mapping[str, float]]) -> float:
+    """Compute the expected calibration error of `bins`: the mean of |accuracy - confidence|, weighted by their rows.
 
     Source: Guo et al. 2017, On Calibration of Modern Neural Networks, section 2.
     """
-    points = reliability(truth, P)
-    return sum(abs(point["accuracy"] - point["confidence"]) * point["rows"] for point in points) / len(truth)
-
-
-def reliability(truth: np.ndarray, P: np.ndarray, spread: float = 1) -> list[dict[str, float]]:
-    """Compute mean confidence, accuracy with its 95 % interval, and rows of the bins of confidence that have rows.
-
-    Confidence is the probability of the predicted label. The bins have equal width. `spread`: as in intervals.py.
-    """
-    return bins(P.max(axis=1), P.argmax(axis=1) == truth, spread)
+    errors = sum(abs(point["accuracy"] - point["confidence"]) * point["rows"] for point in points)
+    return errors / sum(point["rows"] for point in points)
 
 
 def bins(confidence: np.ndarray, right: np.ndarray, spread: float) -> list[dict[str, float]]:
-    """Compute what `reliability` returns of decisions: (rows,) confidence in [0, 1], and whether they are right."""
+    """Compute mean confidence, accuracy with its 95 % interval, and rows of the bins of confidence that have rows.
+
+    The bins have equal width.
+
+    Args:
+        confidence: (rows,) probabilities that decisions are right.
+        right: (rows,) whether they are.
+        spread: as in intervals.py.
+    """
     bin_of_row = np.minimum((confidence * CONFIDENCE_BINS).astype(int), CONFIDENCE_BINS - 1)
     rows = np.bincount(bin_of_row, minlength=CONFIDENCE_BINS)
     sums = {
@@ -150,9 +150,13 @@ def coverage(confidence: np.ndarray, right: np.ndarray) -> list[tuple[int, int]]
     return [(int(rows.sum()), int(right[rows].sum())) for rows in decided]
 
 
-def per_class(truth: np.ndarray, P: np.ndarray, labels: Sequence[str]) -> list[dict[str, float | int | str]]:
-    """Compute precision, recall, F1 and support (true rows) of every label; a ratio without rows is 0."""
-    hits, predicted, support = _counts(truth, P)
+def per_class(truth: np.ndarray, guess: np.ndarray, labels: Sequence[str]) -> list[dict[str, float | int | str]]:
+    """Compute precision, recall, F1 and support (true rows) of every label; a ratio without rows is 0.
+
+    Args:
+        guess: (rows,) indices of the predicted labels.
+    """
+    hits, predicted, support = _counts(truth, guess, len(labels))
     ratios = precision_recall_f1(hits, predicted, support)
     return [
         {"label": label, **{name: float(values[k]) for name, values in ratios.items()}, "support": int(support[k])}
@@ -186,9 +190,8 @@ def curves(truth: np.ndarray, P: np.ndarray) -> tuple[list[dict[str, float]], li
     return roc, pr
 
 
-def _counts(truth: np.ndarray, P: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _counts(truth: np.ndarray, guess: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Count the hits, the predictions and the true rows of every label: three of (labels,)."""
-    guess, classes = P.argmax(axis=1), P.shape[1]
     hits, predicted, support = (
         np.bincount(labels, minlength=classes) for labels in (truth[guess == truth], guess, truth)
     )

@@ -121,14 +121,8 @@ def confused(Y: np.ndarray, D: np.ndarray) -> list[tuple[int, int, int]]:
     return sorted(pairs, key=lambda pair: (-pair[2], *pair[:2]))
 
 
-def calibration_error(Y: np.ndarray, P: np.ndarray) -> float:
-    """Compute the expected calibration error over all decisions, as `metrics.calibration_error` does over rows."""
-    points = reliability(Y, P)
-    return sum(abs(point["accuracy"] - point["confidence"]) * point["rows"] for point in points) / Y.size
-
-
 def reliability(Y: np.ndarray, P: np.ndarray, spread: float = 1) -> list[dict[str, float]]:
-    """Compute the bins of `metrics.reliability` over all decisions.
+    """Compute `metrics.bins` over all decisions.
 
     confidence is the mean probability that the label applies, accuracy the share of decisions in which it does, and
     `rows` counts decisions. Intervals take the decisions of a row for independent.

@@ -8,12 +8,13 @@ SUMMARY = "Classifies texts, pairs of texts or pictures with a trained model."
 
 _PREDICTION: dict[str, Any] = {
     "type": "object",
-    "required": ["predicted", "confidence", "probabilities", "rejected"],
+    "required": ["predicted", "rejected"],
     "properties": {
         "predicted": {
-            "type": ["string", "array", "null"],
+            "type": ["string", "array", "number", "null"],
             "items": {"type": "string"},
-            "description": "the likeliest label; of a model of several labels per row, a list",
+            "description": "the likeliest label, of ordered ones the median; of a model of several labels per row, a"
+            " list; of a model of numbers, a number without confidence and probabilities",
         },
         "confidence": {
             "type": ["number", "null"],
@@ -27,6 +28,11 @@ _PREDICTION: dict[str, Any] = {
             "items": {"type": "string"},
             "description": "labels that hold the true one as often as predict.coverage says",
         },
+        "low": {
+            "type": ["number", "null"],
+            "description": "low to high holds the true number as often as predict.coverage says; null: no end",
+        },
+        "high": {"type": ["number", "null"], "description": "see low"},
         "rejected": {"type": ["string", "null"], "description": "why the input cannot be classified, or null"},
     },
 }

@@ -20,6 +20,7 @@ from stages.serving.batcher import Batcher
 from stages.serving.metrics import Metrics
 from stages.serving.served_model import ServedModel, ServedModels
 from stages.sources import Row
+from stages.tasks import Task
 
 DECIMALS = 7  # of probabilities
 
@@ -99,25 +100,28 @@ class Classifying:
 
 
 def _predictions(classified: ClassifiedRows, served: ServedModel) -> list[dict[str, Any]]:
-    """Describe rows as predict does: the label, all probabilities and how sure they are, or why a row is rejected."""
-    task, labels = served.model.task, served.card.labels
-    P = task.probabilities(classified.outputs)
-    missing, known = np.isnan(P).any(axis=1), np.nan_to_num(classified.outputs)
-    certainty = prediction_columns.certainty_columns(served.verdicts(P, classified.unfamiliar), labels, missing)
-    rows = pa.table(certainty).to_pylist() if certainty else [{}] * len(P)
-    shares = np.round(P, DECIMALS).tolist()
-    predicted, confidence = task.predicted(known).to_pylist(), np.round(task.confidence(known), DECIMALS).tolist()
+    """Describe rows as predict does: what is predicted and how sure that is, or why a row is rejected."""
+    task, missing = served.model.task, prediction_columns.missing(classified.outputs)
+    verdicts = served.verdicts(classified.outputs, classified.unfamiliar)
+    certainty = prediction_columns.certainty_columns(verdicts, served.card.labels, missing)
+    sure = pa.table(certainty).to_pylist() if certainty else [{}] * len(missing)
+    said = _said(task, np.nan_to_num(classified.outputs))
     return [
-        {
-            "predicted": None if problem else label,
-            "confidence": None if problem else sure_of,
-            "probabilities": None if problem else dict(zip(labels, row, strict=True)),
-            **sure,
-            "rejected": problem,
-        }
-        for problem, label, sure_of, row, sure in zip(
-            classified.problems, predicted, confidence, shares, rows, strict=True
-        )
+        {**(dict.fromkeys(values) if problem else values), **more, "rejected": problem}
+        for values, more, problem in zip(said, sure, classified.problems, strict=True)
+    ]
+
+
+def _said(task: Task, outputs: np.ndarray) -> list[dict[str, Any]]:
+    """Tell of every row what is predicted, and of classes with which probabilities."""
+    predicted = task.predicted(outputs).to_pylist()
+    if not task.has_classes:
+        return [{"predicted": number} for number in predicted]
+    confidence = np.round(task.confidence(outputs), DECIMALS).tolist()
+    shares = np.round(task.probabilities(outputs), DECIMALS).tolist()
+    return [
+        {"predicted": label, "confidence": sure_of, "probabilities": dict(zip(task.labels, row, strict=True))}
+        for label, sure_of, row in zip(predicted, confidence, shares, strict=True)
     ]
 
 

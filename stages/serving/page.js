@@ -33,7 +33,7 @@ async function ask(path, options = {}) {
 async function prepare() {
   model = await ask("model");
   const isImage = model.modality === "image";
-  $("about").textContent = `${model.labels.length} labels`;
+  $("about").textContent = model.labels.length ? `${model.labels.length} labels` : "A number";
   $("drop").hidden = !isImage;
   if (!isImage) {
     const fields = model.input.flatMap((name, index) => [
@@ -74,7 +74,7 @@ async function classify() {
     $("nearest").hidden = true;
     const answer = await ask("explain", request);
     if (turn !== asked) return;
-    // Several labels per row have no explanation.
+    // Several labels per row have no explanation, and numbers neither.
     if (answer.explanation) showExplanation(answer.explanation, answer.predicted, file);
     else $("why").hidden = true;
     showNearest(answer.nearest, model.modality);

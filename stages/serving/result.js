@@ -16,10 +16,11 @@ export function showPrediction(prediction, count) {
     $("all").hidden = true;
     return false;
   }
-  $("label").textContent = [prediction.predicted].flat().join(", ") || "No label";
-  $("confidence").textContent = percent(prediction.confidence);
+  const isNumber = typeof prediction.predicted === "number";
+  $("label").textContent = isNumber ? short(prediction.predicted) : [prediction.predicted].flat().join(", ") || "No label";
+  $("confidence").textContent = isNumber ? interval(prediction) : percent(prediction.confidence);
   $("sure").textContent = certainty(prediction).join(" · ");
-  const shares = Object.entries(prediction.probabilities).sort(([, one], [, other]) => other - one);
+  const shares = Object.entries(prediction.probabilities ?? {}).sort(([, one], [, other]) => other - one);
   const list = (number) => $("labels").replaceChildren(...shares.slice(0, number).map(bar));
   list(MAX_LABELS);
   $("all").hidden = count <= MAX_LABELS;
@@ -29,6 +30,14 @@ export function showPrediction(prediction, count) {
     $("all").hidden = true;
   };
   return true;
+}
+
+/** Write a number with at most six digits that count. */
+const short = (number) => String(Number(number.toPrecision(6)));
+
+/** Say where the true number most likely is; nothing where held-out rows were too few to tell. */
+function interval({ low, high }) {
+  return low === null ? "" : `${short(low)} to ${short(high)}`;
 }
 
 /** Say how sure a prediction is, where the model's folder tells. */

@@ -21,7 +21,7 @@ from stages.extraction import rows
 from stages.finetuning import trained_model
 from stages.finetuning.trained_model import TrainedModel
 from stages.heads import certainty_file, model_card
-from stages.heads.certainty import Known, Limits, Verdicts
+from stages.heads.certainty import Known, Limits, NumberLimits, Verdicts
 from stages.heads.model_card import ModelCard
 from stages.prediction.own_words import in_own_words
 from stages.serving.training_rows import TrainingRows
@@ -42,13 +42,15 @@ class ServedModel:
     card: ModelCard
     model: TrainedModel
     known: Known | None  # training rows, by which unfamiliar rows are told
-    limits: Limits | None  # of accepted rows, and of sets of labels
+    limits: Limits | NumberLimits | None  # of accepted rows and of sets of labels, or of intervals
     training_rows: TrainingRows | None
     no_training_rows: str  # why there are none
 
-    def verdicts(self, P: np.ndarray, unfamiliar: np.ndarray | None) -> Verdicts:
+    def verdicts(self, outputs: np.ndarray, unfamiliar: np.ndarray | None) -> Verdicts:
         """Judge rows as `Certainty.verdicts`, by limits that were found when the model was loaded."""
-        return self.limits.verdicts(P, unfamiliar) if self.limits else Verdicts(unfamiliar=unfamiliar)
+        if self.limits is None:
+            return Verdicts(unfamiliar=unfamiliar)
+        return self.limits.verdicts(self.model.task, outputs, unfamiliar)
 
 
 def stamp(folder: Path) -> Stamp:
@@ -78,7 +80,7 @@ def load(
     model = trained_model.load(folder, card, runtime, _vectors)
     model.scores([_trial_input(card)])  # loads the network, which is deferred until then
     sure = certainty_file.read(folder)
-    limits = sure.held_out.limits(settings) if sure.held_out else None
+    limits = sure.limits(model.task, settings)
     if stamp(folder) != before:
         raise HeadstartError(f"{folder} changed while it was read; wait until it is whole")
     training_rows, problem = None, ""

@@ -1,6 +1,6 @@
 """A row has any number of labels."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 from scipy.special import expit, logit
 
-from stages.scores import bootstrap, calibration, metrics, multilabel, thresholds
-from stages.scores.bootstrap import Intervals
+from stages.common.gate_params import GateName
+from stages.scores import calibration, metrics, multilabel, thresholds
 from stages.scores.row_metrics import RowMetrics
 from stages.tables import label_texts
+from stages.tasks.resampled import Resampled
 
 # Thresholds of a model that is calibrated: those of the best F1 for labels with enough rows; its own, as numbers; those
 # that give the same labels as its own did before.
@@ -19,7 +20,7 @@ ThresholdRule: TypeAlias = Literal["best_f1", "own", "same_labels"]
 
 
 @dataclass(frozen=True)
-class Multilabel:
+class Multilabel(Resampled):
     """A row has any of these labels.
 
     Everywhere, `T` is (rows, labels) bool, and `outputs` is (rows, labels, 2): the probability of a label, and the
@@ -27,6 +28,8 @@ class Multilabel:
 
     Attributes:
         loss: name of the loss of training.
+        primary: the metric that learning curves and verdicts are about.
+        second: the metric that is told beside it.
         thresholds: (labels,) of a model.
     """
 
@@ -34,7 +37,15 @@ class Multilabel:
     thresholds: tuple[float, ...]
 
     loss: ClassVar[str] = "binary_cross_entropy"
+    primary: ClassVar[GateName] = "accuracy"
+    second: ClassVar[GateName] = "macro_f1"
+    has_classes: ClassVar[Literal[True]] = True
     is_exclusive: ClassVar[bool] = False
+
+    @property
+    def columns(self) -> int:
+        """How many scores a row has."""
+        return len(self.labels)
 
     def targets(self, texts: Sequence[str] | np.ndarray) -> np.ndarray:
         """Tell which labels rows have, as the tables write them; unknown labels count for nothing."""
@@ -80,6 +91,14 @@ class Multilabel:
     def is_right(self, T: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """Tell which rows get all of their labels and no other: (rows,) bool."""
         return multilabel.all_right(T, self.decisions(outputs))
+
+    def row_values(self, T: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Return what the primary metric is the mean of: (rows,), whether rows get all of their labels and no other."""
+        return self.is_right(T, outputs)
+
+    def chance(self, T: np.ndarray) -> float:
+        """Compute the primary metric of always guessing the most frequent set of labels."""
+        return float(np.unique(T, axis=0, return_counts=True)[1].max() / len(T))
 
     def shown(self, texts: Iterable[str]) -> tuple[str, ...]:
         """List what rows can be, for a person: the sets of labels in `texts`, of rows and predictions."""
@@ -128,8 +147,8 @@ class Multilabel:
         return multilabel.reliability(T, outputs[..., 0], spread)
 
     def calibration_error(self, T: np.ndarray, outputs: np.ndarray) -> float:
-        """Compute the expected calibration error of all decisions: `multilabel.calibration_error`."""
-        return multilabel.calibration_error(T, outputs[..., 0])
+        """Compute the expected calibration error of all decisions: `metrics.calibration_error`."""
+        return metrics.calibration_error(self.reliability(T, outputs))
 
     def uncalibrated(self, outputs: np.ndarray, factors: np.ndarray) -> np.ndarray:
         """Return the outputs before scores were divided by `factors`, (labels,)."""
@@ -159,44 +178,8 @@ class Multilabel:
         """Compute the metrics that are reported first: `multilabel.headline`."""
         return multilabel.headline(T, outputs[..., 0], self.decisions(outputs))
 
-    def intervals(
-        self,
-        T: np.ndarray,
-        outputs: np.ndarray,
-        *,
-        resamples: int,
-        seed: int,
-        point: Mapping[str, float] | None = None,
-        spread: float = 1,
-    ) -> Intervals:
-        """Compute the 95 % interval of every headline metric; arguments as of `bootstrap.for_model`."""
-        model = self._row_metrics(T, outputs)
-        return bootstrap.for_model(model, resamples=resamples, seed=seed, point=point, spread=spread)
-
-    def difference(
-        self,
-        T: np.ndarray,
-        outputs: np.ndarray,
-        others: np.ndarray,
-        *,
-        resamples: int,
-        seed: int,
-        points: tuple[Mapping[str, float], Mapping[str, float]] | None = None,
-        wins_losses: tuple[float, float] | None = None,
-        spread: float = 1,
-    ) -> Intervals:
-        """Compute the 95 % interval of the difference of every headline metric, as `bootstrap.for_difference`."""
-        return bootstrap.for_difference(
-            self._row_metrics(T, outputs),
-            self._row_metrics(T, others),
-            resamples=resamples,
-            seed=seed,
-            points=points,
-            wins_losses=wins_losses,
-            spread=spread,
-        )
-
-    def _row_metrics(self, T: np.ndarray, outputs: np.ndarray) -> RowMetrics:
+    def row_metrics(self, T: np.ndarray, outputs: np.ndarray) -> RowMetrics:
+        """Give the headline metrics as functions of row weights: `multilabel.row_metrics`."""
         return multilabel.row_metrics(T, outputs[..., 0], self.decisions(outputs))
 
     def _names(self, T: np.ndarray) -> list[list[str]]:

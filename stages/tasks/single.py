@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 from scipy.special import softmax
 
+from stages.common.gate_params import GateName
 from stages.scores import calibration, intervals, metrics
 from stages.scores.intervals import Intervals
 
@@ -20,12 +21,22 @@ class Single:
 
     Attributes:
         loss: name of the loss of training.
+        primary: the metric that learning curves and verdicts are about.
+        second: the metric that is told beside it.
     """
 
     labels: tuple[str, ...]
 
     loss: ClassVar[str] = "cross_entropy"
+    primary: ClassVar[GateName] = "accuracy"
+    second: ClassVar[GateName] = "macro_f1"
+    has_classes: ClassVar[Literal[True]] = True
     is_exclusive: ClassVar[bool] = True  # a label excludes the others, so that predictions make a confusion matrix
+
+    @property
+    def columns(self) -> int:
+        """How many scores a row has."""
+        return len(self.labels)
 
     def targets(self, texts: Sequence[str] | np.ndarray) -> np.ndarray:
         """Look up the labels of rows as the tables write them.
@@ -49,6 +60,10 @@ class Single:
         """Compute the outputs of scores, (rows, labels) float64."""
         return np.asarray(softmax(scores, axis=1))
 
+    def class_scores(self, scores: np.ndarray) -> np.ndarray:
+        """Turn scores into those whose softmax are the probabilities: (rows, labels) float64."""
+        return scores
+
     def unknown(self, rows: int) -> np.ndarray:
         """Return the outputs of rows of which a model knows nothing: no label has any probability."""
         return np.zeros((rows, len(self.labels)))
@@ -57,12 +72,13 @@ class Single:
         """Return the probability of every label: (rows, labels)."""
         return outputs
 
-    def texts(self, outputs: np.ndarray) -> np.ndarray:
-        """Write the prediction of every row as the tables write labels: (rows,) str.
+    def decisions(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the likeliest label of every row, of equally likely ones the first: (rows,) indices."""
+        return np.asarray(outputs.argmax(axis=1))
 
-        Of equally likely labels the first is predicted.
-        """
-        return self.written(outputs.argmax(axis=1))
+    def texts(self, outputs: np.ndarray) -> np.ndarray:
+        """Write the prediction of every row as the tables write labels: (rows,) str."""
+        return self.written(self.decisions(outputs))
 
     def predicted(self, outputs: np.ndarray) -> pa.Array:
         """Make the column of the predictions."""
@@ -74,7 +90,15 @@ class Single:
 
     def is_right(self, T: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """Tell which rows get their label: (rows,) bool."""
-        return np.asarray(outputs.argmax(axis=1) == T)
+        return np.asarray(self.decisions(outputs) == T)
+
+    def row_values(self, T: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Return what the primary metric is the mean of: (rows,), whether rows get their label."""
+        return self.is_right(T, outputs)
+
+    def chance(self, T: np.ndarray) -> float:
+        """Compute the primary metric of always guessing the most frequent label."""
+        return float(self.support(T).max() / len(T))
 
     def shown(self, texts: Iterable[str]) -> tuple[str, ...]:
         """List what rows can be, for a person: the labels; `texts`: of rows and predictions, as tables have them."""
@@ -102,30 +126,30 @@ class Single:
 
     def pairs(self, T: np.ndarray, outputs: np.ndarray) -> list[tuple[int, int]]:
         """List (actual, predicted) of every row."""
-        return [*zip(T.tolist(), outputs.argmax(axis=1).tolist(), strict=True)]
+        return [*zip(T.tolist(), self.decisions(outputs).tolist(), strict=True)]
 
     def cells(self, T: np.ndarray, outputs: np.ndarray) -> list[tuple[int, int, int]]:
         """Count the rows of every cell (actual, predicted) of the confusion matrix that has any, the fullest first."""
         count = len(self.labels)
-        cells, rows = np.unique(T * count + outputs.argmax(axis=1), return_counts=True)
+        cells, rows = np.unique(T * count + self.decisions(outputs), return_counts=True)
         order = np.argsort(-rows, kind="stable")
         return [(int(cells[k] // count), int(cells[k] % count), int(rows[k])) for k in order]
 
     def per_label(self, T: np.ndarray, outputs: np.ndarray) -> list[dict[str, Any]]:
         """Compute precision, recall, F1 and support of every label: `metrics.per_class`."""
-        return [*metrics.per_class(T, outputs, self.labels)]
+        return [*metrics.per_class(T, self.decisions(outputs), self.labels)]
 
     def curves(self, T: np.ndarray, outputs: np.ndarray) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
         """Compute ROC points and precision-recall points: `metrics.curves`."""
         return metrics.curves(T, outputs)
 
     def reliability(self, T: np.ndarray, outputs: np.ndarray, spread: float = 1) -> list[dict[str, float]]:
-        """Compute confidence and accuracy by bins of confidence: `metrics.reliability`."""
-        return metrics.reliability(T, outputs, spread)
+        """Compute confidence and accuracy by bins of confidence: `metrics.bins`."""
+        return metrics.bins(self.confidence(outputs), self.is_right(T, outputs), spread)
 
     def calibration_error(self, T: np.ndarray, outputs: np.ndarray) -> float:
         """Compute the expected calibration error: `metrics.calibration_error`."""
-        return metrics.calibration_error(T, outputs)
+        return metrics.calibration_error(self.reliability(T, outputs))
 
     def uncalibrated(self, outputs: np.ndarray, factors: np.ndarray) -> np.ndarray:
         """Return the outputs before scores were divided by `factors`, one for all labels."""

@@ -56,8 +56,8 @@ def sets_and_accepted(X: np.ndarray, labels: np.ndarray, seed: int) -> Iterator[
     for division in range(DIVISIONS):
         drawn = np.random.default_rng((seed, division)).permutation(len(others))
         held_out, judged = drawn[:HELD_OUT], drawn[HELD_OUT : HELD_OUT + JUDGED]
-        limits = HeldOut.from_probabilities(P[held_out], y[others[held_out]], "validation").limits(SETTINGS)
-        verdicts, truth = limits.verdicts(P[judged]), y[others[judged]]
+        limits = HeldOut.from_outputs(head.task, y[others[held_out]], P[held_out], "validation").limits(SETTINGS)
+        verdicts, truth = limits.verdicts(head.task, P[judged]), y[others[judged]]
         assert verdicts.accepted is not None and verdicts.sets is not None
         right = (P[judged].argmax(axis=1) == truth)[verdicts.accepted]
         yield Draw(

@@ -6,10 +6,10 @@ import pyarrow as pa
 import pytest
 
 from stages.common.gate_params import GateMetric, GateName, GateParams
-from stages.comparison import paired
-from stages.comparison.paired import Predictions
+from stages.comparison import paired, predictions
+from stages.comparison.predictions import Predictions
 from stages.evaluation import prediction_columns
-from stages.scores import metrics, multilabel
+from stages.scores import metrics, multilabel, ordinal, regression
 from stages.tasks.single import Single
 
 LABELS = ("a", "b", "c")
@@ -129,7 +129,8 @@ def test_a_metric_that_is_not_defined_is_incomparable(truth: np.ndarray) -> None
 def test_the_gate_takes_every_headline_metric(truth: np.ndarray) -> None:
     names = set(metrics.headline(np.arange(11), np.eye(11))) | set(metrics.headline(np.arange(2), np.eye(2)))
     Y = np.eye(2, dtype=bool)
-    assert names | set(multilabel.headline(Y, np.eye(2), Y)) == set(get_args(GateName))
+    names |= {*multilabel.headline(Y, np.eye(2), Y), *ordinal.headline(np.arange(2), np.eye(2))}
+    assert names | {*regression.headline(np.arange(3.0), np.arange(3.0))} == set(get_args(GateName))
     correlations = {name: GateMetric(floor=0.8) for name in ("matthews_correlation", "cohen_kappa")}
     before, after = (scored(truth, model(truth, accuracy, np.random.default_rng(0))) for accuracy in (0.9, 0.6))
     for difference in paired.compare(before, after, GateParams(metrics=correlations)).differences:
@@ -166,20 +167,20 @@ def test_the_shipped_model_is_read() -> None:
     P = np.array([[0.9, 0.1, 0.0]])
     columns = {"id": ["1"], "label": ["a"], **prediction_columns.columns(P, Single(LABELS))}
     tables = {name: pa.table({"model": [name], **columns}) for name in ("head", "finetuned", "baseline")}
-    assert paired.read(pa.concat_tables([tables["head"], tables["baseline"]])).model == "head"
-    comparison = paired.read(pa.concat_tables([tables["head"], tables["finetuned"]]))
+    assert predictions.read(pa.concat_tables([tables["head"], tables["baseline"]])).model == "head"
+    comparison = predictions.read(pa.concat_tables([tables["head"], tables["finetuned"]]))
     assert comparison.model == "finetuned" and comparison.labels == LABELS and comparison.ids.tolist() == ["1"]
     np.testing.assert_allclose(comparison.outputs, P, atol=1e-6)
     with pytest.raises(ValueError, match="no rows of finetuned or head"):
-        paired.read(tables["baseline"])
+        predictions.read(tables["baseline"])
     with pytest.raises(ValueError, match="there are no probabilities of label z"):
-        paired.read(tables["head"].set_column(2, "label", pa.array(["z"])))
+        predictions.read(tables["head"].set_column(2, "label", pa.array(["z"])))
 
 
 def test_an_id_that_occurs_twice_is_refused() -> None:
     rows = {"id": ["1", "1"], "label": ["a", "b"], **prediction_columns.columns(np.full((2, 3), 1 / 3), Single(LABELS))}
     with pytest.raises(ValueError, match="an id occurs twice among the rows of head"):
-        paired.read(pa.table({"model": ["head", "head"], **rows}))
+        predictions.read(pa.table({"model": ["head", "head"], **rows}))
 
 
 def test_cross_validated_rows_need_a_larger_difference(truth: np.ndarray) -> None:
@@ -205,7 +206,7 @@ def test_the_folds_are_read_from_the_predictions(truth: np.ndarray) -> None:
         "fold": pa.array([1, 2, 3, 1], pa.int32()),
         **prediction_columns.columns(P, Single(LABELS)),
     }
-    assert paired.read(pa.table(columns)).folds == 3
-    assert paired.read(pa.table(columns).drop_columns("fold")).folds == 0
+    assert predictions.read(pa.table(columns)).folds == 3
+    assert predictions.read(pa.table(columns).drop_columns("fold")).folds == 0
     with pytest.raises(ValueError, match="two folds at least"):
-        paired.read(pa.table(columns | {"fold": pa.array([1] * 4, pa.int32())}))
+        predictions.read(pa.table(columns | {"fold": pa.array([1] * 4, pa.int32())}))

@@ -29,6 +29,15 @@ def test_planted_wrong_labels_are_found_first_and_others_are_not() -> None:
     assert {(row.id, row.label, row.suggested) for row in named.itertuples()} == {("4", "c", "b"), ("50", "a", "c")}
 
 
+def test_classes_with_an_order_are_suggested_by_their_places_in_it() -> None:
+    X, labels = clusters(90)
+    labels[4], labels[50] = "c", "a"  # were b and c
+    rows, order = table(X, labels), ("c", "a", "b")
+    rows = replace(rows, metadata=rows.metadata.model_copy(update={"task": "ordinal", "order": order}))
+    suspects = label_errors.find_in_training(rows, C=10)
+    assert {(row.row, order[row.suggested]) for row in suspects.itertuples()} == {(4, "b"), (50, "c")}
+
+
 def test_a_class_of_one_row_is_left_out_and_keeps_the_others_in_place() -> None:
     X, labels = clusters(90)
     labels[4] = "c"

@@ -5,6 +5,7 @@ from stages.common.params import BudgetParams
 from stages.evaluation import labels_saved, learning_curve
 from stages.evaluation.learning_curve import Curve, Point
 from stages.tables import prepared
+from stages.tables.label_info import LabelInfo
 
 
 def rows(classes: dict[str, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -57,12 +58,14 @@ def test_accuracies_are_those_of_logistic_heads_on_the_draws() -> None:
     train, test = np.arange(180) % 3 > 0, np.arange(180) % 3 == 0
     points = learning_curve.draws(ids[train], labels[train], (1, 2, 20), repeats=4, seed=0)
     X_train = X[train]
-    curve = learning_curve.measure(points, lambda draw: (X_train[draw], X[test]), labels[train], labels[test])
-    assert [len(point.accuracies) for point in curve.points] == [4, 4, 4, 1]
+    curve = learning_curve.measure(
+        points, lambda draw: (X_train[draw], X[test]), labels[train], labels[test], LabelInfo()
+    )
+    assert [len(point.values) for point in curve.points] == [4, 4, 4, 1]
     assert curve.P.shape == (60, 3) and curve.C in (0.1, 1, 10, 100)
     right = np.array(["a", "b", "c"])[curve.P.argmax(axis=1)] == labels[test]
-    assert curve.points[-1].accuracy == right.mean()
-    assert curve.points[0].accuracy < curve.points[2].accuracy and curve.points[-1].accuracy > 0.8
+    assert curve.points[-1].value == right.mean()
+    assert curve.points[0].value < curve.points[2].value and curve.points[-1].value > 0.8
 
 
 def curve(*points: tuple[float, float]) -> Curve:

@@ -195,7 +195,8 @@ def test_a_list_of_rows_of_the_map_outlives_a_change_of_the_height(page: Page) -
 
 
 def test_names_of_lines_that_end_at_the_same_point_do_not_overlap(page: Page) -> None:
-    page.evaluate("chart('curve-chart', 'x', { one: data.curves.backbone, other: data.curves.backbone }, CURVE)")
+    series = "{ one: data.curves.backbone, other: data.curves.backbone }"
+    page.evaluate(f"chart('curve-chart', 'x', {series}, {{ x: 'labels_per_class', y: 'accuracy', log: true }})")
     boxes = page.locator("#curve-chart text").filter(has_text=re.compile("^(one|other)$"))
     tops = [(boxes.nth(number).bounding_box() or {})["y"] for number in range(2)]
     assert abs(tops[0] - tops[1]) > 12

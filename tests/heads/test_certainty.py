@@ -15,6 +15,9 @@ from stages.heads import certainty, certainty_file, choosing, held_out
 from stages.heads.certainty import Certainty, HeldOut
 from stages.heads.head import Head
 from stages.tables.features import Features
+from stages.tasks.single import Single
+
+TWO, THREE = Single(("a", "b")), Single(("a", "b", "c"))
 
 
 def features(rows: int, seed: int, *, classes: int = 3, groups: bool = False) -> Features:
@@ -72,14 +75,14 @@ def test_rows_of_one_class_or_group_alone_judge_nothing() -> None:
 def test_limits_follow_from_held_out_rows_and_settings() -> None:
     P = np.tile([0.9, 0.1], (400, 1))
     y = (np.arange(400) >= 392).astype(int)  # 98 % are right
-    rows = HeldOut.from_probabilities(P, y, "validation")
+    rows = HeldOut.from_outputs(TWO, y, P, "validation")
     limits = rows.limits(PredictParams())
-    assert limits.verdicts(np.array([[0.9, 0.1], [0.11, 0.89]])).accepted.tolist() == [True, False]
-    assert limits.verdicts(np.array([[0.9, 0.1], [0.5, 0.5]])).sets.tolist() == [[True, False], [False, False]]
+    assert limits.verdicts(TWO, np.array([[0.9, 0.1], [0.11, 0.89]])).accepted.tolist() == [True, False]
+    assert limits.verdicts(TWO, np.array([[0.9, 0.1], [0.5, 0.5]])).sets.tolist() == [[True, False], [False, False]]
     strict = rows.limits(PredictParams(target_accuracy=0.99, coverage=0.99))
     assert math.isinf(strict.confidence)
-    assert not strict.verdicts(np.array([[1.0, 0.0]])).accepted.any()
-    assert strict.verdicts(np.array([[0.9, 0.1]])).sets.all()
+    assert not strict.verdicts(TWO, np.array([[1.0, 0.0]])).accepted.any()
+    assert strict.verdicts(TWO, np.array([[0.9, 0.1]])).sets.all()
     assert "no confidence meets predict.target_accuracy 0.99 on 400 validation rows" in rows.in_words(
         PredictParams(target_accuracy=0.99)
     )
@@ -92,7 +95,7 @@ def test_limits_follow_from_held_out_rows_and_settings() -> None:
 def test_a_file_gives_back_what_was_written_in_the_same_bytes(tmp_path: Path, wrap: type) -> None:
     train = features(50, 0)
     y = np.searchsorted(np.unique(train.labels.astype(str)), train.labels.astype(str))
-    rows = HeldOut.from_probabilities(np.full((50, 3), 1 / 3), y, "out-of-fold")
+    rows = HeldOut.from_outputs(THREE, y, np.full((50, 3), 1 / 3), "out-of-fold")
     sure = Certainty(rows, certainty.known_rows(wrap(train.X)))
     certainty_file.write(tmp_path, sure)
     first = (tmp_path / certainty_file.FILE).read_bytes()
@@ -135,7 +138,7 @@ def test_vectors_of_many_or_long_rows_are_a_sample(monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_a_damaged_file_is_one_sentence(tmp_path: Path, harm: object) -> None:
-    rows = HeldOut.from_probabilities(np.full((50, 3), 1 / 3), np.zeros(50, int), "validation")
+    rows = HeldOut.from_outputs(THREE, np.zeros(50, int), np.full((50, 3), 1 / 3), "validation")
     certainty_file.write(tmp_path, Certainty(rows, certainty.known_rows(features(50, 0).X)))
     path = tmp_path / certainty_file.FILE
     harmed = harm(safetensors.numpy.load(path.read_bytes()))  # type: ignore[operator]

@@ -77,11 +77,11 @@ def test_equal_scores_leave_accuracy_within_the_top_labels() -> None:
 
 def test_per_class_metrics_are_those_of_scikit_learn() -> None:
     truth, P = sample(200, 3, 2)
-    rows = metrics.per_class(truth, P, ["a", "b", "c"])
+    rows = metrics.per_class(truth, P.argmax(axis=1), ["a", "b", "c"])
     wanted = sk.precision_recall_fscore_support(truth, P.argmax(axis=1))
     for name, values in zip(("precision", "recall", "f1", "support"), wanted, strict=True):
         assert [row[name] for row in rows] == pytest.approx(values)
-    assert metrics.per_class(np.array([0]), np.array([[1.0, 0.0]]), ["a", "b"])[1]["f1"] == 0
+    assert metrics.per_class(np.array([0]), np.array([0]), ["a", "b"])[1]["f1"] == 0
 
 
 def test_curves_enclose_the_areas_of_scikit_learn() -> None:
@@ -110,9 +110,10 @@ def test_reliability_bins_hold_every_row_once() -> None:
     truth = np.array([0, 0, 1, 1])
     P = np.array([[0.9, 0.1], [0.92, 0.08], [0.6, 0.4], [0.0, 1.0]])
     one, two = proportions.interval(0, 1), proportions.interval(2, 2)
-    assert metrics.reliability(truth, P) == [
+    points = metrics.bins(P.max(axis=1), P.argmax(axis=1) == truth, 1)
+    assert points == [
         {"confidence": pytest.approx(0.6), "accuracy": 0.0, "low": 0.0, "high": one[1], "rows": 1},
         {"confidence": pytest.approx(0.91), "accuracy": 1.0, "low": two[0], "high": 1.0, "rows": 2},
         {"confidence": 1.0, "accuracy": 1.0, "low": pytest.approx(1 - one[1]), "high": 1.0, "rows": 1},
     ]
-    assert metrics.calibration_error(truth, P) == pytest.approx((0.6 + 2 * 0.09 + 0) / 4)
+    assert metrics.calibration_error(points) == pytest.approx((0.6 + 2 * 0.09 + 0) / 4)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sklearn.metrics as sk
 
-from stages.scores import multilabel
+from stages.scores import metrics, multilabel
 from stages.scores.average_precision import average_precision
 
 NAMES = ("a", "b", "c", "d")
@@ -113,12 +113,14 @@ def test_labels_that_replace_another_are_counted_by_row() -> None:
 def test_calibration_is_of_all_decisions() -> None:
     Y = np.array([[True, False], [True, False]])
     P = np.array([[0.91, 0.1], [0.91, 0.3]])
-    assert multilabel.calibration_error(Y, P) == pytest.approx((2 * 0.09 + 0.1 + 0.3) / 4)
-    assert sum(point["rows"] for point in multilabel.reliability(Y, P)) == 4
+    points = multilabel.reliability(Y, P)
+    assert metrics.calibration_error(points) == pytest.approx((2 * 0.09 + 0.1 + 0.3) / 4)
+    assert sum(point["rows"] for point in points) == 4
     generator = np.random.default_rng(0)
     P = generator.random((4000, 5))
     Y = generator.random((4000, 5)) < P
-    assert multilabel.calibration_error(Y, P) < 0.02 and multilabel.calibration_error(Y, P**3) > 0.2
+    assert metrics.calibration_error(multilabel.reliability(Y, P)) < 0.02
+    assert metrics.calibration_error(multilabel.reliability(Y, P**3)) > 0.2
 
 
 def test_average_precision_is_that_of_scikit_learn_under_weights() -> None:

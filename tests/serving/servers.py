@@ -53,6 +53,16 @@ def make_several_labels(folder: Path) -> None:
     run_stages(folder, *UP_TO_HEAD)
 
 
+def make_numbers(folder: Path) -> None:
+    """A head that tells how often a text says order."""
+    make_project(folder)
+    lines = [f"{' '.join(['order'] * (n % 7) + ['thanks'] * (7 - n % 7))} {n},{n % 7}" for n in range(140)]
+    (folder / "data/rows.csv").write_text("\n".join(["text,label", *lines]), "utf-8")
+    columns = {"prepare__data": "data/rows.csv", "prepare__label": "label", "prepare__task": "regression"}
+    set_params(folder, **TFIDF, **columns)
+    run_stages(folder, *UP_TO_HEAD)
+
+
 def make_pictures(folder: Path) -> None:
     """A head that tells red from blue pictures."""
     make_project(folder)

@@ -12,6 +12,7 @@ from tests.serving.servers import (
     Server,
     listening_server,
     make_mails,
+    make_numbers,
     make_pictures,
     make_several_labels,
     make_texts,
@@ -41,6 +42,22 @@ def opened(browser: Browser) -> Iterator[Open]:
         for watched, address in pages:
             assert all(url.startswith((address, "data:")) for url in watched.requests)
             watched.page.close()
+
+
+def test_a_number_is_shown_with_its_interval(once: Once, opened: Open) -> None:
+    server = Server(once("serving-numbers", make_numbers))
+    few, many, rejected = server.predict(["thanks thanks order", "order order thanks", None])
+    assert few["low"] < few["predicted"] < many["predicted"] < many["high"] and "confidence" not in few
+    assert rejected["predicted"] is rejected["low"] is None and rejected["rejected"]
+    page = opened(server).page
+    expect(page.locator("#about")).to_have_text("A number")
+    page.keyboard.type("order order thanks")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#rows li")).to_have_count(5)
+    assert float(page.inner_text("#label")) == pytest.approx(many["predicted"], rel=1e-5)
+    low, high = map(float, page.inner_text("#confidence").split(" to "))
+    assert (low, high) == pytest.approx((many["low"], many["high"]), rel=1e-5)
+    assert page.is_hidden("#why") and page.inner_text("#labels") == "" and page.inner_text("#alert") == ""
 
 
 def test_several_labels_are_listed(once: Once, opened: Open) -> None:

@@ -253,7 +253,8 @@ def test_openapi_describes_every_path(texts: Server) -> None:
     answers = described["paths"]["/predict"]["post"]["responses"]
     assert {"200", "413", "422", "503", "504"} <= set(answers)
     schema = answers["200"]["content"]["application/json"]["schema"]["properties"]["predictions"]["items"]
-    assert list(schema["properties"]) == list(texts.predict("order")[0])
+    described_keys = [name for name in schema["properties"] if name not in ("low", "high")]  # of numbers
+    assert described_keys == list(texts.predict("order")[0])
 
 
 def test_large_batches_look_into_the_row_cache(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

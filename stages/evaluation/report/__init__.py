@@ -18,12 +18,14 @@ from stages.evaluation.report.content import layout
 from stages.evaluation.report.embedded import embedded
 from stages.evaluation.results import Results
 from stages.evaluation.rounded_json import rounded
+from stages.scores import metric_texts
 
 __all__ = ["FILE", "layout", "write"]
 
 FILE = "report.html"
-# In this order one script.
-SCRIPTS = ("base", "charts", "why", "mistakes", "classes", "checks", "map", "lasso", "start")
+# In this order one script; between the first and the last ones those of classes or of numbers.
+FIRST_SCRIPTS, LAST_SCRIPTS = ("base", "charts"), ("rows", "slices", "checks", "map", "lasso", "start")
+CLASS_SCRIPTS, NUMBER_SCRIPTS = ("labels", "trust", "classes", "why"), ("numbers",)
 
 
 def write(path: Path, prepared_folder: Path, results: Results) -> None:
@@ -36,10 +38,12 @@ def write(path: Path, prepared_folder: Path, results: Results) -> None:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
-    data = content.collect(prepared_folder, results)
+    data, task = content.collect(prepared_folder, results), results.scored.task
+    scripts = (*FIRST_SCRIPTS, *(CLASS_SCRIPTS if task.has_classes else NUMBER_SCRIPTS), *LAST_SCRIPTS)
+    kinds = "classes" if task.is_exclusive else "labels"
     html = environment.get_template("template.html").render(
         style=(folder / "style.css").read_text("utf-8"),
-        script="\n".join((folder / f"{name}.js").read_text("utf-8") for name in SCRIPTS),
+        script="\n".join((folder / f"{name}.js").read_text("utf-8") for name in scripts),
         data=embedded(rounded(data)),
         head=head,
         title=titled(head.backbone),
@@ -49,6 +53,9 @@ def write(path: Path, prepared_folder: Path, results: Results) -> None:
         terms=terms.about(f"{results.scored.noun}s"),
         metrics=results.metrics,
         columns=[name for name in results.metrics["head"] if name != "calibration_error_before"],
+        pair_columns=(task.primary, task.second),
+        number=metric_texts.value,
+        words=metric_texts.name,
         baseline=BASELINES[head.modality],
         verdict=[line.partition(": ") for line in verdict.lines(results)],
         warnings=list(words.warnings(results)),
@@ -56,10 +63,11 @@ def write(path: Path, prepared_folder: Path, results: Results) -> None:
         weakness=results.weakness,
         curve=words.curve(results),
         certainty=list(words.certainty(results)),
-        saved=labels_saved.sentence(results.metrics["labels_saved"]),
+        saved=labels_saved.sentence(results.metrics["labels_saved"], has_classes=task.has_classes),
         settings=results.settings,
-        exclusive=results.scored.task.is_exclusive,
-        kinds="classes" if results.scored.task.is_exclusive else "labels",
+        task=task,
+        kinds=kinds,
+        subject=f"{len(head.labels)} {kinds}" if task.has_classes else "numbers",
         judged=f"{results.scored.noun}s",
         known=results.scored.known_nouns,
         judged_rows=len(results.scored.truth),

@@ -2,16 +2,21 @@
 // Draws the page from the JSON in #data. What rows hold is set as textContent and never as HTML.
 // Here: what all panels use. The files of the page are one script; start.js is its end.
 const data = JSON.parse(document.getElementById("data").textContent);
-const { labels, models, rows, train } = data;
+const { models, rows, train } = data;
 for (const part of [rows, train]) {
   part.input = part.at.map((at) => data.inputs[at]);
   part.source = part.at.map((at) => data.sources[at]);
 }
-// Labels for the middle of a sentence: those that are written from right to left keep its other words in order.
-const named = labels.map((label) => (/[\u0590-\u08ff\ufb1d-\ufefc]/.test(label) ? `\u2068${label}\u2069` : label));
 const [FIRST_ROWS, PAGE_ROWS] = [5, 25];
+const NEAR = 12; // pixels from the mouse to a dot that it tells of
 const $ = (id) => document.getElementById(id);
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
+
+// A number in the unit of the data, with four digits.
+function short(value) {
+  const size = Math.abs(value);
+  return size && (size < 1e-4 || size >= 1e7) ? value.toExponential(2) : String(size < 1000 ? Number(value.toPrecision(4)) : Math.round(value));
+}
 
 // Sets attributes where a name has a dash (aria-label) or is no property (role in older browsers).
 function make(tag, properties = {}, ...children) {
@@ -104,6 +109,13 @@ function hintAtScrolling() {
     if (isWide) box.tabIndex = 0;
     else box.removeAttribute("tabindex");
   }
+}
+
+// The dot, of [x, y, …], that is the closest to a place, if it is near.
+function closest(dots, x, y, near) {
+  const distance = ([left, top]) => (left - x) ** 2 + (top - y) ** 2;
+  const dot = dots.reduce((best, next) => (!best || distance(next) < distance(best) ? next : best), null);
+  return dot && distance(dot) < near ** 2 ? dot : null;
 }
 
 function term(name) {

@@ -1,4 +1,4 @@
-// Line charts in SVG, over a logarithmic or linear axis, with their numbers as a table.
+// Charts in SVG, over a logarithmic or linear axis; line charts with their numbers as a table.
 const COLOURS = ["var(--accent)", "var(--wrong)", "var(--soft)"];
 const drawn = new Map(); // id of a chart to the function that draws it again
 
@@ -9,34 +9,46 @@ function svg(tag, attributes, ...children) {
   return element;
 }
 
+const SHARES = [0, 1]; // the lowest and the highest value of an axis, if not told otherwise
+const QUARTERS = [0, 0.25, 0.5, 0.75, 1];
+
+// At most seven round values from the lowest to the highest of an axis.
+function marks([low, high]) {
+  const size = (high - low) / 6;
+  const power = 10 ** Math.floor(Math.log10(size));
+  const step = power * [1, 2, 5, 10].find((factor) => factor * power >= size);
+  const first = Math.ceil(low / step);
+  return [...Array(Math.floor(high / step) - first + 1).keys()].map((k) => Number(((first + k) * step).toPrecision(12)));
+}
+
 // Pixels of the plot, and from values to pixels. The text keeps its size: a narrow screen gets a narrower drawing.
-function plane(id, { log }, all) {
+function plane(id, { log, range = SHARES, span = SHARES }, all) {
   const width = Math.max(280, Math.min(640, $(id).clientWidth || 640));
   const [height, left, right, top, bottom] = [320, 44, width - 74, 24, 286];
   const scale = log ? Math.log : (value) => value;
-  const [first, last] = log ? [Math.min(...all), Math.max(...all)] : [0, 1];
+  const [first, last] = log ? [Math.min(...all), Math.max(...all)] : span;
   return {
     ...{ width, height, left, right },
     across: (value) => left + ((scale(value) - scale(first)) / (scale(last) - scale(first) || 1)) * (right - left),
-    up: (value) => top + (1 - value) * (bottom - top),
+    up: (value) => top + ((range[1] - value) / (range[1] - range[0])) * (bottom - top),
   };
 }
 
-function axes({ width, height, left, right, across, up }, { x, y, log, label, ticks, diagonal }, all) {
+function axes({ width, height, left, right, across, up }, { x, y, log, label, ticks, diagonal, range = SHARES }, all) {
   const parts = [];
-  for (const value of [0, 0.25, 0.5, 0.75, 1]) {
+  for (const value of range === SHARES ? QUARTERS : marks(range)) {
     parts.push(svg("line", { x1: left, x2: right, y1: up(value), y2: up(value), stroke: "var(--line)" }));
-    parts.push(svg("text", { x: left - 8, y: up(value) + 4, "text-anchor": "end" }, value.toFixed(2)));
+    parts.push(svg("text", { x: left - 8, y: up(value) + 4, "text-anchor": "end" }, range === SHARES ? value.toFixed(2) : short(value)));
   }
   let free = -Infinity; // where the next tick label fits
   for (const value of ticks || [...new Set(all)].sort((a, b) => a - b)) {
     if (across(value) < free) continue;
     free = across(value) + 30;
-    parts.push(svg("text", { x: across(value), y: height - 16, "text-anchor": "middle" }, String(log ? Math.round(value) : value)));
+    parts.push(svg("text", { x: across(value), y: height - 16, "text-anchor": "middle" }, log ? String(Math.round(value)) : short(value)));
   }
   parts.push(svg("text", { x: right, y: height - 2, "text-anchor": "end" }, label || x));
-  parts.push(svg("text", { x: 0, y: 10 }, y));
-  if (diagonal) parts.push(svg("line", { x1: across(0), y1: up(0), x2: across(1), y2: up(1), stroke: "var(--soft)", "stroke-dasharray": 4 }));
+  parts.push(svg("text", { x: 0, y: 10 }, y.replaceAll("_", " ")));
+  if (diagonal) parts.push(svg("line", { x1: across(range[0]), y1: up(range[0]), x2: across(range[1]), y2: up(range[1]), stroke: "var(--soft)", "stroke-dasharray": 4 }));
   return parts;
 }
 
@@ -91,30 +103,3 @@ function numbers(named, { x, y, low, high, count, label }, open) {
 }
 
 window.addEventListener("resize", () => { for (const draw of drawn.values()) draw(); });
-
-const CURVE = { x: "labels_per_class", y: "accuracy", low: "lowest", high: "highest", log: true, label: "labels per class" };
-const QUARTERS = [0, 0.25, 0.5, 0.75, 1];
-const trustModel = chooseModel("trust-model", () => drawTrust());
-
-// Can the confidence be trusted, and what would a threshold on it decide?
-function drawTrust() {
-  const name = trustModel.value;
-  chart("reliability-chart", "Share of right predictions at every confidence", { [name]: data.reliability[name] },
-    { x: "confidence", y: "accuracy", low: "low", high: "high", count: "rows", ticks: QUARTERS, diagonal: true });
-  drawCoverage();
-}
-
-function drawCoverage() {
-  const slider = $("coverage-threshold");
-  const points = data.coverage[trustModel.value].map(([decided, right], step) =>
-    ({ threshold: step / 100, decided: decided / data.test_rows, accuracy: decided ? right / decided : null }));
-  const { threshold, decided, accuracy } = points[slider.value];
-  const sentence = `At ${threshold.toFixed(2)}, ${percent(decided)} of the rows are decided` + (accuracy === null ? "." : `, ${percent(accuracy)} of them right.`);
-  $("coverage-value").textContent = threshold.toFixed(2);
-  $("coverage-words").textContent = sentence;
-  slider.setAttribute("aria-valuetext", sentence);
-  chart("coverage-chart", "Accuracy of the rows that are decided", { [trustModel.value]: points.filter((point) => point.accuracy !== null) },
-    { x: "decided", y: "accuracy", label: "share of rows decided", count: null, ticks: QUARTERS, dots: false, mark: accuracy === null ? null : points[slider.value] });
-}
-
-$("coverage-threshold").addEventListener("input", drawCoverage);

@@ -10,8 +10,9 @@ function drawChecks() {
       data.label_errors.map((row) => [row.split, ...saved(row.at), row.label, row.suggested, row.p]));
   }
   if (data.near_duplicates.length) {
-    pagedTable("near-duplicates-table", ["cosine", data.judged, "label", data.known[0], "label"], data.near_duplicates, (pair) =>
-      [pair.cosine.toFixed(3), shown(pair.test), pair.label, shown(pair.train), pair.train_label]);
+    const apart = data.has_classes ? [] : ["difference"]; // numbers are equal less often than classes
+    pagedTable("near-duplicates-table", ["cosine", data.judged, "label", data.known[0], "label", ...apart], data.near_duplicates, (pair) =>
+      [pair.cosine.toFixed(3), shown(pair.test), pair.label, shown(pair.train), pair.train_label, ...apart.map(() => short(pair.label - pair.train_label))]);
     offerCsv("near-duplicates-csv", "near_duplicates.csv", ["cosine", "source", "input", "label", "train source", "train input", "train label"], () =>
       data.near_duplicates.map((pair) => [pair.cosine, ...saved(pair.test), pair.label, ...saved(pair.train), pair.train_label]));
   }

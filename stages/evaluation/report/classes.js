@@ -1,4 +1,4 @@
-// Confusion: a matrix, or a list of the most frequent confusions where it would be too large. Classes and slices.
+// Confusion: a matrix, or a list of the most frequent confusions where it would be too large. Classes.
 const MAX_MATRIX_LABELS = 100; // more make the matrix unreadable
 const MAX_CONFUSIONS = 200; // cells listed instead of the matrix
 const confusionModel = chooseModel("confusion-model", () => drawConfusion());
@@ -63,15 +63,8 @@ function drawClasses() {
   hintAtScrolling();
 }
 
-function drawSlices() {
-  const sliced = Object.entries(data.slices).filter(([, lines]) => lines.length);
-  if (!sliced.length) return;
-  $("slices").hidden = false;
-  const lines = sliced[0][1].map((slice, index) => [slice.slice, slice.rows, ...sliced.map(([, slices]) => {
-    const { accuracy, low, high } = slices[index];
-    const cell = make("td", { textContent: percent(accuracy) });
-    if (low !== undefined) cell.append(make("small", { textContent: `${percent(low)}–${percent(high)}` }));
-    return cell;
-  })]);
-  $("slice-table").append(table(["slice", "rows", ...sliced.map(([name]) => `accuracy of ${name}`)], lines));
+function drawPanels() {
+  drawConfusion();
+  drawClasses();
+  drawTrust();
 }

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from stages.common.metric_directions import IN_UNITS
 from stages.evaluation import cross_validation
-from stages.evaluation.report import inputs, plane, terms, why
+from stages.evaluation.report import class_panels, inputs, number_panels, plane, terms, why
 from stages.evaluation.results import Results, ScoredRows
-from stages.scores import metrics, nearest_rows
+from stages.scores import nearest_rows
 from stages.tables.features import Features
 from stages.tasks import Task
 
@@ -19,7 +20,6 @@ MAX_REPORT_ROWS = (
 MAX_REPORT_TRAIN_ROWS = 5_000  # on the map
 MAX_REPORT_PAIRS = 500  # near-duplicates
 MAX_REPORT_SUSPECTS = 500  # likely label errors of a split
-MAX_REPORT_CELLS = 5_000  # cells of a confusion matrix
 MAX_ROWS_WITH_NEAREST = 500  # judged rows with their nearest training rows
 NEAREST_ROWS = 5
 
@@ -75,18 +75,12 @@ def collect(prepared_folder: Path, results: Results) -> dict[str, Any]:
     shown = inputs.read(prepared_folder, card.modality, keys)
     at = {row_id: number for number, (_, row_id) in enumerate(shown)}
     position = {row: place for place, row in enumerate(train_rows.tolist())}
-    texts = {model: scored.task.texts(outputs[rows]) for model, outputs in scored.probabilities.items()}
-    shown_texts = [
-        *scored.rows.labels[rows],
-        *train.labels[train_rows],
-        *(text for part in texts.values() for text in part),
-    ]
-    labels = scored.task.shown(shown_texts)
-    index = {label: number for number, label in enumerate(labels)}
+    kind = class_panels if scored.task.has_classes else number_panels
+    panels = kind.collect(results, rows, train.labels[train_rows])
     return {
-        "labels": scored.task.in_words(labels),
-        "names": scored.labels,
-        "exclusive": scored.task.is_exclusive,
+        "has_classes": scored.task.has_classes,
+        "metric": results.primary,
+        "unit_metric": results.primary in IN_UNITS,
         "terms": terms.about(f"{scored.noun}s"),
         "models": list(scored.probabilities),
         "modality": card.modality,
@@ -94,7 +88,7 @@ def collect(prepared_folder: Path, results: Results) -> dict[str, Any]:
         "inputs": [row.input for row in shown.values()],
         "sources": [row.source for row in shown.values()],
         "rows": _located(judged, points, at)
-        | _scores(scored, rows, texts, index)
+        | panels.rows
         | {"why": why.collect(results.explained)}
         | {
             "nearest": [
@@ -102,22 +96,13 @@ def collect(prepared_folder: Path, results: Results) -> dict[str, Any]:
                 for neighbour in zip(nearest.tolist(), cosines.tolist(), strict=True)
             ]
         },
-        "train": _located(trained, train_points, at) | {"label": [index[text] for text in train.labels[train_rows]]},
+        "train": _located(trained, train_points, at) | {"label": panels.train},
         "explained": results.shipped,
         "test_rows": len(scored.truth),
         "judged": scored.noun,
         "known": scored.known_nouns,
-        "coverage": {
-            model: metrics.coverage(scored.task.confidence(P), scored.right(model))
-            for model, P in scored.probabilities.items()
-        },
-        "confusion": {
-            model: scored.task.cells(scored.truth, P)[:MAX_REPORT_CELLS] for model, P in scored.probabilities.items()
-        },
-        **{
-            name: {model: plots[name] for model, plots in results.plots.items()}
-            for name in ("per_class", "reliability", "slices")
-        },
+        **panels.page,
+        "slices": {model: plots["slices"] for model, plots in results.plots.items()},
         "curves": results.curves,
         "near_duplicates": [_pair(pair, at, scored.task) for pair in pairs.itertuples()],
         "label_errors": [_suspect(suspect, at, scored.task) for suspect in suspects.itertuples()],
@@ -125,7 +110,7 @@ def collect(prepared_folder: Path, results: Results) -> dict[str, Any]:
 
 
 def rows_to_show(scored: ScoredRows, shipped: str) -> np.ndarray:
-    """Choose the rows of the page: the shipped model's most confident mistakes first, then the other judged rows."""
+    """Choose the rows of the page: the shipped model's most confident mistakes or largest errors first."""
     mistakes = scored.mistakes(shipped)
     order = np.concatenate([mistakes, np.setdiff1d(np.arange(len(scored.truth)), mistakes)])
     return order[:MAX_REPORT_ROWS]
@@ -151,29 +136,6 @@ def _located(ids: np.ndarray, points: np.ndarray, at: Mapping[str, int]) -> dict
         "at": [at[row_id] for row_id in ids],
         "x": points[:, 0].tolist(),
         "y": points[:, 1].tolist(),
-    }
-
-
-def _scores(
-    scored: ScoredRows, rows: np.ndarray, texts: Mapping[str, np.ndarray], index: Mapping[str, int]
-) -> dict[str, Any]:
-    """List the true label of rows and every model's predictions.
-
-    Args:
-        texts: name of a model to its predictions for these rows.
-        index: of what rows can be.
-    """
-    truth, task = scored.truth[rows], scored.task
-    return {
-        "truth": [index[text] for text in scored.rows.labels[rows]],
-        "models": {
-            model: {
-                "predicted": [index[text] for text in texts[model]],
-                "confidence": task.confidence(outputs[rows]).tolist(),
-                "p_true": task.p_true(truth, outputs[rows]).tolist(),
-            }
-            for model, outputs in scored.probabilities.items()
-        },
     }
 
 

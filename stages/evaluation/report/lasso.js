@@ -98,7 +98,7 @@ canvas.addEventListener("keydown", (event) => {
 lassoButton.addEventListener("click", () => setDrawing(lassoButton.getAttribute("aria-pressed") !== "true"));
 setDrawing(matchMedia("(hover: hover)").matches);
 offerCsv("map-csv", "map_rows.csv", ["split", "source", "input", "label", "predicted"], () => {
-  const { predicted } = rows.models[filter.model.value];
-  return selected.map(([layer, row]) => [layer.split, layer.rows.source[row], words(layer.rows.input[row]), labels[layer.labels[row]],
-    layer.split === "test" ? labels[predicted[row]] : ""]);
+  const { predicted } = rows.models[rowModel.value];
+  return selected.map(([layer, row]) => [layer.split, layer.rows.source[row], words(layer.rows.input[row]), kind.label(layer.labels[row]),
+    layer.split === "test" ? kind.label(predicted[row]) : ""]);
 });

@@ -1,6 +1,4 @@
 // Map of the rows: training rows as squares, judged rows as dots, a ring around mistakes.
-const hues = labels.map((_, index) => `hsl(${(index * 137.5) % 360} 62% ${46 + (index % 3) * 9}%)`);
-const hidden = new Set(); // labels
 const layers = [
   { split: "train", name: data.known[1], rows: train, labels: train.label, alpha: 0.35, isShown: data.judged === "test row" },
   { split: "test", name: `${data.judged}s`, rows, labels: rows.truth, alpha: 0.8, isShown: true },
@@ -17,15 +15,15 @@ function drawMap() {
   const [width, height, ratio] = [canvas.clientWidth, canvas.clientHeight, window.devicePixelRatio || 1];
   [canvas.width, canvas.height] = [width * ratio, height * ratio];
   context.scale(ratio, ratio);
-  const { predicted } = rows.models[filter.model.value];
+  const model = rows.models[rowModel.value];
   dots = [];
   for (const layer of layers.filter(({ isShown }) => isShown)) {
     layer.labels.forEach((label, row) => {
-      if (hidden.has(label)) return;
+      if (kind.isHidden(label)) return;
       const x = 14 + ((layer.rows.x[row] - west) / (east - west || 1)) * (width - 28);
       const y = 14 + ((north - layer.rows.y[row]) / (north - south || 1)) * (height - 28);
       dots.push([x, y, layer, row]);
-      context.fillStyle = hues[label];
+      context.fillStyle = kind.colour(label);
       context.globalAlpha = layer.alpha;
       if (layer.split === "train") {
         context.fillRect(x - 2, y - 2, 4, 4);
@@ -33,8 +31,8 @@ function drawMap() {
       }
       ring(x, y, 3.2);
       context.fill();
-      if (predicted[row] !== label) {
-        context.strokeStyle = hues[predicted[row]];
+      if (kind.isWrong(model, row)) {
+        context.strokeStyle = kind.colour(model.predicted[row]);
         ring(x, y, 5.2);
         context.stroke();
       }
@@ -49,23 +47,18 @@ function ring(x, y, radius) {
 }
 
 function rowInWords({ split, labels: layerLabels }, row) {
-  const actual = named[layerLabels[row]];
+  const actual = kind.inWords(layerLabels[row]);
   if (split === "train") return `${actual} (${data.known[0]})`;
-  const predicted = named[rows.models[filter.model.value].predicted[row]];
+  const predicted = kind.inWords(rows.models[rowModel.value].predicted[row]);
   return actual === predicted ? actual : `${actual} predicted as ${predicted}`;
 }
 
 function drawTip({ offsetX, offsetY }) {
-  let closest = null;
-  let least = 144; // at most 12 pixels away
-  for (const dot of dots) {
-    const distance = (dot[0] - offsetX) ** 2 + (dot[1] - offsetY) ** 2;
-    if (distance < least) [least, closest] = [distance, dot];
-  }
+  const dot = closest(dots, offsetX, offsetY, NEAR);
   const tip = $("map-tip");
-  tip.hidden = closest === null;
-  if (closest === null) return;
-  const [, , layer, row] = closest;
+  tip.hidden = !dot;
+  if (!dot) return;
+  const [, , layer, row] = dot;
   tip.replaceChildren(make("b", { textContent: rowInWords(layer, row) }), input(layer.rows.input[row], layer.rows.source[row], "div"));
   tip.style.left = `${Math.min(offsetX + 12, Math.max(canvas.clientWidth - 280, 0))}px`;
   tip.style.top = `${offsetY + 14}px`;
@@ -88,14 +81,4 @@ for (const layer of layers) {
   });
   $("map-layers").append(make("label", {}, box, ` ${layer.name}`));
 }
-labels.forEach((label, index) => {
-  const dot = make("i");
-  dot.style.background = hues[index];
-  const button = make("button", { "aria-pressed": "true" }, dot, label);
-  button.addEventListener("click", () => {
-    if (!hidden.delete(index)) hidden.add(index);
-    button.setAttribute("aria-pressed", String(!hidden.has(index)));
-    redraw();
-  });
-  $("map-legend").append(button);
-});
+kind.drawLegend(redraw);

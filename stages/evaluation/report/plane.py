@@ -5,11 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from stages.heads import folds
 from stages.tables.features import Features, Matrix
 
 
 def project(train: Features, parts: Sequence[Matrix]) -> list[np.ndarray]:
     """Project features on the two directions along which the means of the training classes differ most.
+
+    Ranges of numbers are their classes (Li 1991, Sliced Inverse Regression).
 
     These are the principal components of the class means: Fisher's between-class scatter without the whitening, for
     which there are often too few rows. Unlike t-SNE or UMAP it is fast and gives the same map every time.
@@ -21,8 +24,9 @@ def project(train: Features, parts: Sequence[Matrix]) -> list[np.ndarray]:
     Returns:
         (rows, 2) for every part.
     """
-    names, y = np.unique(train.labels.astype(str), return_inverse=True)
-    means = np.stack([_mean(train.single(y == label)) for label in range(len(names))])  # (labels, dim)
+    is_number = train.metadata.task == "regression"
+    y = folds.strata(train.labels, "regression" if is_number else "single")
+    means = np.stack([_mean(train.single(y == label)) for label in range(y.max() + 1)])  # (labels, dim)
     centre = means.mean(axis=0)
     directions = np.linalg.svd(means - centre, full_matrices=False)[2][:2]  # (1 or 2, dim)
     # A direction and its opposite are equally good; take the one whose largest element is positive.

@@ -1,9 +1,7 @@
 // Draws everything once.
-chart("curve-chart", "Accuracy by labels per class", data.curves, CURVE);
-drawConfusion();
-drawClasses();
+drawCurves();
+drawPanels();
 drawSlices();
-drawTrust();
 drawChecks();
 list();
 document.addEventListener("toggle", hintAtScrolling, true); // what was folded has no width before

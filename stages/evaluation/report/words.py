@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+from stages.common.metric_directions import is_higher_better
 from stages.evaluation import advice, sure_rows
 from stages.evaluation.results import Results
-from stages.scores import intervals
+from stages.scores import conformal_interval, metric_texts
 
 MIN_COPIES_SHARE = 0.05  # of the judged rows; fewer near-duplicates do not move the accuracy much
 
@@ -15,15 +16,21 @@ def warnings(results: Results) -> Iterator[str]:
     copies = metrics["near_duplicates"]
     yield from _how_judged(results)
     if reason := results.weakness:
-        lists = "its likely label errors and near-duplicates" if results.is_near_chance else "likely label errors"
+        lists = "likely label errors"
+        if results.is_near_chance:
+            lists = (
+                "its likely label errors and near-duplicates" if results.scored.task.has_classes else "near-duplicates"
+            )
         yield f"{reason[0].upper()}{reason[1:]}: {lists} are unreliable."
     if cut := metrics.get("cut_rows"):
         texts = f"{noun.removesuffix('row')}texts"
         yield f"The end of {cut:,} of {rows:,} {texts} was not read: they are longer than extract.max_length."
     if copies["test_rows"] >= MIN_COPIES_SHARE * rows and not results.is_near_chance:
-        without = copies.get(f"{results.shipped}_without", {}).get("accuracy")
-        accuracy = "" if without is None else f": without them the accuracy of {results.shipped} is {without:.3f}"
-        yield f"{copies['test_rows']:,} of {rows:,} {noun}s nearly equal a training row{accuracy}."
+        without, metric, value = copies.get(f"{results.shipped}_without", {}).get(results.primary), results.primary, ""
+        if without is not None:
+            number = metric_texts.value(without, metric)
+            value = f": without them the {metric_texts.name(metric)} of {results.shipped} is {number}"
+        yield f"{copies['test_rows']:,} of {rows:,} {noun}s nearly equal a training row{value}."
 
 
 def _how_judged(results: Results) -> Iterator[str]:
@@ -36,9 +43,12 @@ def _how_judged(results: Results) -> Iterator[str]:
         f" {division.count - 1} of {division.count} folds, in the way of the head that is shipped."
     )
     if (repeats := len(division.repeats)) > 1:
+        parts = (
+            "Rows, classes, confusion, slices and confidence" if results.scored.task.has_classes else "Rows and slices"
+        )
         yield (
-            f"The metrics of the models are means over {repeats} divisions into folds. Rows, classes, confusion, slices"
-            " and confidence are those of the first, so their sums may differ a little from the metrics."
+            f"The metrics of the models are means over {repeats} divisions into folds. {parts}"
+            " are those of the first, so their sums may differ a little from the metrics."
         )
     for model, reason in results.metrics.get("not_judged", {}).items():
         yield f"The {model} model is not judged: {reason}."
@@ -46,13 +56,20 @@ def _how_judged(results: Results) -> Iterator[str]:
 
 def curve(results: Results) -> str:
     """Tell whether more labels would help; empty where the curve has too few points."""
-    gain = advice.slope(results)
-    if gain is None:
+    change = advice.slope(results)
+    if change is None:
         return ""
+    gain, metric = results.gain(change), metric_texts.name(results.primary)
+    is_higher = is_higher_better(results.primary)
     if gain < advice.MIN_GAIN:
-        shape = "Flat" if gain > -advice.MIN_GAIN else "Falling"
-        return f"{shape}: twice the labels would change the accuracy by about {gain:+.3f}."
-    return f"Still rising: twice the labels would add about {gain:.3f} to the accuracy."
+        worse = "Falling" if is_higher else "Rising"
+        signed = metric_texts.value(change, results.primary, "+")
+        shape = "Flat" if gain > -advice.MIN_GAIN else worse
+        return f"{shape}: twice the labels would change the {metric} by about {signed}."
+    number = metric_texts.value(abs(change), results.primary)
+    if is_higher:
+        return f"Still rising: twice the labels would add about {number} to the {metric}."
+    return f"Still falling: twice the labels would take about {number} off the {metric}."
 
 
 def certainty(results: Results) -> Iterator[str]:
@@ -66,14 +83,27 @@ def _certainty(results: Results, model: str) -> Iterator[str]:
     noun, settings = results.scored.noun, results.settings["predict"]
     values, ends = (results.metrics.get(f"{model}_certainty{kind}", {}) for kind in ("", "_ci95"))
     target = f"predict.target_accuracy is {settings['target_accuracy']:g}"
-    yield f"the area under the curve is {values['accuracy_coverage_area']:.3f}."
+    if "accuracy_coverage_area" in values:
+        yield f"the area under the curve is {values['accuracy_coverage_area']:.3f}."
+    if "interval_coverage" in values:
+        coverage = metric_texts.with_interval(values["interval_coverage"], ends.get("interval_coverage"), "accuracy")
+        width = metric_texts.value(values["interval_width"], results.primary)
+        yield (
+            f"prediction intervals are {width} wide on average and hold the true number of {coverage} of the {noun}s;"
+            f" predict.coverage is {settings['coverage']:g}."
+        )
+    elif results.scored.verdicts[model].intervals is not None:
+        yield (
+            f"there are too few held-out rows for intervals: predict.coverage {settings['coverage']:g} needs"
+            f" {conformal_interval.rows_needed(settings['coverage'])}."
+        )
     if "accepted_accuracy" in values:
-        accuracy = intervals.written(values["accepted_accuracy"], ends.get("accepted_accuracy"))
+        accuracy = metric_texts.with_interval(values["accepted_accuracy"], ends.get("accepted_accuracy"), "accuracy")
         yield f"predict accepts {values['accepted']:.1%} of the {noun}s, {accuracy} of them right; {target}."
     elif "accepted" in values:
         yield f"predict accepts no {noun}, as no confidence is high enough; {target}."
     if "set_size" in values:
-        coverage = intervals.written(values["set_coverage"], ends.get("set_coverage"))
+        coverage = metric_texts.with_interval(values["set_coverage"], ends.get("set_coverage"), "accuracy")
         yield (
             f"prediction sets have {values['set_size']:.2f} labels on average and hold the true one of {coverage} of"
             f" the {noun}s; predict.coverage is {settings['coverage']:g}. {values['empty_sets']:.1%} are empty."
