@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stages import backbones
 from stages.backbones import model_files
 from stages.common import atomic, cli, params, presets, run_stats, targets
-from stages.common.errors import HeadstartError, counted
+from stages.common.errors import HeadstartError, counted, listed
 from stages.common.params import BudgetParams, FinetuneParams, Params, TrainHeadParams
 from stages.heads import certainty_file, linear_layer, model_card
 from stages.heads.model_card import ModelCard
@@ -192,15 +192,19 @@ def _head_card(head_folder: Path, settings: FinetuneParams) -> ModelCard:
 
 
 def _recipe(settings: FinetuneParams, card: ModelCard) -> FinetuneParams:
-    """Return the settings for inputs of the head's modality, and print those of a preset."""
-    if settings.label_names and card.modality != "text":
-        if settings.preset == "none":
-            raise HeadstartError("finetune.label_names is true, but the inputs are images, not texts; set it to false")
-        settings = settings.model_copy(update={"label_names": False})
+    """Return the settings that mean something for the head's rows, and print those of a preset, and the others."""
+    from stages.finetuning import auto_values
+
+    if settings.label_names and card.modality != "text" and settings.preset == "none":
+        raise HeadstartError("finetune.label_names is true, but the inputs are images, not texts; set it to false")
+    recipe = auto_values.applicable(settings, card)
     if settings.preset != "none":
-        values = (f"{name} {getattr(settings, name)}" for name in presets.VALUES[settings.preset])
+        values = (f"{name} {getattr(recipe, name)}" for name in presets.VALUES[settings.preset])
         print(f"finetune: preset {settings.preset}: {', '.join(values)}")
-    return settings
+    ignored = [name for name, value in recipe.recipe().items() if value != settings.recipe()[name]]
+    if ignored and not card.as_task().has_classes:
+        print(f"finetune: {listed(ignored)} had no say, since numbers have no classes")
+    return recipe
 
 
 def _rows(folders: Folders, card: ModelCard, budget: BudgetParams) -> "tuple[Rows, Rows]":
@@ -227,7 +231,9 @@ def _start(
     train, task = features.read(folders.features, "train", budget), card.as_task()
     settings = TrainHeadParams(threshold=card.threshold)
     head, _ = training.fit_targets(train.X, task.targets(train.labels), task, settings)
-    return card.with_task(replace(head.task, labels=card.labels)), training.layer(head, card.labels)
+    fitted = head.task
+    known = replace(fitted, labels=card.labels) if fitted.has_classes else fitted
+    return card.with_task(known), training.layer(head, card.labels)
 
 
 def _identity(folders: Folders, train: "Rows", validation: "Rows") -> str:

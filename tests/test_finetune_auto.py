@@ -75,8 +75,8 @@ def test_a_killed_run_goes_on_with_the_next_trial(auto: Path, verb: Verb, monkey
             raise KeyboardInterrupt
         return trained(self, split, recipe)
 
-    trained, limit = trials.Trials.finetuned_right, 5
-    monkeypatch.setattr(trials.Trials, "finetuned_right", counted)
+    trained, limit = trials.Trials.finetuned_values, 5
+    monkeypatch.setattr(trials.Trials, "finetuned_values", counted)
     assert verb("finetune", check=False).returncode
     interrupted, limit = list(done), 0
     assert not (auto / "data/finetuned").exists()

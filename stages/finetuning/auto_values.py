@@ -1,8 +1,9 @@
-"""The numbers that stand for the value `auto` of settings: they follow the rows."""
+"""The settings that follow the rows: numbers in place of `auto`, and none that mean nothing for such rows."""
 
 from typing import Any
 
 from stages.common.params import FinetuneParams, Modality
+from stages.heads.model_card import ModelCard
 
 FEW_CLASSES = 20  # up to so many, no tokens are dropped
 TOKEN_DROPOUT = 0.2
@@ -21,4 +22,18 @@ def resolved(settings: FinetuneParams, *, classes: int, modality: Modality) -> F
         values["token_dropout"] = TOKEN_DROPOUT if classes > FEW_CLASSES else 0.0
     if settings.learning_rate == "auto":
         values["learning_rate"] = LEARNING_RATES[modality]
+    return settings.model_copy(update=values)
+
+
+def applicable(settings: FinetuneParams, card: ModelCard) -> FinetuneParams:
+    """Return the settings without those that mean nothing for the rows of a head.
+
+    Labels have names that texts can be learned from, and only of labels are there some alike, which the contrastive
+    loss draws together, others that smoothing spreads to, and rare ones.
+    """
+    values: dict[str, Any] = {}
+    if card.modality != "text":
+        values = {"label_names": False}
+    if not card.as_task().has_classes:
+        values = {"label_names": False, "contrastive": 0.0, "label_smoothing": 0.0, "class_weight": None}
     return settings.model_copy(update=values)

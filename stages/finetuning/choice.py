@@ -1,8 +1,8 @@
 """Choose between the frozen head and the presets of fine-tuning, for `finetune.preset: auto`.
 
 Each is trained on some of the labelled rows and judged on others. A preset is taken if it beats the head beyond chance,
-by the paired interval of their accuracies. Cheaper ones come first. One is not tried if, by an estimate, it would take
-more minutes than the budget has left.
+by the paired interval of the difference in the task's first metric. Cheaper ones come first. One is not tried if, by an
+estimate, it would take more minutes than the budget has left.
 """
 
 import hashlib
@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import stdtrit
 
 from stages.common import atomic, json_file, package
+from stages.common.metric_directions import is_higher_better
 from stages.common.params import FinetuneParams, Params, RuntimeParams
 from stages.common.presets import Preset
+from stages.finetuning import auto_values, trials
 from stages.finetuning import classifier as classifiers
-from stages.finetuning import trials
 from stages.finetuning.cost import Cost
 from stages.finetuning.progress import DivergedError
 from stages.finetuning.rows import Rows
@@ -29,6 +31,7 @@ from stages.heads.model_card import ModelCard
 from stages.scores import proportions
 
 DIGITS = 4  # of scores in model.json
+SHARE = "accuracy"  # the metric that is a share of rows
 CANDIDATES: tuple[Preset, ...] = ("many_labels", "few_labels")
 
 
@@ -38,7 +41,8 @@ class Candidate:
 
     Attributes:
         trial, final: estimated minutes of all trials, and of the training that follows if it is chosen.
-        right: (judged rows,) whether its label was right; None if it was not tried.
+        values: (judged rows,) of which the task's first metric is the mean, such as whether a row is right; None if it
+            was not tried.
         remark: why it was not tried.
     """
 
@@ -46,7 +50,7 @@ class Candidate:
     recipe: FinetuneParams
     trial: float
     final: float
-    right: np.ndarray | None = None
+    values: np.ndarray | None = None
     remark: str = ""
 
 
@@ -81,15 +85,16 @@ def choose(card: ModelCard, train: Rows, validation: Rows, settings: Params, fol
         return Choice("none", "auto keeps the head: the training rows are too few to compare on")
     encoder, rows = classifiers.pretrained(card, settings.runtime).encoder, compared.rows
     cost, budget = Cost(encoder, rows.inputs), settings.finetune.budget_minutes
-    candidates = _candidates(settings.finetune, cost, compared, trained=len(train.y))
+    tuning, metric = auto_values.applicable(settings.finetune, card), card.as_task().primary
+    candidates = _candidates(tuning, cost, compared, trained=len(train.y))
     _keep_to(budget, candidates, spent=cost.encoding(np.arange(len(rows.y))))
     if not any(candidate.remark == "" for candidate in candidates):
-        return _decide(candidates, None, compared.name, budget)
+        return _decide(candidates, None, metric, compared.name, budget)
     tried = trials.Trials(compared, encoder.encode(rows.inputs), card, settings.runtime)
     for candidate in candidates:
         if not candidate.remark:
             _try(candidate, tried, folder)
-    return _decide(candidates, tried.head_right(), compared.name, budget)
+    return _decide(candidates, tried.head_values(), metric, compared.name, budget)
 
 
 def _candidates(settings: FinetuneParams, cost: Cost, compared: trials.Comparison, *, trained: int) -> list[Candidate]:
@@ -116,75 +121,99 @@ def _keep_to(budget: float, candidates: list[Candidate], *, spent: float) -> Non
 
 
 def _try(candidate: Candidate, tried: trials.Trials, folder: Path) -> None:
-    """Train a candidate on every split, and note which rows it gets right, or why it cannot be trained."""
+    """Train a candidate on every split, and note how it does on every row, or why it cannot be trained."""
     parts = []
     for index, split in enumerate(tried.compared.splits):
         path = folder / f"{candidate.preset}-{index}.json"
         try:
-            parts.append(_kept(path, len(split.held_out), partial(tried.finetuned_right, split, candidate.recipe)))
+            parts.append(_kept(path, len(split.held_out), partial(tried.finetuned_values, split, candidate.recipe)))
         except DivergedError as error:
             candidate.remark = str(error)
             return
-    candidate.right = np.concatenate(parts)
+    candidate.values = np.concatenate(parts)
 
 
 def _kept(path: Path, rows: int, trial: Callable[[], np.ndarray]) -> np.ndarray:
     """Return the result of a trial, (rows,), from the file `path` if a killed run left it there."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        content = json.loads(path.read_text("utf-8"))["right"]
-        if len(content) == rows and set(content) <= {0, 1}:
-            return np.array(content, dtype=bool)
-    right = trial()
+        values = np.array(json.loads(path.read_text("utf-8"))["values"], dtype=np.float64)
+        if values.shape == (rows,) and np.isfinite(values).all():
+            return values
+    values = trial().astype(np.float64)
     with atomic.file(path) as out:
-        json_file.write(out, {"right": right.astype(int).tolist()}, indent=0)
-    return right
+        json_file.write(out, {"values": values.tolist()}, indent=0)
+    return values
 
 
-def _decide(candidates: list[Candidate], head_right: np.ndarray | None, name: str, budget_minutes: float) -> Choice:
-    """Take the most accurate candidate among those that beat the head beyond chance, the cheapest of equal ones."""
-    scores = {candidate.preset: _score(candidate, head_right) for candidate in candidates}
+def _decide(
+    candidates: list[Candidate], head: np.ndarray | None, metric: str, name: str, budget_minutes: float
+) -> Choice:
+    """Take the best candidate among those that beat the head beyond chance, the cheapest of equal ones.
+
+    Args:
+        head: (judged rows,) values of the head, whose mean is `metric`; None if nothing was tried.
+        name: of the judged rows.
+    """
+    scores = {candidate.preset: _score(candidate, head, metric) for candidate in candidates}
     better = [preset for preset, score in scores.items() if score.get("gain_ci95", {"low": 0})["low"] > 0]
-    preset: Preset = max(better, key=lambda preset: scores[preset]["accuracy"], default="none")
-    head = {} if head_right is None else _accuracy(head_right)
-    others = [_sentence(candidate, scores[candidate.preset]) for candidate in candidates]
+    preset: Preset = max(better, key=lambda preset: scores[preset]["gain"], default="none")
+    of_head = {} if head is None else _mean(head, metric)
+    others = [_sentence(candidate, scores[candidate.preset], metric) for candidate in candidates]
     subject = "keeps the head" if preset == "none" else f"takes {preset}"
-    on = f", which has accuracy {head['accuracy']:.3f} on {name}" if preset == "none" and head else ""
+    value = f"{metric.replace('_', ' ')} {of_head[metric]:{_digits(metric)}}" if of_head else ""
+    on = f", which has {value} on {name}" if preset == "none" and of_head else ""
     if preset != "none":
-        on = f", by {name}: the head has accuracy {head['accuracy']:.3f}"
+        on = f", by {name}: the head has {value}"
     reason = f"auto {subject}{on}; {'; '.join(others)}"
     record = {
         "judged_on": name,
         "budget_minutes": budget_minutes,
-        "tried": [{"preset": "none", **head}, *({"preset": name, **score} for name, score in scores.items())],
+        "tried": [{"preset": "none", **of_head}, *({"preset": name, **score} for name, score in scores.items())],
         "chosen": preset,
         "reason": reason,
     }
     return Choice(preset, reason, record)
 
 
-def _score(candidate: Candidate, head_right: np.ndarray | None) -> dict[str, Any]:
-    """Return the accuracy of a candidate and what it gains over the head, with their noise; if not tried, say why."""
+def _score(candidate: Candidate, head: np.ndarray | None, metric: str) -> dict[str, Any]:
+    """Return the metric of a candidate and what it gains over the head, with their noise; if not tried, say why."""
     minutes = {"estimated_minutes": float(f"{candidate.trial + candidate.final:.3g}")}
-    if candidate.right is None or head_right is None:
+    if candidate.values is None or head is None:
         return {**minutes, "not_tried": candidate.remark}
-    wins, losses = proportions.wins_and_losses(candidate.right, head_right)
-    low, high = proportions.difference_interval(wins, losses, len(head_right))
+    gains = (candidate.values.astype(float) - head) * (1 if is_higher_better(metric) else -1)
+    low, high = _interval(gains, is_share=metric == SHARE)
     return {
         **minutes,
-        **_accuracy(candidate.right),
-        "gain": round((wins - losses) / len(head_right), DIGITS),
-        "gain_ci95": {"low": round(low, DIGITS), "high": round(high, DIGITS)},
+        **_mean(candidate.values, metric),
+        "gain": _rounded(gains.mean(), metric),
+        "gain_ci95": {"low": _rounded(low, metric), "high": _rounded(high, metric)},
     }
 
 
-def _accuracy(right: np.ndarray) -> dict[str, float]:
-    accuracy = float(right.mean())
-    error = math.sqrt(accuracy * (1 - accuracy) / len(right))
-    return {"accuracy": round(accuracy, DIGITS), "standard_error": round(error, DIGITS)}
+def _interval(gains: np.ndarray, *, is_share: bool) -> tuple[float, float]:
+    """Compute the 95 % interval of the mean of the gains of rows: of shares from 1, 0 and -1, else by Student's t."""
+    if is_share:
+        return proportions.difference_interval(int((gains > 0).sum()), int((gains < 0).sum()), len(gains))
+    half = float(stdtrit(len(gains) - 1, 0.975) * gains.std(ddof=1)) / math.sqrt(len(gains))
+    return float(gains.mean()) - half, float(gains.mean()) + half
 
 
-def _sentence(candidate: Candidate, score: dict[str, Any]) -> str:
+def _mean(values: np.ndarray, metric: str) -> dict[str, float]:
+    error = values.std() / math.sqrt(len(values))
+    return {metric: _rounded(values.mean(), metric), "standard_error": _rounded(error, metric)}
+
+
+def _rounded(value: float, metric: str) -> float:
+    """Round a value of a metric; those of numbers may be of any size."""
+    return round(float(value), DIGITS) if metric == SHARE else float(f"{value:.{DIGITS}g}")
+
+
+def _digits(metric: str) -> str:
+    return ".3f" if metric == SHARE else f".{DIGITS}g"
+
+
+def _sentence(candidate: Candidate, score: dict[str, Any], metric: str) -> str:
     if "gain" not in score:
         return f"{candidate.preset} was left out: {candidate.remark}"
-    ends = score["gain_ci95"]
-    return f"{candidate.preset} {score['gain']:+.3f} ({ends['low']:+.3f} to {ends['high']:+.3f})"
+    gain, low, high = (f"{value:+{_digits(metric)}}" for value in (score["gain"], *score["gain_ci95"].values()))
+    return f"{candidate.preset} {gain} ({low} to {high})"

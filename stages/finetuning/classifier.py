@@ -19,51 +19,52 @@ from stages.tasks import Task
 
 
 class Classifier(nn.Module):
-    """linear(encoder(input)) / temperature, of which the task makes probabilities.
+    """linear(encoder(input)) / temperature, of which the task makes its outputs, such as probabilities.
 
     Attributes:
-        temperature: divides the scores; one for all labels, or one for every label, (labels,).
+        temperature: divides the scores; one for all, or one for every label, (labels,).
     """
 
     def __init__(self, encoder: Encoder, task: Task, temperature: float | Sequence[float] = 1.0) -> None:
         super().__init__()
         self.encoder, self.task = encoder, task
-        self.classifier = nn.Linear(encoder.dim, len(task.labels))
+        self.classifier = nn.Linear(encoder.dim, task.columns)
         self.temperature = np.asarray(temperature)
         self.to(encoder.device)
 
     def start_from(self, weight: np.ndarray, bias: np.ndarray) -> None:
-        """Set the classifier layer; `weight`: (labels, dim), `bias`: (labels,)."""
+        """Set the classifier layer; `weight`: (columns, dim), `bias`: (columns,)."""
         with torch.no_grad():
             self.classifier.weight.copy_(torch.from_numpy(weight))
             self.classifier.bias.copy_(torch.from_numpy(bias))
 
     def forward(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """Return the logits of a batch, (rows, labels), and its vectors, (rows, dim), for training."""
+        """Return the scores of a batch, (rows, columns), and its vectors, (rows, dim), for training."""
         vectors = self.encoder(batch)
         return self.classifier(vectors), vectors
 
     def scores(self, inputs: Sequence[Any]) -> np.ndarray:
-        """Return the logits of inputs, before division by the temperature: (inputs, labels) float64."""
+        """Return the scores of inputs, before division by the temperature: (inputs, columns) float64."""
         return self.logits(self.encoder.encode(inputs))
 
     def logits(self, X: np.ndarray) -> np.ndarray:
-        """Return the logits of vectors, (rows, dim), before division by the temperature: (rows, labels) float64."""
+        """Return the logits of vectors, (rows, dim), before division by the temperature: (rows, columns) float64."""
         layer = self.classifier
         weight, bias = (tensor.detach().cpu().double().numpy() for tensor in (layer.weight, layer.bias))
         logits: np.ndarray = X @ weight.T + bias
         return logits
 
     def head(self, X: np.ndarray) -> np.ndarray:
-        """Return the logits of vectors, divided by the temperature: (rows, labels) float64."""
+        """Return the logits of vectors, divided by the temperature: (rows, columns) float64."""
         return loading.finite(self.logits(X) / self.temperature, "the fine-tuned model")
 
     def calibrated_scores(self, inputs: Sequence[Any]) -> np.ndarray:
-        """Return the logits of inputs, divided by the temperature: (inputs, labels) float64."""
+        """Return the logits of inputs, divided by the temperature: (inputs, columns) float64."""
         return self.head(self.encoder.encode(inputs))
 
     def probabilities(self, inputs: Sequence[Any]) -> np.ndarray:
         """Return the probability of each label: (inputs, labels) float64."""
+        assert self.task.has_classes
         return self.task.probabilities(self.task.outputs(self.calibrated_scores(inputs)))
 
     def adapt(self, settings: FinetuneParams) -> None:
@@ -182,8 +183,8 @@ def load(folder: Path, card: ModelCard, runtime: RuntimeParams) -> Classifier:
     layer = linear_layer.read(folder)
     if layer is None or layer[0].shape != tuple(classifier.classifier.weight.shape):
         raise HeadstartError(
-            f"{folder / linear_layer.FILE} does not hold a classifier layer for {len(card.labels)} labels;"
-            " run `dvc repro finetune`"
+            f"{folder / linear_layer.FILE} does not hold a classifier layer of {classifier.task.columns} scores; run"
+            " `dvc repro finetune`"
         )
     classifier.start_from(*layer)
     return classifier

@@ -15,6 +15,8 @@ NAMES = {
     "learning_rate": ("train", "learning_rate"),
     "accuracy": ("validation", "accuracy"),
     "log_loss": ("validation", "log_loss"),
+    "mean_absolute_error": ("validation", "mean_absolute_error"),
+    "root_mean_squared_error": ("validation", "root_mean_squared_error"),
 }
 
 

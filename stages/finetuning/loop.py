@@ -28,7 +28,7 @@ from stages.finetuning import auto_values, batches, checkpoints, contrast, optim
 from stages.finetuning.batches import Batch, Batches
 from stages.finetuning.checkpoints import Checkpoint
 from stages.finetuning.classifier import Classifier
-from stages.finetuning.loss import Loss, Targets
+from stages.finetuning.loss import Loss, Targets, as_tensor
 from stages.finetuning.progress import Metrics, Progress, diverged
 
 
@@ -38,7 +38,7 @@ class Task:
 
     Attributes:
         inputs: (rows,) texts or encoded images.
-        y: the targets of the classifier's task: (rows,) label indices, or (rows, labels) bool.
+        y: the targets of the classifier's task, such as (rows,) label indices.
         from_random: whether the backbone starts from random weights.
         identity: names everything else that decides the result; an identical run resumes from its checkpoints.
         targets: of the rows, in place of the labels `y`.
@@ -59,8 +59,8 @@ def train(
     """Train `classifier` in place. It ends with the weights of the best epoch, which may be those it started from.
 
     Args:
-        validate: returns `accuracy` and `log_loss` of the classifier on the validation rows; empty if there are none,
-            and then the weights of the last epoch are kept.
+        validate: computes `Progress.metrics` on the validation rows; empty if there are none, and then the weights of
+            the last epoch are kept.
         unfinished: keeps the checkpoints, with one of the end, until it is closed: for a run of several trainings.
 
     Raises:
@@ -92,7 +92,7 @@ class _Training:
             self.encoder.recompute_blocks()
         self.rows = self.encoder.training_rows(task.inputs)
         self.lengths = [self.encoder.length(row) for row in self.rows]
-        y = torch.from_numpy(task.y).to(device)
+        y = as_tensor(task.y, classifier.task, device)
         self.memory: contrast.Memory | None = None
         if settings.contrastive:
             self.memory = contrast.Memory(self._encode, y, settings.contrastive_temperature)

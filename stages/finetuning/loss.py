@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from stages.common.params import FinetuneParams
 from stages.finetuning.contrast import Memory
 from stages.tasks import Task
+from stages.tasks.regression import Regression
 
 
 class Targets(NamedTuple):
@@ -24,7 +25,7 @@ class Targets(NamedTuple):
     weights: np.ndarray
 
 
-LabelLoss: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # logits (batch, labels), row indices (batch,) to (batch,)
+LabelLoss: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # scores (batch, …), row indices (batch,) to (batch,)
 
 
 class Loss:
@@ -40,23 +41,30 @@ class Loss:
     ) -> None:
         """
         Args:
-            y: the targets of `task` of all training rows.
+            y: the targets of `task` of all training rows, as `as_tensor` gives them.
             memory: for the contrastive loss.
             targets: of all training rows, in place of their labels.
         """
         self._settings, self._memory = settings, memory
         self._row_weights = torch.ones(len(y), device=y.device)
-        if task.loss == "binary_cross_entropy":
-            self._of_labels = _binary_cross_entropy(y, settings)
-            return
+        match task.loss:
+            case "squared_error":
+                self._of_labels = _squared_error(y)
+                return
+            case "binary_cross_entropy":
+                self._of_labels = _binary_cross_entropy(y, settings)
+                return
+            case "cumulative":
+                self._of_labels = _cumulative(y, len(task.labels), settings)
+            case _:
+                self._of_labels = _soft_cross_entropy(targets, y.device) if targets else _cross_entropy(y, settings)
         self._row_weights = class_weights(y.cpu().numpy(), len(task.labels), settings).to(y.device)[y]
-        self._of_labels = _soft_cross_entropy(targets, y.device) if targets else _cross_entropy(y, settings)
 
     def __call__(self, logits: Tensor, vectors: Tensor, rows: Tensor) -> Tensor:
         """Return the mean loss of a pass.
 
         Args:
-            logits: (batch, labels).
+            logits: (batch, columns), the scores of the task.
             vectors: (batch, dim), the encoder's.
             rows: (batch,) indices of the training rows.
         """
@@ -64,6 +72,13 @@ class Loss:
         if self._memory:
             losses = losses + self._settings.contrastive * self._memory.losses(vectors, rows)
         return (losses * self._row_weights[rows]).mean()
+
+
+def as_tensor(T: np.ndarray, task: Task, device: torch.device) -> Tensor:
+    """Return the targets of `task` as training takes them: numbers with a mean of 0 and a deviation of 1, float32."""
+    if isinstance(task, Regression):
+        T = task.standardised(T).astype(np.float32)
+    return torch.from_numpy(T).to(device)
 
 
 def class_weights(y: np.ndarray, labels: int, settings: FinetuneParams) -> Tensor:
@@ -116,3 +131,19 @@ def _binary_cross_entropy(Y: Tensor, settings: FinetuneParams) -> LabelLoss:
         return of_decisions.mean(dim=1)
 
     return losses
+
+
+def _cumulative(y: Tensor, labels: int, settings: FinetuneParams) -> LabelLoss:
+    """Give the mean over the decisions whether a row is above a label; smoothing spreads a part over all labels."""
+    cuts = torch.arange(labels - 1, device=y.device)
+    smooth = settings.label_smoothing * (labels - 1 - cuts) / labels
+
+    def losses(scores: Tensor, rows: Tensor) -> Tensor:
+        shares = (y[rows][:, None] > cuts).float() * (1 - settings.label_smoothing) + smooth
+        return nn.functional.binary_cross_entropy_with_logits(scores, shares, reduction="none").mean(dim=1)
+
+    return losses
+
+
+def _squared_error(y: Tensor) -> LabelLoss:
+    return lambda scores, rows: ((scores - y[rows]) ** 2)[:, 0]

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from stages.common.errors import HeadstartError, counted
+from stages.common.metric_directions import is_higher_better
 from stages.finetuning.classifier import Classifier
 from stages.finetuning.rows import Rows
+from stages.tasks import Task
 
 Metrics = dict[str, float]
 
@@ -18,9 +20,10 @@ class Progress:
     """The record of a run.
 
     Attributes:
+        metrics: names of the validation metrics that are noted: those that compare epochs, and the task's first.
         start: the validation metrics before the first step; empty without validation rows.
         history: one entry for each epoch: `epoch`, `loss` on the training rows, `learning_rate` at its end, and with
-            validation rows their `accuracy` and `log_loss`.
+            validation rows the `metrics` of these.
         kept: the epoch whose weights are kept; 0 for those before the first step.
         step: the number of steps so far.
         best: the weights that are kept, by name; empty without validation rows.
@@ -31,11 +34,13 @@ class Progress:
     ) -> None:
         """
         Args:
-            validate: returns `accuracy` and `log_loss` on the validation rows; empty if there are none.
+            validate: computes `metrics` on the validation rows; empty if there are none.
             refit: sets the classifier layer to the one that is validated and kept.
             patience: the number of epochs without a better score after which training stops.
         """
         self._classifier, self._validate, self._refit, self._patience = classifier, validate, refit, patience
+        self._task = classifier.task
+        self.metrics = tuple(dict.fromkeys((*self._task.kept_by, self._task.primary)))
         self.start: Metrics = {}
         self.history: list[dict[str, Any]] = []
         self.kept, self.step = 0, 0
@@ -65,8 +70,8 @@ class Progress:
             trained = copy.deepcopy(self._classifier.classifier.state_dict())
             self._refit()
             metrics = self._validate()
-            entry |= {"accuracy": metrics["accuracy"], "log_loss": metrics["log_loss"]}
-            if score(metrics) > score(self.kept_metrics):
+            entry |= {name: metrics[name] for name in self.metrics}
+            if is_better(metrics, self.kept_metrics, self._task):
                 self.kept, self.best = entry["epoch"], self._classifier.trained_state()
             self._classifier.classifier.load_state_dict(
                 trained
@@ -94,14 +99,16 @@ class Progress:
         self._losses, self.best = state["losses"], best
 
     def in_words(self) -> str:
-        """Say how validation accuracy changed, and which epoch is kept."""
-        epochs = counted(len(self.history), "epoch")
+        """Say how the first metric that compares epochs changed, and which epoch is kept."""
+        epochs, name = counted(len(self.history), "epoch"), self._task.kept_by[0]
         if not self.start:
             return f"{epochs}, no validation rows"
-        before = f"validation accuracy {self.start['accuracy']:.3f}"
+        digits = ".3f" if self._task.has_classes else ".4g"  # numbers are of any size
+        before = f"validation {name.replace('_', ' ')} {self.start[name]:{digits}}"
         if not self.kept:
-            return f"{before} was not surpassed in {epochs}: the head and the pretrained weights are kept"
-        return f"{before} -> {self.kept_metrics['accuracy']:.3f} in epoch {self.kept} of {epochs}"
+            verb = "surpassed" if is_higher_better(name) else "undercut"
+            return f"{before} was not {verb} in {epochs}: the head and the pretrained weights are kept"
+        return f"{before} -> {self.kept_metrics[name]:{digits}} in epoch {self.kept} of {epochs}"
 
     def finish(self, learning_rate: float) -> None:
         """Give the classifier the weights that are kept: the best, or the last without validation rows.
@@ -132,7 +139,7 @@ def diverged(step: int, learning_rate: float) -> DivergedError:
 
 
 def validation_metrics(classifier: Classifier, rows: Rows) -> Metrics:
-    """Compute the headline metrics of the task, `accuracy` and `log_loss` among them; none without rows.
+    """Compute the headline metrics of the task; none without rows.
 
     A row that can have several labels is right if all of them are, at the thresholds of the head.
     """
@@ -140,6 +147,9 @@ def validation_metrics(classifier: Classifier, rows: Rows) -> Metrics:
     return task.headline(rows.y, task.outputs(classifier.scores(rows.inputs))) if rows.inputs else {}
 
 
-def score(metrics: Metrics) -> tuple[float, float]:
-    """Return what is compared between epochs, higher is better: accuracy, then log loss if accuracies are equal."""
-    return metrics["accuracy"], -metrics["log_loss"]
+def is_better(metrics: Metrics, others: Metrics, task: Task) -> bool:
+    """Tell whether an epoch is better than another: by the first metric of `task.kept_by` that differs."""
+    for name in task.kept_by:
+        if metrics[name] != others[name]:
+            return (metrics[name] > others[name]) == is_higher_better(name)
+    return False

@@ -11,7 +11,6 @@ import numpy as np
 from stages.common.params import BudgetParams, Combine
 from stages.heads.model_card import ModelCard
 from stages.tables import prepared
-from stages.tables.label_info import check_task
 
 
 class Rows(NamedTuple):
@@ -19,7 +18,8 @@ class Rows(NamedTuple):
 
     Attributes:
         inputs: (rows,) texts, pairs of texts or encoded images.
-        y: the targets of the head's task: (rows,) label indices, or (rows, labels) bool where a row can have several.
+        y: the targets of the head's task: (rows,) label indices or numbers, or (rows, labels) bool where a row can have
+            several.
         groups: (rows,) names of groups; None where a row has none.
         digest: a hash of ids and labels.
     """
@@ -37,7 +37,6 @@ class Rows(NamedTuple):
 
 def read(prepared_folder: Path, split: str, card: ModelCard, budget: BudgetParams) -> Rows:
     """Read the rows of a split that the budget allows and whose labels the head `card` knows."""
-    check_task(card, "fine-tuning", "single", "multilabel", instead="set finetune.preset and finetune.method to none")
     task, table = card.as_task(), prepared.read(prepared_folder, split)
     ids, labels = table["id"].to_pylist(), table["label"].to_pylist()
     # The budget limits validation rows too: somebody with few labels has few for everything.

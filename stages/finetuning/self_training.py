@@ -14,7 +14,7 @@ from stages.common.params import BudgetParams, TrainHeadParams
 from stages.finetuning import loop, pseudo_labels
 from stages.finetuning.classifier import Classifier
 from stages.finetuning.loop import Task
-from stages.finetuning.progress import Metrics, Progress, score
+from stages.finetuning.progress import Metrics, Progress, is_better
 from stages.heads import propagation, training
 from stages.heads.model_card import ModelCard
 from stages.tables import features, prepared
@@ -71,7 +71,7 @@ def train(
     without, metrics = first_progress.kept_metrics, progress.kept_metrics
     if without:
         record |= {
-            "is_used": score(metrics) > score(without),
+            "is_used": is_better(metrics, without, first.task),
             "validation_accuracy": metrics["accuracy"],
             "validation_accuracy_without": without["accuracy"],
         }

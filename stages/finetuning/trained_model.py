@@ -43,6 +43,7 @@ class TrainedModel:
 
     def probabilities(self, inputs: Sequence[Any]) -> np.ndarray:
         """Compute the probability of each label: (inputs, labels) float64."""
+        assert self.task.has_classes
         return self.task.probabilities(self.outputs(inputs))
 
 

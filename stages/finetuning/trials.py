@@ -43,7 +43,7 @@ class Comparison:
 def comparison(train: Rows, validation: Rows) -> Comparison:
     """Judge on the validation rows, or if they are few on every training row once, in folds that keep groups whole.
 
-    Of several labels of a row, the rarest is alike in all folds.
+    Folds are alike in classes, in the rarest of several labels of a row, or in numbers.
     """
     count = len(train.y)
     if len(validation.y) >= MIN_VALIDATION_ROWS:
@@ -55,8 +55,11 @@ def comparison(train: Rows, validation: Rows) -> Comparison:
         )
         split = Fold(np.arange(count), np.arange(count, len(rows.y)))
         return Comparison(rows, (split,), counted(len(validation.y), "validation row"))
-    classes = train.y if train.y.ndim == 1 else folds.rarest(train.y)
-    splits = tuple(folds.split(classes, FOLDS, groups=train.group_names))
+    if are_classes := train.y.dtype.kind != "f":
+        strata = train.y if train.y.ndim == 1 else folds.rarest(train.y)
+    else:
+        strata = folds.number_strata(train.y)
+    splits = tuple(folds.split(strata, FOLDS, groups=train.group_names, are_classes=are_classes))
     judged = sum(len(split.held_out) for split in splits)
     return Comparison(train, splits, f"{counted(judged, 'training row')} in {counted(len(splits), 'fold')}")
 
@@ -75,16 +78,19 @@ class Trials:
     card: ModelCard
     runtime: RuntimeParams
 
-    def head_right(self) -> np.ndarray:
-        """Return which of the judged rows the frozen heads get right: (judged,)."""
+    def head_values(self) -> np.ndarray:
+        """Return what the task's first metric is the mean of, for the frozen heads on the judged rows: (judged,)."""
         parts = []
         for split in self.compared.splits:
             head = self._head(split)
-            parts.append(self._right(head.task, head.outputs(self.X[split.held_out]), split))
+            parts.append(self._values(head.task, head.outputs(self.X[split.held_out]), split))
         return np.concatenate(parts)
 
-    def finetuned_right(self, split: Fold, recipe: FinetuneParams) -> np.ndarray:
-        """Fine-tune on the training rows of a split, and return which held-out rows are right: (held out,).
+    def finetuned_values(self, split: Fold, recipe: FinetuneParams) -> np.ndarray:
+        """Fine-tune on the training rows of a split, and return the values of held-out rows, (held out,).
+
+        Args:
+            recipe: settings that mean something for the rows; see `auto_values.applicable`.
 
         Raises:
             HeadstartError: the network cannot be trained.
@@ -97,7 +103,7 @@ class Trials:
         inputs = [rows.inputs[row] for row in split.training]
         y = head.task.targets(self._names(split.training))
         classifier.rehearse(inputs, recipe.method)
-        if recipe.label_names and card.modality == "text":
+        if recipe.label_names:
             inputs, y = with_label_names(inputs, y, card.labels, combine=card.extract.combine)
         task = loop.Task(
             inputs,
@@ -110,11 +116,11 @@ class Trials:
         # Without validation the last weights are kept: the best ones would be flattered by the rows that chose them.
         loop.train(classifier, task, dict)
         scores = classifier.scores([rows.inputs[row] for row in split.held_out])
-        return self._right(head.task, head.task.outputs(scores), split)
+        return self._values(head.task, head.task.outputs(scores), split)
 
-    def _right(self, task: Task, outputs: np.ndarray, split: Fold) -> np.ndarray:
-        """Tell which held-out rows are right, (held out,); `task`: of a head of the split."""
-        return task.is_right(task.targets(self._names(split.held_out)), outputs)
+    def _values(self, task: Task, outputs: np.ndarray, split: Fold) -> np.ndarray:
+        """Compute the values of held-out rows, (held out,); `task`: of a head of the split."""
+        return task.row_values(task.targets(self._names(split.held_out)), outputs)
 
     def _names(self, rows: np.ndarray) -> np.ndarray:
         return self.card.as_task().written(self.compared.rows.y[rows])

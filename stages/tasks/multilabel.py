@@ -30,6 +30,7 @@ class Multilabel(Resampled):
         loss: name of the loss of training.
         primary: the metric that learning curves and verdicts are about.
         second: the metric that is told beside it.
+        kept_by: the metrics that compare epochs of training; the first that differs decides.
         thresholds: (labels,) of a model.
     """
 
@@ -39,6 +40,7 @@ class Multilabel(Resampled):
     loss: ClassVar[str] = "binary_cross_entropy"
     primary: ClassVar[GateName] = "accuracy"
     second: ClassVar[GateName] = "macro_f1"
+    kept_by: ClassVar[tuple[GateName, ...]] = ("accuracy", "log_loss")
     has_classes: ClassVar[Literal[True]] = True
     is_exclusive: ClassVar[bool] = False
 

@@ -26,6 +26,7 @@ class Regression(Resampled):
         loss: name of the loss of training.
         primary: the metric that learning curves and verdicts are about.
         second: the metric that is told beside it.
+        kept_by: the metrics that compare epochs of training; the first that differs decides.
         mean, scale: mean and standard deviation of the training numbers. Only scores depend on them.
     """
 
@@ -36,6 +37,7 @@ class Regression(Resampled):
     loss: ClassVar[str] = "squared_error"  # of standardised numbers
     primary: ClassVar[GateName] = "mean_absolute_error"
     second: ClassVar[GateName] = "r2"
+    kept_by: ClassVar[tuple[GateName, ...]] = ("root_mean_squared_error",)
     has_classes: ClassVar[Literal[False]] = False
     is_exclusive: ClassVar[bool] = False
 

@@ -23,6 +23,7 @@ class Single:
         loss: name of the loss of training.
         primary: the metric that learning curves and verdicts are about.
         second: the metric that is told beside it.
+        kept_by: the metrics that compare epochs of training; the first that differs decides.
     """
 
     labels: tuple[str, ...]
@@ -30,6 +31,7 @@ class Single:
     loss: ClassVar[str] = "cross_entropy"
     primary: ClassVar[GateName] = "accuracy"
     second: ClassVar[GateName] = "macro_f1"
+    kept_by: ClassVar[tuple[GateName, ...]] = ("accuracy", "log_loss")
     has_classes: ClassVar[Literal[True]] = True
     is_exclusive: ClassVar[bool] = True  # a label excludes the others, so that predictions make a confusion matrix
 

@@ -63,10 +63,10 @@ def decided(**right: int | str) -> choice.Choice:
         if isinstance(value, str):
             candidate.remark = value
         else:
-            candidate.right = np.arange(200) < 100 + value
+            candidate.values = np.arange(200) < 100 + value
         candidates.append(candidate)
-    tried = any(candidate.right is not None for candidate in candidates)
-    return choice._decide(candidates, np.arange(200) < 100 if tried else None, "200 rows", 30)
+    tried = any(candidate.values is not None for candidate in candidates)
+    return choice._decide(candidates, np.arange(200) < 100 if tried else None, "accuracy", "200 rows", 30)
 
 
 @pytest.mark.parametrize(
@@ -151,20 +151,20 @@ def test_a_finished_trial_is_not_repeated_and_a_damaged_result_is(tmp_path: Path
         return np.array([True, False, True])
 
     for _ in range(2):
-        assert choice._kept(tmp_path / "a.json", 3, trial).tolist() == [True, False, True]
+        assert choice._kept(tmp_path / "a.json", 3, trial).tolist() == [1, 0, 1]
     assert len(calls) == 1
     for damage in (
         "",
         "{",
         "[1]",
-        '{"right": 3}',
-        '{"right": [1, 0]}',
-        '{"right": [1, 0, 2]}',
-        '{"right": [[], 0, 1]}',
+        '{"values": 3}',
+        '{"values": [1, 0]}',
+        '{"values": [1, 0, "a"]}',
+        '{"values": [[], 0, 1]}',
     ):
         (tmp_path / "a.json").write_text(damage, "utf-8")
         calls.clear()
-        assert choice._kept(tmp_path / "a.json", 3, trial).tolist() == [True, False, True]
+        assert choice._kept(tmp_path / "a.json", 3, trial).tolist() == [1, 0, 1]
         assert calls == [1]
 
 
@@ -174,10 +174,10 @@ def test_a_training_that_diverges_is_left_out(tmp_path: Path, monkeypatch: pytes
     class Diverging:
         compared = trials.comparison(rows([0, 1] * 6), rows([]))
 
-        def finetuned_right(self, split: Fold, recipe: FinetuneParams) -> np.ndarray:
+        def finetuned_values(self, split: Fold, recipe: FinetuneParams) -> np.ndarray:
             raise diverged(3, 0.1)
 
     candidate = Candidate("few_labels", FinetuneParams(method="full"), 1.0, 1.0)
     tried: Any = Diverging()
     choice._try(candidate, tried, tmp_path)
-    assert candidate.right is None and candidate.remark.startswith("fine-tuning diverged at step 3")
+    assert candidate.values is None and candidate.remark.startswith("fine-tuning diverged at step 3")

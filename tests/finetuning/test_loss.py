@@ -1,4 +1,4 @@
-"""The loss of rows that can have several labels."""
+"""The losses of rows with several labels, of ordered classes, and of numbers."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,10 @@ import torch
 from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_sample_weight
 
-from stages.finetuning.loss import Loss, decision_weights
+from stages.finetuning.loss import Loss, as_tensor, decision_weights
 from stages.tasks.multilabel import Multilabel
+from stages.tasks.ordinal import Ordinal
+from stages.tasks.regression import Regression
 from tests.finetuning.recipes import settings
 
 TASK = Multilabel(("a", "b", "c"), (0.5, 0.5, 0.5))
@@ -46,3 +48,38 @@ def test_a_label_of_all_rows_or_none_is_not_weighted() -> None:
     constant = torch.tensor([[True, False]] * 5)
     for weights in decision_weights(constant, settings(class_weight="balanced")):
         assert weights.tolist() == [1, 1]
+
+
+ORDINAL = Ordinal(("low", "middle", "high"))
+T = np.array([0, 0, 1, 1, 1, 2, 2, 0])
+
+
+def ordinal_loss(scores: np.ndarray, **changes: float | str) -> float:
+    made = Loss(torch.from_numpy(T), ORDINAL, settings(**changes), None)
+    return float(made(torch.from_numpy(scores), torch.empty(8, 0), torch.arange(8)))
+
+
+def test_ordered_classes_have_the_log_loss_of_being_above_each() -> None:
+    above = 1 / (1 + np.exp(-LOGITS[:, :2]))
+    wanted = np.mean([log_loss(cut < T, above[:, cut]) for cut in (0, 1)])
+    assert ordinal_loss(LOGITS[:, :2]) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_smoothing_spreads_a_part_over_all_ordered_classes() -> None:
+    above, shares = 1 / (1 + np.exp(-LOGITS[:, :2])), (T[:, None] > [0, 1]) * 0.7 + 0.3 * np.array([2, 1]) / 3
+    wanted = -(shares * np.log(above) + (1 - shares) * np.log(1 - above)).mean()
+    assert ordinal_loss(LOGITS[:, :2], label_smoothing=0.3) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_balanced_ordered_classes_weigh_the_same() -> None:
+    above, weights = 1 / (1 + np.exp(-LOGITS[:, :2])), compute_sample_weight("balanced", T)
+    wanted = np.mean([log_loss(cut < T, above[:, cut], sample_weight=weights) for cut in (0, 1)])
+    assert ordinal_loss(LOGITS[:, :2], class_weight="balanced") == pytest.approx(wanted, rel=1e-5)
+
+
+def test_numbers_have_the_squared_error_in_units_of_their_deviation() -> None:
+    task, numbers = Regression(mean=1e9, scale=4.0), 1e9 + np.arange(8.0)
+    y = as_tensor(numbers, task, torch.device("cpu"))
+    made = Loss(y, task, settings(class_weight="balanced", label_smoothing=0.5), None)
+    loss = made(torch.zeros(8, 1), torch.empty(8, 0), torch.arange(8))
+    assert float(loss) == pytest.approx(np.mean((np.arange(8) / 4) ** 2))

@@ -188,10 +188,10 @@ def test_ways_are_compared_by_rows_with_all_labels_right(trained: Path) -> None:
     compared = trials.comparison(train, held_out)
     X = features.read(trained / "data/features", "train").X
     ways = trials.Trials(compared, X, described, CPU)
-    right = ways.head_right()
+    right = ways.head_values()
     assert right.shape == (len(train.y),) and 0.3 < right.mean() < 1
     hardly = FinetuneParams(method="full", epochs=1, learning_rate=1e-12, label_names=True)
-    parts = [ways.finetuned_right(split, hardly) for split in compared.splits]
+    parts = [ways.finetuned_values(split, hardly) for split in compared.splits]
     # Vectors of the head are of half precision, so a probability may be on the other side of a threshold.
     assert (np.concatenate(parts) != right).mean() < 0.02, "a network decides by the thresholds of the head"
 
