@@ -3,15 +3,17 @@
     python -m stages.export data/head OUT
     python -m stages.export data/finetuned OUT
 
-OUT holds model.onnx (one graph from tokens, pixels or counts of words to calibrated probabilities), tokenizer.json or
-vocabulary.json for texts, model.json (labels, and how inputs are read), README.md (what it was trained on, how good it
-is, its limits) and run.py, a short runner that needs only onnxruntime, numpy, and tokenizers or Pillow:
+OUT holds model.onnx (one graph from tokens, pixels or counts of words to calibrated probabilities, or to a number),
+tokenizer.json or vocabulary.json for texts, model.json (labels, and how inputs are read), README.md (what it was
+trained on, how good it is, its limits) and run.py, a short runner that needs only onnxruntime, numpy, and tokenizers or
+Pillow:
 
     python OUT/run.py "a text"
 
 The export is checked by its own run.py on 100 prepared rows: a probability that differs by more than 1e-4 from that of
 predict is an error, and nothing is written. With --float16 the file is half as large. With --int8 it is a quarter, and
 is written only if it is as good on the test rows: by McNemar's test, and within the gate's tolerances in params.yaml.
+--int8 is for one class per row without an order; models of several labels per row are not exported.
 
 With --sentence-transformers, OUT also holds the text model as sentence-transformers loads it, for its vectors.
 With --push hf:OWNER/NAME, OUT is then uploaded to the Hugging Face hub. A new repository is private, unless --public.
@@ -40,7 +42,8 @@ from stages.heads import certainty_file, layers, loading, model_card
 from stages.heads.layers import Layers
 from stages.heads.model_card import ModelCard
 from stages.tables import features, images
-from stages.tables.label_info import check_single
+from stages.tables.label_info import check_single, check_task
+from stages.tasks.regression import Regression
 
 Precision = Literal["float32", "float16", "int8"]
 INT8: Precision = "int8"
@@ -103,7 +106,7 @@ class _Model:
 
     def _write_graph(self, out: Path, precision: Precision) -> dict[str, Any]:
         """Write both graphs and the other files that run.py reads; return how it reads inputs."""
-        from stages.exporting import graph, inputs, sizes  # not at the top: they import torch
+        from stages.exporting import endings, graph, inputs, sizes  # not at the top: they import torch
 
         if self.backbone.size_bytes + sum(weight.size * 4 for weight, _ in self.layers) > MAX_BYTES:
             raise HeadstartError(f"{self.spec.name} has 2 GB of weights or more, too many for ONNX; use another model")
@@ -115,8 +118,15 @@ class _Model:
             self.layers,
             names=list(taken.example),
             dtype=self.card.extract.dtype if is_rounded else "float32",
+            ending=endings.from_task(self.card.as_task()),
         )
-        proto = graph.trace(whole, taken.example, lengths=taken.reading["kind"] == "tokens", name=self.spec.name)
+        proto = graph.trace(
+            whole,
+            taken.example,
+            lengths=taken.reading["kind"] == "tokens",
+            name=self.spec.name,
+            output=graph.PROBABILITIES if self.card.labels else graph.NUMBERS,
+        )
         graph.write(graph.unrounded(proto), out / WHOLE)
         if precision == "float16":
             sizes.halve(proto, self.spec.name)
@@ -174,23 +184,27 @@ def export(
 
     _check_installed()
     card = model_card.read_trained(folder)
-    check_single(card, "exporting", instead="classify with `python -m stages.predict`")
+    check_task(card, "exporting", "single", "ordinal", "regression", instead="classify with `python -m stages.predict`")
+    if precision == INT8:
+        check_single(card, "--int8", instead="leave it out, or use --float16")
     targets.check_folder(target, CONTENT, [folder, prepared_folder, evaluation_folder])
     model = _load(folder, card)
     ids, inputs = checking.sample(prepared_folder, card)
-    expected = trained_model.load(folder, card, CPU, rows.known_vectors).probabilities(inputs)
+    expected = trained_model.load(folder, card, CPU, rows.known_vectors).outputs(inputs)
     unrounded = expected
     if card.method == "head":
         unrounded = loading.load(folder, card, model.backbone.dim)(model.backbone.encode(inputs))
-    metrics = cards.evaluation(evaluation_folder, card, ids, expected)
+    task = card.as_task()
+    scale = task.scale if isinstance(task, Regression) else 1.0
+    metrics = cards.evaluation(evaluation_folder, card, ids, expected, scale)
     thresholds = cards.limits(certainty_file.read(folder), settings or PredictParams())
     with atomic.directory(target, CONTENT) as out:
         if has_sentence_files:  # first, since run.py needs another tokenizer.json
             sentence_files.write(out, model.backbone, model.spec.name)
         model.write(out, precision, metrics, thresholds, has_sentence_files=has_sentence_files)
         whole, shipped = checking.load(out, WHOLE), checking.load(out, MODEL)
-        exact = checking.check(whole, inputs, unrounded, model.own_pixels())
-        difference = checking.difference(shipped, inputs, expected)
+        exact = checking.check(whole, inputs, unrounded, model.own_pixels(), scale)
+        difference = checking.difference(shipped, inputs, expected, scale)
         judged = (
             checking.judge(prepared_folder, card, whole, shipped, gate or GateParams()) if precision == INT8 else ""
         )

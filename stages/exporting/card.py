@@ -19,13 +19,16 @@ from stages.common.predict_params import PredictParams
 from stages.comparison import stored
 from stages.exporting import checking, front_matter
 from stages.heads import model_card
-from stages.heads.certainty import Certainty, HeldOut
+from stages.heads.certainty import Certainty, HeldOutNumbers
 from stages.heads.model_card import ModelCard
 from stages.scores import metric_texts
 
 FORMAT = "headstart-export"
 FILE, README = "model.json", "README.md"
-METRICS = ("accuracy", "macro_f1", "balanced_accuracy", "log_loss", "calibration_error")
+METRICS = (
+    *("accuracy", "macro_f1", "balanced_accuracy", "mean_absolute_error", "root_mean_squared_error", "r2"),
+    *("quadratic_weighted_kappa", "spearman", "log_loss", "calibration_error"),
+)
 LICENCE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "COPYING")
 USAGE = {
     "tokens": ('python run.py "a text" "another"', '["a text", "another"]', "tokenizers"),
@@ -39,8 +42,15 @@ SENTENCES = (
 
 
 def limits(certainty: Certainty, settings: PredictParams) -> dict[str, Any]:
-    """Return the thresholds of `accepted` and `prediction_set`; None: no row is accepted."""
-    if not isinstance(held_out := certainty.held_out, HeldOut):
+    """Return the thresholds of `accepted` and `prediction_set`, None where no row is accepted.
+
+    Of numbers, return how far an interval reaches to both sides, None where it has no end.
+    """
+    held_out = certainty.held_out
+    if isinstance(held_out, HeldOutNumbers):
+        half_width = held_out.limits(settings).half_width
+        return {"coverage": settings.coverage, "half_width": None if math.isinf(half_width) else half_width}
+    if held_out is None:
         return {}
     confidence, probability = held_out.limits(settings)
     return {
@@ -60,6 +70,7 @@ def write_json(
         "input": card.input,
         "modality": card.modality,
         "reading": reading,
+        **({} if card.task == "single" else {"task": card.task}),
         **({"thresholds": thresholds} if thresholds else {}),
         "precision": precision,
         "backbone": {key: _portable(value) for key, value in _backbone(card).model_dump().items()},
@@ -103,7 +114,7 @@ def write_readme(
         licence=licence,
     )
     lines = [
-        f"# A classifier of {card.modality}s: {listed(card.labels, 8)}",
+        f"# {_title(card)}",
         "",
         "```sh",
         f"pip install {packages}",
@@ -111,7 +122,7 @@ def write_readme(
         "```",
         "",
         f"From Python: `from run import Model; Model(FOLDER).probabilities({example})` returns one row for every input,"
-        " one column for every label, in the order of `Model(FOLDER).labels`.",
+        f" {_columns(card)}.",
         *_input(card, reading),
         *(["", SENTENCES] if has_sentence_files else []),
         "",
@@ -134,6 +145,19 @@ def write_readme(
         "The data that it was trained on may have terms of its own.",
     ]  # fmt: skip
     (folder / README).write_text(head + "\n".join(map(printable, lines)) + "\n", "utf-8", newline="\n")
+
+
+def _title(card: ModelCard) -> str:
+    if not card.labels:
+        return f"A model that gives every {card.modality} a number"
+    order = ", from low to high" if card.task == "ordinal" else ""
+    return f"A classifier of {card.modality}s: {listed(card.labels, 8)}{order}"
+
+
+def _columns(card: ModelCard) -> str:
+    if not card.labels:
+        return "of one column, the number"
+    return "one column for every label, in the order of `Model(FOLDER).labels`"
 
 
 def _input(card: ModelCard, reading: Mapping[str, Any]) -> Iterator[str]:
@@ -170,7 +194,10 @@ def _quality(card: ModelCard, metrics: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _limits(card: ModelCard, reading: Mapping[str, Any], precision: str) -> Iterator[str]:
-    yield "- Every input gets one of the labels above, also one that belongs to none of them."
+    if card.labels:
+        yield "- Every input gets one of the labels above, also one that belongs to none of them."
+    else:
+        yield "- Every input gets a number, also one that is like no row of training."
     yield "- The numbers hold for inputs like those of training; others, such as another language, are not covered."
     if reading["kind"] == "tokens":
         yield f"- Of a text, at most {reading['max_length']} tokens are read."
@@ -180,28 +207,33 @@ def _limits(card: ModelCard, reading: Mapping[str, Any], precision: str) -> Iter
         yield "- `predict` of Headstart stores a picture that it shrinks as JPEG before it is read; run.py does not."
     if precision != "float32":
         yield f"- Its weights are stored as {precision}, which changes probabilities a little."
-    negation = "not " if card.validation_temperature == 1 else ""
-    yield f"- Probabilities are {negation}calibrated on validation rows."
+    if card.labels:
+        negation = "not " if card.validation_temperature == 1 else ""
+        yield f"- Probabilities are {negation}calibrated on validation rows."
 
 
-def evaluation(folder: Path, card: ModelCard, ids: Sequence[str], expected: np.ndarray) -> Mapping[str, Any]:
-    """Read the numbers of the evaluation in `folder`; none unless it has this model's own probabilities of these rows.
+def evaluation(
+    folder: Path, card: ModelCard, ids: Sequence[str], expected: np.ndarray, scale: float
+) -> Mapping[str, Any]:
+    """Read the metrics of the evaluation in `folder`; none unless it has this model's own outputs for these rows.
 
     Args:
         ids: of rows, (rows,).
-        expected: the model's probabilities of them, (rows, labels).
+        expected: the model's outputs for them, (rows, …).
+        scale: see `checking.difference`.
     """
     with suppress(HeadstartError, stored.MissingError, OSError, pa.ArrowException, KeyError):
         table = pq.read_table(folder / stored.PREDICTIONS)
         if "fold" in table.column_names:  # of heads that were fitted on parts of the rows
             return {}
         rows = table.filter(pa.compute.equal(table["model"], _model(card)))
-        P = np.stack([rows[f"p_{label}"].to_numpy() for label in card.labels], axis=1)
+        columns = [f"p_{label}" for label in card.labels] or ["predicted"]
+        outputs = np.stack([rows[name].to_numpy() for name in columns], axis=1)
         positions = {row_id: position for position, row_id in enumerate(rows["id"].to_pylist())}
         pairs = [(positions[row_id], number) for number, row_id in enumerate(ids) if row_id in positions]
         if pairs:
             evaluated, own = map(list, zip(*pairs, strict=True))
-            if np.abs(P[evaluated] - expected[own]).max() <= checking.MAX_DIFFERENCE:
+            if np.abs(outputs[evaluated] - expected[own]).max() <= checking.MAX_DIFFERENCE * scale:
                 return stored.read_details(folder)
     return {}
 

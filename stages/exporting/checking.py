@@ -19,7 +19,7 @@ from stages.scores import intervals, proportions
 from stages.tables import prepared
 
 SAMPLE_ROWS = 100
-MAX_DIFFERENCE = 1e-4  # of probabilities
+MAX_DIFFERENCE = 1e-4  # of probabilities, and of numbers in units of their standard deviation
 MAX_LEVELS = 2.01  # of 255, by which pixels may differ where two libraries round rows and columns otherwise
 SIGNIFICANT = 0.05
 
@@ -63,21 +63,26 @@ def load(folder: Path, graph: str) -> Any:
 
 
 def check(
-    model: Any, inputs: Sequence[Any], expected: np.ndarray, own_pixels: Callable[[Any], np.ndarray] | None
+    model: Any,
+    inputs: Sequence[Any],
+    expected: np.ndarray,
+    own_pixels: Callable[[Any], np.ndarray] | None,
+    scale: float,
 ) -> float:
-    """Return the largest difference between run.py's probabilities and those of the model that was exported.
+    """Return the largest difference between run.py's probabilities or numbers and those of the model that was exported.
 
     Args:
         model: what `load` returns, with a graph that rounds nothing.
-        expected: (inputs, labels), from vectors that are not rounded either.
+        expected: (inputs, …), from vectors that are not rounded either.
         own_pixels: makes pixels of a picture as predict does, (3, size, size); None for texts.
+        scale: see `difference`.
 
     Raises:
         HeadstartError: they differ by more than `MAX_DIFFERENCE` on the pixels of predict, or the pixels differ by more
             than two libraries round.
     """
     if own_pixels is None:
-        largest = difference(model, inputs, expected)
+        largest = difference(model, inputs, expected, scale)
     else:
         if _levels(model, inputs, own_pixels) > MAX_LEVELS:
             raise HeadstartError(
@@ -85,19 +90,24 @@ def check(
                 " cannot; set backbone.name to another model"
             )
         original, model.reader.pixels = model.reader.pixels, lambda content: _bytes(model, own_pixels(content))
-        largest = difference(model, inputs, expected)
+        largest = difference(model, inputs, expected, scale)
         model.reader.pixels = original
     if not largest <= MAX_DIFFERENCE:
         raise HeadstartError(
-            f"the exported model gives probabilities that differ by {largest:.1e} from those of predict, more than"
-            f" {MAX_DIFFERENCE:g}, so nothing is written; set backbone.name to another model"
+            f"the exported model gives {'probabilities' if model.labels else 'numbers, in units of their deviation,'}"
+            f" that differ by {largest:.1e} from those of predict, more than {MAX_DIFFERENCE:g}, so nothing is written;"
+            " set backbone.name to another model"
         )
     return largest
 
 
-def difference(model: Any, inputs: Sequence[Any], expected: np.ndarray) -> float:
-    """Return the largest difference between run.py's probabilities and others, (inputs, labels)."""
-    return float(np.abs(model.probabilities(list(inputs)) - expected).max())
+def difference(model: Any, inputs: Sequence[Any], expected: np.ndarray, scale: float = 1.0) -> float:
+    """Return the largest difference of run.py's probabilities or numbers from others, in units of `scale`.
+
+    Args:
+        expected: (inputs, …).
+    """
+    return float(np.abs(model.probabilities(list(inputs)) - expected).max() / scale)
 
 
 def _levels(model: Any, inputs: Sequence[Any], own_pixels: Callable[[Any], np.ndarray]) -> float:

@@ -1,4 +1,4 @@
-"""Trace a backbone with its classifier as one ONNX graph: from tokens, pixels or counts to probabilities."""
+"""Trace a backbone with its classifier as one ONNX graph: from tokens, pixels or counts to probabilities or numbers."""
 
 import logging
 import warnings
@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from stages.common.errors import HeadstartError, one_line
+from stages.exporting.endings import Ending, softmax
 from stages.heads.layers import Layers
 
-OUTPUT = "probabilities"
+PROBABILITIES, NUMBERS = "probabilities", "numbers"  # names of the output
 OPSET = 20
 DIMENSIONS = ("rows", "length")  # that differ from batch to batch
 
@@ -22,9 +23,18 @@ Vectors = Callable[[Mapping[str, Tensor]], Tensor]
 
 
 class Graph(nn.Module):
-    """softmax(layers(vectors(inputs)))."""
+    """ending(layers(vectors(inputs)))."""
 
-    def __init__(self, body: nn.Module, vectors: Vectors, layers: Layers, *, names: Sequence[str], dtype: str) -> None:
+    def __init__(
+        self,
+        body: nn.Module,
+        vectors: Vectors,
+        layers: Layers,
+        *,
+        names: Sequence[str],
+        dtype: str,
+        ending: Ending = softmax,
+    ) -> None:
         """Put a network and its classifier together.
 
         Args:
@@ -33,29 +43,33 @@ class Graph(nn.Module):
             layers: the classifier.
             names: of the inputs, in order.
             dtype: to which feature tables round vectors, and so the classifier's training rows.
+            ending: makes what the task gives of scores.
         """
         super().__init__()
         self.body, self._vectors, self._names = body, vectors, tuple(names)
-        self._dtype = getattr(torch, dtype)
+        self._dtype, self._ending = getattr(torch, dtype), ending
         self.layers = nn.ModuleList(map(_linear, layers))
         self.requires_grad_(False)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Compute probabilities, (rows, labels); the inputs are in the order of their names."""
+        """Compute what the task gives, such as probabilities: (rows, labels). Inputs: in the order of their names."""
         X = self._vectors(dict(zip(self._names, inputs, strict=True)))
         X = X.to(self._dtype).to(torch.float32)
         for number, layer in enumerate(self.layers):
             X = layer(torch.relu(X) if number else X)
-        return torch.softmax(X, dim=1)
+        return self._ending(X)
 
 
-def trace(graph: Graph, example: Mapping[str, Tensor], *, lengths: bool, name: str) -> onnx.ModelProto:
+def trace(
+    graph: Graph, example: Mapping[str, Tensor], *, lengths: bool, name: str, output: str = PROBABILITIES
+) -> onnx.ModelProto:
     """Trace a network on two rows.
 
     Args:
         example: inputs by name, of (2, …), in the order of the graph's.
         lengths: whether the second dimension differs from batch to batch too.
         name: of the backbone, for errors.
+        output: name of the graph's output.
 
     Raises:
         HeadstartError: the network cannot be traced, as it branches on values or has an operation that ONNX lacks.
@@ -67,7 +81,7 @@ def trace(graph: Graph, example: Mapping[str, Tensor], *, lengths: bool, name: s
                 graph.eval(), tuple(example.values()), dynamic_shapes=(tuple(dynamic for _ in example),)
             )
             exported = torch.onnx.export(
-                program, input_names=list(example), output_names=[OUTPUT], opset_version=OPSET, dynamo=True,
+                program, input_names=list(example), output_names=[output], opset_version=OPSET, dynamo=True,
                 verbose=False,
             )  # fmt: skip
             assert exported is not None

@@ -1,4 +1,4 @@
-"""Classify: `python run.py INPUT ...`, or `Model(FOLDER).probabilities([INPUT, ...])`: (inputs, labels)."""
+"""Predict: `python run.py INPUT ...`, or `Model(FOLDER).probabilities([INPUT, ...])`: (inputs, labels), or numbers."""
 
 import json
 import sys
@@ -20,14 +20,14 @@ class Model:
     def probabilities(self, inputs: list[Any], batch_rows: int = 16) -> np.ndarray:
         rows = self.reader.rows(inputs)
         order = sorted(range(len(rows)), key=lambda row: len(rows[row]))  # like lengths share a batch
-        P = np.zeros((len(rows), len(self.labels)), np.float32)
-        for start in range(0, len(rows), batch_rows):
-            part = order[start : start + batch_rows]
-            P[part] = self.session.run(None, self.reader.batch([rows[row] for row in part]))[0]
-        return P
+        Y = np.zeros((len(rows), len(self.labels) or 1), np.float32 if self.labels else np.float64)
+        for part in (order[start : start + batch_rows] for start in range(0, len(rows), batch_rows)):
+            Y[part] = self.session.run(None, self.reader.batch([rows[row] for row in part]))[0]
+        return Y
 
 
 if __name__ == "__main__":
     model = Model()
     for content, row in zip(sys.argv[1:], model.probabilities(sys.argv[1:]), strict=True):
-        print(content, model.labels[row.argmax()], f"{row.max():.3f}", sep="\t")
+        best = (row[::-1].cumsum()[:-1] > 0.5).sum() if "task" in model.card else row.argmax()  # ordered: the median
+        print(content, *([model.labels[best], f"{row[best]:.3f}"] if model.labels else row), sep="\t")

@@ -1,0 +1,39 @@
+"""What the last step of a graph makes of scores, for each task, as `Task.outputs` does."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from stages.tasks import Task
+from stages.tasks.ordinal import Ordinal
+from stages.tasks.regression import Regression
+
+Ending: TypeAlias = Callable[[Tensor], Tensor]  # scores (rows, …) to probabilities (rows, labels) or numbers (rows, 1)
+
+
+def from_task(task: Task) -> Ending:
+    """Return the ending for the scores of a task."""
+    if isinstance(task, Regression):
+        # In float32, large numbers would lose digits; ONNX takes the numbers of Python for such.
+        mean, scale = (torch.tensor(number, dtype=torch.float64) for number in (task.mean, task.scale))
+        return lambda X: X.double() * scale + mean
+    if isinstance(task, Ordinal):
+        return _from_cumulative
+    return softmax
+
+
+def softmax(X: Tensor) -> Tensor:
+    """Compute the probability of every label from its score."""
+    return torch.softmax(X, dim=1)
+
+
+def _from_cumulative(X: Tensor) -> Tensor:
+    """Compute the probability of every label from log odds of being above it, (rows, labels - 1), but the highest."""
+    columns = list(torch.sigmoid(X).unbind(dim=1))
+    for number in range(1, len(columns)):  # ONNX has no running minimum
+        columns[number] = torch.minimum(columns[number - 1], columns[number])
+    above = torch.stack(columns, dim=1)
+    edge = torch.ones_like(above[:, :1])
+    return torch.cat([edge, above], dim=1) - torch.cat([above, edge - 1], dim=1)
