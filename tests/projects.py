@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -24,7 +25,13 @@ WORDS = ["i", "love", "hate", "this", "product", "is", "terrible", "great", "awf
 WORDS += ["the", "a", "best", "movie", "bad", "good"]
 TFIDF: dict[str, object] = {"backbone__family": "tfidf", "backbone__name": "word", "backbone__revision": None}
 # A pipeline on the demo data in seconds, for `set_params`.
-QUICK: dict[str, object] = {**TFIDF, "evaluate__learning_curve": [], "evaluate__bootstrap": 50}
+QUICK: dict[str, object] = {
+    **TFIDF,
+    "train_head__C": [1, 10],
+    "train_head__folds": 3,
+    "evaluate__learning_curve": [],
+    "evaluate__bootstrap": 50,
+}
 RANDOM_SQUEEZENET: dict[str, object] = {  # an image backbone for `set_params` that computes in no time
     "backbone__family": "torchvision",
     "backbone__name": "squeezenet1_1",
@@ -70,8 +77,9 @@ def make_project(folder: Path) -> Path:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, target)
-    git(folder, "init", "-q")
-    git(folder, "add", "-A")
+    one_pack = ("-c", "core.bigFileThreshold=1")  # a file per object takes longer to copy than all that tests change
+    git(folder, "init", "-q", "--template=")
+    git(folder, *one_pack, "add", "-A")
     git(folder, "commit", "-qm", "start")
     return folder
 
@@ -84,19 +92,26 @@ def git(folder: Path, *command: str) -> str:
 
 def set_params(project: Path, **changes: object) -> None:
     """Set `section__key=value` in the project's params.yaml."""
-    path = project / "params.yaml"
-    content = yaml.safe_load(path.read_text("utf-8"))
+    content = _params(project)
     for name, value in changes.items():
         section, key = name.split("__")
         content[section][key] = value
-    path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
+    _write_params(project, content)
 
 
 def use_backbones(project: Path, *backbones: object) -> None:
     """Let the section `backbone` of the project's params.yaml be this list."""
-    path = project / "params.yaml"
-    content = yaml.safe_load(path.read_text("utf-8")) | {"backbone": list(backbones)}
-    path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
+    _write_params(project, _params(project) | {"backbone": list(backbones)})
+
+
+def _params(project: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.load((project / "params.yaml").read_text("utf-8"), yaml.CSafeLoader)
+    return content
+
+
+def _write_params(project: Path, content: dict[str, Any]) -> None:
+    text = yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False)
+    (project / "params.yaml").write_text(text, "utf-8")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -219,6 +234,9 @@ def make_trained(folder: Path, encoder: Path) -> Path:
         runtime__device="cpu",
         finetune__epochs=3,
         finetune__learning_rate=3e-4,
+        evaluate__learning_curve=[2, 10],
+        evaluate__repeats=2,
+        evaluate__bootstrap=50,
     )
     return run_stages(project, *UP_TO_HEAD)
 

@@ -50,6 +50,7 @@ REFUSED_METHODS = {  # before finetune trains
     "mobilenet-v2": {"lora": "cannot be trained with finetune.method lora"},
 }
 CPU = RuntimeParams(device="cpu", row_cache=False)
+HEAD = params.TrainHeadParams(C=(1.0,), folds=2)
 SETTINGS = {"text": ExtractSection(max_length=60, normalize=False), "image": ExtractSection(normalize=False)}
 
 
@@ -107,7 +108,7 @@ def test_an_architecture_goes_through_all_verbs(
     run_extract()
     inputs = prepared.read(table, "test")[modality].to_pylist()
     check_vectors(folder, name, spec, inputs)
-    train_head(features_folder=features, target=head, budget=params.BudgetParams(), settings=params.TrainHeadParams())
+    train_head(features_folder=features, target=head, budget=params.BudgetParams(), settings=HEAD)
     for method in METHODS:
         settings = params.Params(
             prepare=params.PrepareParams(data="-", input=modality, label="label"),
@@ -143,7 +144,7 @@ def test_an_architecture_goes_through_all_verbs(
         target=tmp_path / "evaluation",
         budget=params.BudgetParams(),
         settings=params.EvaluateParams(bootstrap=0, learning_curve=()),
-        head_settings=params.TrainHeadParams(),
+        head_settings=HEAD,
         predict_settings=PredictParams(),
         runtime=CPU,
     )

@@ -15,6 +15,7 @@ import yaml
 from stages.evaluation import explained_mistakes
 from stages.heads import certainty_file
 from stages.tables import features
+from tests.conftest import copy
 from tests.projects import ROOT, STAGES, contents, make_project, run, run_stages, set_params, stage
 
 SETTINGS: dict[str, object] = {
@@ -118,7 +119,7 @@ def test_accepted_rows_and_sets_are_counted_as_predictions_have_them(usual: tupl
 
 
 def test_a_model_of_an_older_version_is_judged_without_certainty(usual: tuple[dict, Path], tmp_path: Path) -> None:
-    project = Path(shutil.copytree(usual[1].parents[1], tmp_path / "project", symlinks=True))
+    project = copy(usual[1].parents[1], tmp_path / "project")
     (project / "data/head" / certainty_file.FILE).unlink()
     stage(project, "evaluate")
     names = pq.read_schema(project / "data/evaluation/predictions.parquet").names

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
+from tests.conftest import copy
 from tests.projects import contents, git, make_project, run, run_stages, set_params, stage
 
 SETTINGS: dict[str, object] = {
@@ -20,6 +21,7 @@ SETTINGS: dict[str, object] = {
     "backbone__revision": None,
     "evaluate__learning_curve": [],
     "evaluate__bootstrap": 0,
+    "evaluate__explain": 0,
 }
 
 
@@ -84,8 +86,7 @@ def test_shuffled_labels_fail_and_nothing_is_changed(repository: Path, tmp_path:
 
 
 def test_the_same_rows_pass_and_settings_are_listed(repository: Path, tmp_path: Path) -> None:
-    project = tmp_path / "project"
-    shutil.copytree(repository, project, symlinks=True)
+    project = copy(repository, tmp_path / "project")
     git(project, "checkout", "-q", "main")
     run(project, "dvc", "checkout", "-q")
     assert gate(project, "main").returncode == 0
@@ -135,7 +136,7 @@ def test_folders_missing_baselines_and_damage(repository: Path, tmp_path: Path) 
 @pytest.fixture
 def mine(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the repository, to be changed, on the branch with shuffled labels."""
-    return Path(shutil.copytree(repository, tmp_path / "project", symlinks=True))
+    return copy(repository, tmp_path / "project")
 
 
 def test_a_baseline_that_cannot_be_read_is_not_one_that_was_never_made(mine: Path, tmp_path: Path) -> None:
@@ -339,8 +340,7 @@ def test_a_project_below_the_root_of_its_repository(repository: Path, tmp_path: 
 
 
 def test_a_metric_that_the_rows_do_not_have_is_not_passed(repository: Path, tmp_path: Path) -> None:
-    project = tmp_path / "project"
-    shutil.copytree(repository, project)
+    project = copy(repository, tmp_path / "project")
     for floor in (None, 0.99):
         set_params(project, gate__metrics={"roc_auc": {"floor": floor}})
         for arguments in (["HEAD"], [str(project / "data/evaluation")], ["0" * 40, "--allow-missing-baseline"]):

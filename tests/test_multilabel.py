@@ -36,7 +36,7 @@ def write_rows(project: Path, count: int = 240, seed: int = 0, wrong: Sequence[i
 def make_evaluated(folder: Path, **changes: object) -> Path:
     project = make_project(folder)
     write_rows(project)
-    set_params(project, **QUICK, prepare__data=DATA, prepare__label="tags", **changes)
+    set_params(project, **{**QUICK, **changes}, prepare__data=DATA, prepare__label="tags")
     return run_stages(project)
 
 
@@ -124,7 +124,7 @@ def test_the_gate_compares_two_evaluations(evaluated: Path, tmp_path: Path) -> N
 
 
 def test_folds_judge_the_rows_where_none_are_tested(tmp_path: Path) -> None:
-    project = make_evaluated(tmp_path / "project", prepare__test=0.0)
+    project = make_evaluated(tmp_path / "project", prepare__test=0.0, train_head__C=[10])
     numbers = details(project)
     assert numbers["cross_validated_rows"] == 240 and numbers["head"]["accuracy"] > 0.9
     rows = pq.read_table(project / "data/evaluation/predictions.parquet").to_pandas()

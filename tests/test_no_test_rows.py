@@ -23,6 +23,7 @@ SETTINGS: dict[str, object] = {
     "evaluate__near_duplicates": 0.9,
     "evaluate__explain": 2,
     "train_head__C": [1, 10],
+    "train_head__folds": 2,
     "train_head__final": "all",
 }
 

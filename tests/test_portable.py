@@ -1,7 +1,7 @@
 """Linux, macOS and Windows: nothing needs what only one of them has. Run here with it taken away."""
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from tests.closure import ROOT
 from tests.projects import STAGES, contents, run, set_params, stage_command
 
 POSIX_ONLY = {"fcntl", "resource", "pwd", "grp", "termios"}
-GUARDED = {ROOT / "stages/common/run_stats.py"}  # tries to import one of them, for macOS
+GUARDED = {"stages/common/run_stats.py"}  # tries to import one of them, for macOS
 
 # Run first in each process, as a `sitecustomize`. A few libraries look which system this is, and on others do the same
 # by other means: they may do here what they do on Linux.
@@ -87,22 +87,22 @@ def test_dvc_and_the_gate_against_a_revision_work(finished: Path) -> None:
 def test_modules_of_posix_alone_are_imported_behind_a_guard_only() -> None:
     lines = [
         line
-        for path, line, node in nodes()
-        if path.is_relative_to(ROOT / "stages") and path not in GUARDED
-        if not POSIX_ONLY.isdisjoint(imported(node))
+        for file, line, node in nodes("stages")
+        if file not in GUARDED and not POSIX_ONLY.isdisjoint(imported(node))
     ]
     assert not lines
 
 
 def test_text_files_are_opened_with_an_encoding() -> None:
-    assert not [line for _, line, node in nodes() if isinstance(node, ast.Call) and opens_text(node)]
+    both = nodes("stages") + nodes("tests")
+    assert not [line for _, line, node in both if isinstance(node, ast.Call) and opens_text(node)]
 
 
 def test_text_files_of_outputs_have_the_same_bytes_on_every_system() -> None:
     writes = [
         (line, node)
-        for path, line, node in nodes()
-        if path.is_relative_to(ROOT / "stages") and isinstance(node, ast.Call)
+        for _, line, node in nodes("stages")
+        if isinstance(node, ast.Call)
         if isinstance(node.func, ast.Attribute) and node.func.attr == "write_text"
     ]
     assert writes
@@ -114,12 +114,14 @@ def test_commands_of_the_pipeline_need_no_shell() -> None:
         assert stage["cmd"].startswith("python -m stages.") and not set(stage["cmd"]) & set("\"'$;&|<>`()\n")
 
 
-def nodes() -> Iterator[tuple[Path, str, ast.AST]]:
-    """The syntax of every source file, with its file, and as FILE:LINE."""
-    for folder in ("stages", "tests"):
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-                yield path, f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}", node
+@cache
+def nodes(folder: str) -> list[tuple[str, str, ast.AST]]:
+    """The statements and calls of every source file of a folder, with their file, and as FILE:LINE."""
+    found: list[tuple[str, str, ast.AST]] = []
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        file, tree = path.relative_to(ROOT).as_posix(), ast.walk(ast.parse(path.read_text("utf-8")))
+        found += [(file, f"{file}:{node.lineno}", node) for node in tree if isinstance(node, ast.stmt | ast.Call)]
+    return found
 
 
 def imported(node: ast.AST) -> set[str]:

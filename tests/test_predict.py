@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from stages.heads import model_card
+from tests.conftest import copy
 from tests.hostile.verbs import here, refused
 from tests.projects import TFIDF, UP_TO_HEAD, make_project, run_stages, set_params, stage
 
@@ -59,7 +60,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def trained(model: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(model, tmp_path / "project", symlinks=True))
+    return copy(model, tmp_path / "project")
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -1,6 +1,5 @@
 """predict: how sure it is of every row."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages.heads import certainty_file
+from tests.conftest import copy
 from tests.hostile.verbs import here, refused
 from tests.projects import TFIDF, UP_TO_HEAD, make_project, run_stages, set_params, stage
 
@@ -25,7 +25,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def trained(model: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(model, tmp_path / "project", symlinks=True))
+    return copy(model, tmp_path / "project")
 
 
 def predict(project: Path, *texts: str, header: str = "text") -> tuple[list[dict[str, Any]], str]:

@@ -10,15 +10,22 @@ TYPES = {  # of contents, by the suffix of a file
     ".js": "text/javascript; charset=utf-8",
 }
 FOLDER = Path(__file__).parent
+HEAD = FOLDER / "head.html"
 
 
 class PageFiles:
-    """The style sheets, scripts and pages of a folder, and those of this one, which all pages share."""
+    """The style sheets, scripts and pages of a folder, and those of this one, which all pages share.
+
+    A page begins with its title: what comes before is the same for all, HEAD.
+    """
 
     def __init__(self, folder: Path) -> None:
         """List the files once: a name in a request is looked up, and no path is made of it."""
         self._paths = {
-            path.name: path for source in (FOLDER, folder) for path in source.iterdir() if path.suffix in TYPES
+            path.name: path
+            for source in (FOLDER, folder)
+            for path in source.iterdir()
+            if path.suffix in TYPES and path != HEAD
         }
         self.names = frozenset(self._paths)
 
@@ -27,4 +34,5 @@ class PageFiles:
         path = self._paths.get(name)
         if path is None:
             return Response(status_code=404)
-        return Response(path.read_bytes(), media_type=TYPES[path.suffix])
+        head = HEAD.read_bytes() if path.suffix == ".html" else b""
+        return Response(head + path.read_bytes(), media_type=TYPES[path.suffix])

@@ -47,5 +47,5 @@ def texts(folder: Path, train: int, test: int, words: int) -> Path:
 def evaluated(folder: Path, **changes: object) -> Path:
     """A project in `folder` with `changes` to its settings, evaluated; the path of its evaluation."""
     project = make_project(folder)
-    set_params(project, **changes)
+    set_params(project, **{"evaluate__bootstrap": 100, "evaluate__repeats": 2, **changes})
     return run_stages(project) / "data/evaluation"

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -25,6 +25,24 @@ class KilledError(Exception):
     pass
 
 
+@pytest.fixture(scope="module")
+def whole(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Weights:
+    """The weights of a run on texts that nothing broke off."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADSTART_CACHE", str(tmp_path_factory.mktemp("whole")))
+        return trained("text", tiny_encoder)
+
+
+@pytest.fixture(scope="module")
+def killed(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of checkpoints that a run on texts left, killed at step 10. Not to be changed."""
+    cache = tmp_path_factory.mktemp("killed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADSTART_CACHE", str(cache))
+        kill(10, "text", tiny_encoder)
+    return cache / "checkpoints"
+
+
 @pytest.fixture(autouse=True)
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the checkpoints of all runs, with nothing of other tests in it."""
@@ -33,21 +51,25 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def kill_at(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Modality], None]:
+def run(killed: Path, runs: Path) -> Path:
+    """The folder of the only run, which was killed at step 10."""
+    shutil.copytree(killed, runs)
+    (only,) = runs.iterdir()
+    return only
+
+
+def kill(step: int, modality: Modality, tiny: Path, recipe: FinetuneParams = THREE_EPOCHS) -> None:
     """Train until a step, with a checkpoint every four, and break off there."""
 
-    def kill(step: int, modality: Modality) -> None:
-        def end_step(self: Progress, loss: float) -> None:
-            counted(self, loss)
-            if self.step == step:
-                raise KilledError
+    def end_step(self: Progress, loss: float) -> None:
+        counted(self, loss)
+        if self.step == step:
+            raise KilledError
 
-        counted = Progress.end_step
-        with monkeypatch.context() as patch, pytest.raises(KilledError):
-            patch.setattr(Progress, "end_step", end_step)
-            train(fresh(modality, tiny_encoder, THREE_EPOCHS), modality, THREE_EPOCHS, checkpoint_steps=4)
-
-    return kill
+    counted = Progress.end_step
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(Progress, "end_step", end_step)
+        train(fresh(modality, tiny, recipe), modality, recipe, checkpoint_steps=4)
 
 
 def trained(modality: Modality, tiny: Path, recipe: FinetuneParams = THREE_EPOCHS) -> Weights:
@@ -63,17 +85,17 @@ def assert_equal(one: Weights, other: Weights) -> None:
 
 @pytest.mark.parametrize("modality", ["text", "image"])
 def test_a_killed_run_resumes_to_the_same_weights(
-    modality: Modality, tiny_encoder: Path, kill_at: Callable[[int, Modality], None], capsys: pytest.CaptureFixture[str]
+    modality: Modality, tiny_encoder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = trained(modality, tiny_encoder)
-    kill_at(10, modality)
+    kill(10, modality, tiny_encoder)
     resumed = trained(modality, tiny_encoder)
     assert "finetune: resuming the killed run at step 8\n" in capsys.readouterr().err
     assert_equal(resumed, whole)
 
 
 def test_a_run_killed_after_a_checkpoint_at_the_end_of_an_epoch_resumes_to_the_same_weights(
-    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch, runs: Path
+    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch, runs: Path, whole: Weights
 ) -> None:
     def write(run: Path, step: int, checkpoint: Checkpoint) -> None:
         written(run, step, checkpoint)
@@ -81,7 +103,6 @@ def test_a_run_killed_after_a_checkpoint_at_the_end_of_an_epoch_resumes_to_the_s
             raise KilledError
 
     written = checkpoints.write
-    whole = trained("text", tiny_encoder)
     with monkeypatch.context() as patch, pytest.raises(KilledError):
         patch.setattr(checkpoints, "write", write)
         train(fresh("text", tiny_encoder, THREE_EPOCHS), "text", THREE_EPOCHS, checkpoint_steps=5)
@@ -112,37 +133,25 @@ def test_a_training_that_ended_is_not_repeated_before_the_run_ends(
     assert not list(runs.iterdir())
 
 
-def test_other_settings_are_another_run(
-    tiny_encoder: Path, kill_at: Callable[[int, Modality], None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    kill_at(10, "text")
-    trained("text", tiny_encoder, settings(epochs=3, contrastive=0.5, weight_decay=0.1))
+@pytest.mark.usefixtures("run")
+def test_other_settings_are_another_run(tiny_encoder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kill(1, "text", tiny_encoder, settings(epochs=3, contrastive=0.5, weight_decay=0.1))
     assert "resuming" not in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("run")
 def test_other_code_is_another_run(
-    tiny_encoder: Path,
-    kill_at: Callable[[int, Modality], None],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kill_at(6, "text")
     monkeypatch.setattr(package, "digest", lambda: "other code")
-    trained("text", tiny_encoder, THREE_EPOCHS)
+    kill(1, "text", tiny_encoder)
     assert "resuming" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "emptied"])
 def test_a_damaged_checkpoint_is_reported_and_the_older_one_taken(
-    damage: str,
-    tiny_encoder: Path,
-    kill_at: Callable[[int, Modality], None],
-    runs: Path,
-    capsys: pytest.CaptureFixture[str],
+    damage: str, tiny_encoder: Path, run: Path, whole: Weights, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = trained("text", tiny_encoder)
-    kill_at(10, "text")
-    (run,) = runs.iterdir()
     newest = run / "step-8.safetensors"
     content = newest.read_bytes()
     middle = len(content) // 2
@@ -161,11 +170,8 @@ def test_a_damaged_checkpoint_is_reported_and_the_older_one_taken(
 
 
 def test_without_an_undamaged_checkpoint_training_starts_anew(
-    tiny_encoder: Path, kill_at: Callable[[int, Modality], None], runs: Path, capsys: pytest.CaptureFixture[str]
+    tiny_encoder: Path, run: Path, whole: Weights, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = trained("text", tiny_encoder)
-    kill_at(10, "text")
-    (run,) = runs.iterdir()
     assert checkpoints.steps(run) == [4, 8]
     for path in run.iterdir():
         os.truncate(path, path.stat().st_size - 200)
@@ -176,10 +182,8 @@ def test_without_an_undamaged_checkpoint_training_starts_anew(
     assert_equal(again, whole)
 
 
-def test_a_run_has_two_checkpoints_of_plain_tensors_and_json(
-    kill_at: Callable[[int, Modality], None], runs: Path
-) -> None:
-    kill_at(14, "text")
+def test_a_run_has_two_checkpoints_of_plain_tensors_and_json(tiny_encoder: Path, runs: Path) -> None:
+    kill(14, "text", tiny_encoder)
     (run,) = runs.iterdir()
     assert sorted(path.name for path in run.iterdir()) == ["step-12.safetensors", "step-8.safetensors"]
     content = (run / "step-12.safetensors").read_bytes()

@@ -23,7 +23,7 @@ def test_a_killed_run_resumes_and_ends_with_the_same_weights(
         finetune__method=method,
         finetune__contrastive=contrastive,
         finetune__token_dropout=0.2,
-        finetune__epochs=40,
+        finetune__epochs=12,
         finetune__patience=None,
         runtime__checkpoint_steps=6,
     )
@@ -32,7 +32,7 @@ def test_a_killed_run_resumes_and_ends_with_the_same_weights(
     runs = trained.parent / "cache/checkpoints"
     assert not list(runs.iterdir()), "a run that ended leaves no checkpoints"
     shutil.rmtree(trained / "data/finetuned")
-    for least in (1, 60):  # steps of 160
+    for least in (1, 18):  # steps of 48
         command = ["-m", "stages.finetune", "data/prepared", "data/features", "data/head", "data/finetuned"]
         process = subprocess.Popen([sys.executable, *command], cwd=trained, stderr=subprocess.DEVNULL)
         while process.poll() is None:

@@ -13,18 +13,32 @@ from stages.finetuning import classifier as classifiers
 from stages.heads import linear_layer, loading, model_card
 from stages.tables import features
 from tests.backbones.image_backbones import make_vision_encoder
+from tests.conftest import Once, copy
 from tests.pictures import png
-from tests.projects import RANDOM_SQUEEZENET, UP_TO_HEAD, Verb, contents, run, run_stages, set_params
+from tests.projects import (
+    RANDOM_SQUEEZENET,
+    UP_TO_HEAD,
+    Verb,
+    contents,
+    make_project,
+    run,
+    run_stages,
+    set_params,
+    stage,
+)
 
 CPU = RuntimeParams(device="cpu")
 
 
-@pytest.fixture
-def digits(project: Path, verb: Verb) -> Path:
-    """A project on zeros and ones, for a tiny backbone."""
-    verb("fetch", "digits", "data/digits")
-    for label in "23456789":
-        shutil.rmtree(project / "data/digits" / label)
+def make_digits(folder: Path) -> None:
+    """A project on a hundred zeros and ones, for a tiny backbone."""
+    project = make_project(folder)
+    stage(project, "fetch", "digits", "data/digits")
+    for path in (project / "data/digits").iterdir():
+        for picture in sorted(path.iterdir())[50 if path.name in "01" else 0 :]:
+            picture.unlink()
+        if path.name not in "01":
+            path.rmdir()
     set_params(
         project,
         prepare__data="data/digits",
@@ -33,8 +47,21 @@ def digits(project: Path, verb: Verb) -> Path:
         budget__per_class=20,
         finetune__epochs=2,
         finetune__horizontal_flip=False,
+        evaluate__learning_curve=[],
+        evaluate__bootstrap=50,
+        evaluate__explain=2,
         **RANDOM_SQUEEZENET,
     )
+
+
+@pytest.fixture
+def project(tmp_path: Path, once: Once) -> Path:
+    return copy(once("digits", make_digits), tmp_path / "project")
+
+
+@pytest.fixture
+def digits(project: Path) -> Path:
+    """A project on zeros and ones, which `verb` runs in."""
     return project
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.projects import STAGES, make_project, ran, run, set_params
+from tests.projects import STAGES, make_project, ran, run, run_stages, set_params, stage
 
 
 @pytest.fixture(scope="module")
@@ -121,9 +121,9 @@ def test_the_founding_example(tmp_path: Path) -> None:
         backbone__weights="data/pretrained/corpus.txt",
         train_head__C=[1],
     )
-    assert ran(run(project, "dvc", "repro")) == list(STAGES)
+    run_stages(project)
     row = pq.read_table(project / "data/evaluation/predictions.parquet").to_pylist()[0]
     assert row["label"] == "0" and [int(row["predicted"])] == [1]
     (project / "new.csv").write_text("text\nThis product is the best!\n", "utf-8")
-    run(project, "python", "-m", "stages.predict", "data/head", "new.csv", "out.parquet")
+    stage(project, "predict", "data/head", "new.csv", "out.parquet")
     assert pq.read_table(project / "out.parquet")["predicted"].to_pylist() == ["1"]

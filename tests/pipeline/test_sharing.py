@@ -1,7 +1,6 @@
 """A team that shares artifacts: two clones and a remote, over real servers."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.conftest import copy
 from tests.pipeline import servers
 from tests.projects import ran, set_params
 
@@ -74,8 +74,7 @@ def team(request: pytest.FixtureRequest, reproduced: Path, tmp_path_factory: pyt
     with getattr(servers, request.param)(folder / "server") as remote:
         origin = folder / "origin.git"
         subprocess.run(["git", "init", "-q", "--bare", "-b", "main", origin], check=True)
-        shutil.copytree(reproduced, folder / "first", symlinks=True)
-        first = Clone(folder / "first", remote)
+        first = Clone(copy(reproduced, folder / "first"), remote)
         first.run("dvc", "remote", "add", "-d", "storage", remote.url)
         first.run("dvc", "remote", "modify", "storage", "verify", "true")
         team = Team(origin, remote)

@@ -14,24 +14,9 @@ import pytest
 
 from stages.serving import limits
 from tests.conftest import Once
-from tests.serving.servers import Server, make_mails, make_pictures, make_texts, picture
+from tests.serving.servers import Server, make_texts, picture
 
 JSON = {"content-type": "application/json"}
-
-
-@pytest.fixture(scope="module")
-def texts(once: Once) -> Server:
-    return Server(once("serving-texts", make_texts))
-
-
-@pytest.fixture(scope="module")
-def mails(once: Once) -> Server:
-    return Server(once("serving-mails", make_mails))
-
-
-@pytest.fixture(scope="module")
-def pictures(once: Once) -> Server:
-    return Server(once("serving-pictures", make_pictures))
 
 
 BODIES = {

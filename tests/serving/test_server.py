@@ -13,24 +13,9 @@ from stages.extraction import rows
 from stages.serving import limits, served_model
 from tests.conftest import Once
 from tests.projects import UP_TO_HEAD, run_stages, set_params, stage
-from tests.serving.servers import Server, make_mails, make_pictures, make_texts, picture
+from tests.serving.servers import Server, make_mails, make_texts, picture
 
 TEXTS = ["order 7", "thanks 8", "", "  ", None, 3, True, 2.5, "na\u00efve \u20ac \U0001f600", "x\0y", "order " * 200]
-
-
-@pytest.fixture(scope="module")
-def texts(once: Once) -> Server:
-    return Server(once("serving-texts", make_texts))
-
-
-@pytest.fixture(scope="module")
-def mails(once: Once) -> Server:
-    return Server(once("serving-mails", make_mails))
-
-
-@pytest.fixture(scope="module")
-def pictures(once: Once) -> Server:
-    return Server(once("serving-pictures", make_pictures))
 
 
 def predicted(project: Path, tmp_path: Path, new: Path, model: str = "head") -> list[dict[str, Any]]:
