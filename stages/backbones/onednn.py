@@ -77,7 +77,7 @@ def is_faster() -> bool:
     The build must have it, since it is a private operator of torch's compiler, and the processor AVX-512.
     """
     has_product = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
-    return has_product and torch.backends.cpu.get_cpu_capability().startswith("AVX512")  # type: ignore[no-untyped-call]
+    return has_product and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 
 
 def make_trainable(body: nn.Module) -> None:

@@ -95,7 +95,7 @@ def _unknown(scored: ScoredRows, P: np.ndarray, verdicts: Verdicts, unknown: Ver
         shares["recall"] = (int(none.sum()), len(none))
         if rejected := int(none.sum()) + int((~accepted).sum()):
             shares["precision"] = (int(none.sum()), rejected)
-        if total := int(accepted.sum()) + int(unknown.accepted.sum()):
+        if (total := int(accepted.sum()) + int(unknown.accepted.sum())) and scored.task.has_classes:
             right = scored.task.is_right(scored.truth, P)
             shares["accepted_accuracy"] = (int(right[accepted].sum()), total)
     if unknown.unfamiliar is not None:

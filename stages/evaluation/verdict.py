@@ -69,7 +69,8 @@ def _certainty(results: Results) -> str:
     if untested := _untested(results):
         parts.append(untested)
     if "recall" in (none := metrics.get(f"{shipped}_unknown", {})):
-        recall = intervals.written(none["recall"], metrics.get(f"{shipped}_unknown_ci95", {}).get("recall"))
+        ends = metrics.get(f"{shipped}_unknown_ci95", {})
+        recall = metric_texts.with_interval(none["recall"], ends.get("recall"), "recall")
         parts.append(f"none of these: {recall} of the unknown test rows are not accepted")
     parts += [f"{model} is not judged: {reason}" for model, reason in metrics.get("not_judged", {}).items()]
     return "; ".join(parts) if parts else "there is no other model to compare with"

@@ -25,10 +25,9 @@ def write(folder: Path, certainty: Certainty) -> None:
     tensors: dict[str, np.ndarray] = {}
     metadata: dict[str, str] = {}
     if certainty.held_out:
-        tensors |= {name: value for name, value in certainty.held_out._asdict().items() if name != "source"}
-        metadata["source"] = certainty.held_out.source
-        if certainty.held_out.unknown is not None:
-            tensors["unknown"] = certainty.held_out.unknown
+        held_out = certainty.held_out._asdict()
+        metadata["source"] = held_out.pop("source")
+        tensors |= {name: value for name, value in held_out.items() if value is not None}
     if certainty.known:
         X = certainty.known.X
         tensors["distances"] = certainty.known.distances

@@ -109,7 +109,7 @@ def _certainty(results: Results, model: str) -> Iterator[str]:
             f" the {noun}s; predict.coverage is {settings['coverage']:g}. {values['empty_sets']:.1%} are empty."
         )
     none, none_ends = (results.metrics.get(f"{model}_unknown{kind}", {}) for kind in ("", "_ci95"))
-    share = {metric: intervals.written(value, none_ends.get(metric)) for metric, value in none.items()}
+    share = {metric: metric_texts.with_interval(value, none_ends.get(metric), metric) for metric, value in none.items()}
     if "precision" in none:
         yield (
             f"none of these: {share['recall']} of the {noun}s of the class prepare.unknown are not accepted, and"
