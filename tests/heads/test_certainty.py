@@ -188,7 +188,7 @@ def test_unknown_rows_that_are_accepted_count_as_wrong() -> None:
 def test_a_sample_of_held_out_rows_has_the_same_share_of_unknown_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(certainty, "MAX_HELD_OUT_ROWS", 50)
     P = np.full((100, 2), 0.5)
-    rows = HeldOut.from_probabilities(P, np.zeros(100, int), "validation", np.full((30, 2), 0.5))
+    rows = HeldOut.from_outputs(TWO, np.zeros(100, int), P, "validation", np.full((30, 2), 0.5))
     assert len(rows.confidence) == 50 and rows.unknown is not None and len(rows.unknown) == 15
 
 
@@ -197,4 +197,4 @@ def test_unknown_rows_are_written_and_read(tmp_path: Path) -> None:
     written = HeldOut(confidence, confidence > 0.6, confidence, "validation", np.array([0.25], np.float32))
     certainty_file.write(tmp_path, Certainty(written))
     read = certainty_file.read(tmp_path).held_out
-    assert read is not None and read.unknown is not None and read.unknown.tolist() == [0.25]
+    assert isinstance(read, HeldOut) and read.unknown is not None and read.unknown.tolist() == [0.25]
