@@ -7,7 +7,7 @@ from stages.common.params import TrainHeadParams
 from stages.heads import choosing
 from stages.heads.certainty import HeldOut
 from stages.heads.head import Head
-from stages.heads.one_vs_rest import OneVsRest
+from stages.heads.one_vs_rest_head import OneVsRest
 from stages.tables.features import Features
 
 MIN_VALIDATION_ROWS = 500  # with fewer, thresholds are made from training rows, if there are more of these

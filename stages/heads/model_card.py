@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from stages import tasks
 from stages.common import json_file
@@ -32,6 +32,7 @@ class Decisions(Section):
     temperatures: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...]  # divide the scores
     validation_temperatures: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...]  # the factors in them
     thresholds: tuple[Annotated[float, Field(ge=0, le=1)], ...]  # probabilities from which a label is given
+    exclusive: tuple[tuple[str, ...], ...] = ()  # sets of labels of which the likeliest is given, without thresholds
 
 
 class ModelCard(LabelInfo):
@@ -59,9 +60,23 @@ class ModelCard(LabelInfo):
     versions: dict[str, str]
     decisions: Decisions | None = None  # of several labels, in place of the temperatures above, which are 1
 
+    @model_validator(mode="after")
+    def _decides_every_label(self) -> "ModelCard":
+        if self.decisions is None:
+            return self
+        named = [label for labels in self.decisions.exclusive for label in labels]
+        if len(set(named)) < len(named) or not {*named} <= {*self.labels}:
+            raise ValueError("decisions.exclusive must name labels of the model, each once")
+        counts = {len(self.decisions.temperatures), len(self.decisions.thresholds)}
+        if counts | {len(self.decisions.validation_temperatures)} != {len(self.labels)}:
+            raise ValueError("decisions must hold one number for every label")
+        return self
+
     def as_task(self) -> tasks.Task:
         """Return what its scores mean."""
-        return tasks.load(self.task, self.labels, self.decisions.thresholds if self.decisions else None)
+        if self.decisions is None:
+            return tasks.load(self.task, self.labels)
+        return tasks.load(self.task, self.labels, self.decisions.thresholds, self.decisions.exclusive)
 
     def with_task(self, task: tasks.Task, temperatures: np.ndarray | None = None) -> "ModelCard":
         """Return the model.json of a model whose scores mean this task.
@@ -75,7 +90,12 @@ class ModelCard(LabelInfo):
                 update={"labels": task.labels, "temperature": factor, "validation_temperature": factor}
             )
         factors = tuple((np.ones(len(task.labels)) if temperatures is None else temperatures).tolist())
-        decisions = Decisions(temperatures=factors, validation_temperatures=factors, thresholds=task.thresholds)
+        decisions = Decisions(
+            temperatures=factors,
+            validation_temperatures=factors,
+            thresholds=task.thresholds,
+            exclusive=task.exclusive,
+        )
         return self.model_copy(update={"labels": task.labels, "decisions": decisions})
 
     @property

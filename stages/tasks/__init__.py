@@ -12,15 +12,21 @@ from stages.tasks.single import Single
 Task = Single | Multilabel
 
 
-def load(name: TaskName, labels: Sequence[str], thresholds: Sequence[float] | None = None) -> Task:
+def load(
+    name: TaskName,
+    labels: Sequence[str],
+    thresholds: Sequence[float] | None = None,
+    exclusive: tuple[tuple[str, ...], ...] = (),
+) -> Task:
     """Make the task of this name.
 
     Args:
         labels: names of the labels, in the order of scores.
         thresholds: (labels,) probabilities from which one of several labels is given; None: 0.5.
+        exclusive: sets of these of which every row has exactly one.
     """
     match name:
         case "multilabel":
-            return Multilabel(tuple(labels), tuple(thresholds or [0.5] * len(labels)))
+            return Multilabel(tuple(labels), tuple(thresholds or [0.5] * len(labels)), exclusive)
         case _:
             return Single(tuple(labels))
