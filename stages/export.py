@@ -36,7 +36,7 @@ from stages.heads import certainty_file, layers, loading, model_card
 from stages.heads.layers import Layers
 from stages.heads.model_card import ModelCard
 from stages.tables import features, images
-from stages.tables.label_info import check_single
+from stages.tables.label_info import check_task
 
 Precision = Literal["float32", "float16", "int8"]
 INT8: Precision = "int8"
@@ -78,7 +78,7 @@ class _Model:
 
     def _write_graph(self, out: Path, precision: Precision) -> dict[str, Any]:
         """Write both graphs and the other files that run.py reads; return how it reads inputs."""
-        from stages.exporting import graph, inputs, sizes  # not at the top: they import torch
+        from stages.exporting import endings, graph, inputs, sizes  # not at the top: they import torch
 
         if self.backbone.size_bytes + sum(weight.size * 4 for weight, _ in self.layers) > MAX_BYTES:
             raise HeadstartError(f"{self.spec.name} has 2 GB of weights or more, too many for ONNX; use another model")
@@ -90,6 +90,7 @@ class _Model:
             self.layers,
             names=list(taken.example),
             dtype=self.card.extract.dtype if is_rounded else "float32",
+            ending=endings.from_task(self.card.as_task()),
         )
         proto = graph.trace(whole, taken.example, lengths=taken.reading["kind"] == "tokens", name=self.spec.name)
         graph.write(graph.unrounded(proto), out / WHOLE)
@@ -142,14 +143,15 @@ def export(
     """
     _check_installed()
     card = model_card.read_trained(folder)
-    check_single(card, "exporting", instead="classify with `python -m stages.predict`")
+    check_task(card, "exporting", "single", "multilabel", instead="classify with `python -m stages.predict`")
     targets.check_folder(target, CONTENT, [folder, prepared_folder, evaluation_folder])
     model = _load(folder, card)
     ids, inputs = checking.sample(prepared_folder, card)
     expected = trained_model.load(folder, card, CPU, rows.known_vectors).probabilities(inputs)
     unrounded = expected
     if card.method == "head":
-        unrounded = loading.load(folder, card, model.backbone.dim)(model.backbone.encode(inputs))
+        outputs = loading.load(folder, card, model.backbone.dim)(model.backbone.encode(inputs))
+        unrounded = card.as_task().probabilities(outputs)
     metrics = cards.evaluation(evaluation_folder, card, ids, expected)
     thresholds = cards.limits(certainty_file.read(folder).held_out, settings or PredictParams())
     with atomic.directory(target, CONTENT) as out:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages import tasks
+from stages.scores import calibration, exclusive, thresholds
 from stages.tables import label_texts
 from stages.tables.features import Features
 from stages.tasks import Task
+from stages.tasks.multilabel import Multilabel
 from stages.tasks.single import Single
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def find(T: np.ndarray, outputs: np.ndarray, task: Task) -> "pd.DataFrame":
     """Find the rows whose label is likely wrong, the most suspect first.
 
     Of several labels every one is judged by itself, as cleanlab's multilabel_classification does: has the row the
-    label, or not.
+    label, or not. Labels that exclude each other are judged as classes.
 
     Args:
         T: (rows, …) targets of the task.
@@ -34,14 +35,20 @@ def find(T: np.ndarray, outputs: np.ndarray, task: Task) -> "pd.DataFrame":
             judged.
 
     Returns:
-        What `find_classes` returns; of several labels, `suggested` is the label to add or to take away.
+        What `find_classes` returns; of several labels, `suggested` is the label to add or to take away, or the one to
+        take the place of another.
     """
     if isinstance(task, Single):
         return find_classes(T, outputs)
     import pandas as pd
 
-    parts = []
-    for label, p in enumerate(task.probabilities(outputs).T):
+    P, parts, sets = task.probabilities(outputs), [], task.exclusive_indices()
+    for labels in sets:
+        judged = np.flatnonzero(~np.isnan(P[:, labels]).any(axis=1) & (T[:, labels].sum(axis=1) == 1))
+        part = find_classes(T[judged][:, labels].argmax(axis=1), P[judged][:, labels])
+        parts.append(part.assign(row=judged[part["row"]], suggested=np.array(labels)[part["suggested"]]))
+    for label in set(range(P.shape[1])).difference(*sets):
+        p = P[:, label]
         judged = np.flatnonzero(~np.isnan(p))
         part = find_classes(T[judged, label].astype(int), np.stack([1 - p[judged], p[judged]], axis=1))
         parts.append(part.assign(row=judged[part["row"]], suggested=label))
@@ -97,9 +104,15 @@ def find_in_training(train: Features, C: float) -> "pd.DataFrame":
     )  # takes most of a second, and is not needed for cached results
 
     if train.metadata.task == "multilabel":
-        task = tasks.load("multilabel", label_texts.vocabulary(train.labels))
-        Y = task.targets(train.labels)
-        return find(Y, task.outputs(one_vs_rest.out_of_fold(train.X, Y, C, train.groups)), task)
+        labels = label_texts.vocabulary(train.labels)
+        Y = label_texts.indicators(train.labels, labels)
+        sets = [[labels[label] for label in members] for members in exclusive.find(Y)]
+        task = Multilabel(labels, (thresholds.DEFAULT,) * len(labels), tuple(map(tuple, sets)))
+        scores = one_vs_rest.out_of_fold(train.X, Y, C, train.groups)
+        for members in task.exclusive_indices():
+            classes = np.array(labels)[members][Y[:, members].argmax(axis=1)]
+            scores[:, members] = calibration.logits(choosing.out_of_fold(train.X, classes, C, train.groups))
+        return find(Y, task.outputs(scores), task)
     names, y = np.unique(train.labels.astype(str), return_inverse=True)
     kept = np.flatnonzero(folds.units(y, train.groups)[y] > 1)
     known = np.unique(y[kept])

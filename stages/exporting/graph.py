@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stages.common.errors import HeadstartError, one_line
+from stages.exporting.endings import Ending, softmax
 from stages.heads.layers import Layers
 
 OUTPUT = "probabilities"
@@ -22,9 +23,18 @@ Vectors = Callable[[Mapping[str, Tensor]], Tensor]
 
 
 class Graph(nn.Module):
-    """softmax(layers(vectors(inputs)))."""
+    """ending(layers(vectors(inputs)))."""
 
-    def __init__(self, body: nn.Module, vectors: Vectors, layers: Layers, *, names: Sequence[str], dtype: str) -> None:
+    def __init__(
+        self,
+        body: nn.Module,
+        vectors: Vectors,
+        layers: Layers,
+        *,
+        names: Sequence[str],
+        dtype: str,
+        ending: Ending = softmax,
+    ) -> None:
         """Put a network and its classifier together.
 
         Args:
@@ -33,10 +43,11 @@ class Graph(nn.Module):
             layers: the classifier.
             names: of the inputs, in order.
             dtype: to which feature tables round vectors, and so the classifier's training rows.
+            ending: makes what the task gives of scores.
         """
         super().__init__()
         self.body, self._vectors, self._names = body, vectors, tuple(names)
-        self._dtype = getattr(torch, dtype)
+        self._dtype, self._ending = getattr(torch, dtype), ending
         self.layers = nn.ModuleList(map(_linear, layers))
         self.requires_grad_(False)
 
@@ -46,7 +57,7 @@ class Graph(nn.Module):
         X = X.to(self._dtype).to(torch.float32)
         for number, layer in enumerate(self.layers):
             X = layer(torch.relu(X) if number else X)
-        return torch.softmax(X, dim=1)
+        return self._ending(X)
 
 
 def trace(graph: Graph, example: Mapping[str, Tensor], *, lengths: bool, name: str) -> onnx.ModelProto:

@@ -21,8 +21,7 @@ class Model:
         rows = self.reader.rows(inputs)
         order = sorted(range(len(rows)), key=lambda row: len(rows[row]))  # like lengths share a batch
         P = np.zeros((len(rows), len(self.labels)), np.float32)
-        for start in range(0, len(rows), batch_rows):
-            part = order[start : start + batch_rows]
+        for part in (order[start : start + batch_rows] for start in range(0, len(rows), batch_rows)):
             P[part] = self.session.run(None, self.reader.batch([rows[row] for row in part]))[0]
         return P
 
@@ -30,4 +29,5 @@ class Model:
 if __name__ == "__main__":
     model = Model()
     for content, row in zip(sys.argv[1:], model.probabilities(sys.argv[1:]), strict=True):
-        print(content, model.labels[row.argmax()], f"{row.max():.3f}", sep="\t")
+        best = [(max(labels, key=row.__getitem__), limit) for labels, limit in model.card["decisions"]]
+        print(content, *(f"{model.labels[k]}\t{row[k]:.3f}" for k, limit in best if row[k] >= limit), sep="\t")

@@ -15,6 +15,7 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from stages.common import threads
+from stages.common.errors import HeadstartError
 from stages.common.params import TrainHeadParams
 from stages.heads import choosing, estimators, folds, lbfgs
 from stages.heads.choosing import Chosen
@@ -107,6 +108,29 @@ def out_of_fold(X: Matrix, Y: np.ndarray, C: float, groups: np.ndarray | None = 
         parts = folds.split(folds.rarest(Y), settings.folds, groups=groups)
         scores = _cross_validate(X, Y, parts, (C,), settings, most=choosing.MAX_OUT_OF_FOLD_ROWS)
     return np.asarray(scores[0])
+
+
+def cross_validated(X: Matrix, Y: np.ndarray, groups: np.ndarray | None = None) -> tuple[np.ndarray, ChosenByLabel]:
+    """Choose logistic heads as `fit` does, and compute their out-of-fold decisions, without fitting them on all rows.
+
+    A label is given from 0.5 on, and the likeliest one of labels that exclude each other. A label that no other fold
+    has is not given.
+
+    Returns:
+        (rows,) bool, true where all labels of a row are right; and what was chosen.
+
+    Raises:
+        HeadstartError: the rows cannot be divided into folds.
+    """
+    with choosing.quietly():
+        chosen, scores = _choose(X, Y, TrainHeadParams(), groups)
+    if scores is None:
+        raise HeadstartError("the rows cannot be divided into folds; label more rows, or rows of more groups")
+    scores = np.nan_to_num(scores, nan=-np.inf)
+    given = scores > 0
+    for labels in map(list, exclusive.find(Y)):
+        given[:, labels] = scores[:, labels].argmax(axis=1)[:, None] == np.arange(len(labels))
+    return np.asarray((given == Y).all(axis=1)), chosen
 
 
 def _fit(X: Matrix, Y: np.ndarray, values: Sequence[float], settings: TrainHeadParams) -> Any:

@@ -41,7 +41,7 @@ class OneVsRest:
             if not self.exclusive:
                 return np.asarray(log_odds(self.estimator, X) / np.array(self.temperatures))
             scores = np.empty((X.shape[0], len(self.labels)))
-            for labels, one in self._classifiers():
+            for labels, one in self.classifiers():
                 scores[:, labels] = estimators.scores(one, X) if len(labels) > 1 else log_odds([one], X)
             return np.asarray(scores / np.array(self.temperatures))
 
@@ -60,7 +60,7 @@ class OneVsRest:
         temperatures = np.array(self.temperatures)
         weight = np.empty((len(self.labels), self.estimator[0].n_features_in_))
         bias = np.empty(len(self.labels))
-        for labels, one in self._classifiers():
+        for labels, one in self.classifiers():
             if len(labels) > 1:
                 part = Head(one, tuple(self.labels[index] for index in labels)).layer()
                 assert part is not None
@@ -69,7 +69,7 @@ class OneVsRest:
                 weight[labels], bias[labels] = np.ravel(one.coef_), np.ravel(one.intercept_)
         return weight / temperatures[:, None], bias / temperatures
 
-    def _classifiers(self) -> list[tuple[list[int], Any]]:
+    def classifiers(self) -> list[tuple[list[int], Any]]:
         """List every classifier, unless it is knn, with the indices of its labels."""
         sets = self.task.exclusive_indices()
         in_sets = {label for labels in sets for label in labels}

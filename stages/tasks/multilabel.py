@@ -55,12 +55,17 @@ class Multilabel:
     def outputs(self, scores: np.ndarray) -> np.ndarray:
         """Compute the outputs of scores, (rows, labels) float64: log odds, or in a set logits."""
         P = expit(scores)
-        limits = np.tile(self.thresholds, (len(scores), 1))
+        for labels in self.exclusive_indices():
+            P[:, labels] = softmax(scores[:, labels], axis=1)
+        return self.from_probabilities(P)
+
+    def from_probabilities(self, P: np.ndarray) -> np.ndarray:
+        """Give the outputs of probabilities, (rows, labels)."""
+        limits = np.tile(self.thresholds, (len(P), 1))
         for labels in self.exclusive_indices():
             # Thresholds that give one label, also where probabilities are equal.
-            P[:, labels] = softmax(scores[:, labels], axis=1)
             limits[:, labels] = NEVER
-            limits[np.arange(len(scores)), np.array(labels)[scores[:, labels].argmax(axis=1)]] = ALWAYS
+            limits[np.arange(len(P)), np.array(labels)[P[:, labels].argmax(axis=1)]] = ALWAYS
         return np.stack([P, limits], axis=2)
 
     def exclusive_indices(self) -> list[list[int]]:
@@ -109,8 +114,14 @@ class Multilabel:
         return np.asarray(np.where(T, outputs[..., 0], 1 - outputs[..., 0]).min(axis=1))
 
     def corrected(self, text: str, label: int) -> str:
-        """Write the labels of a row, `text`, after a correction: one is added, or taken away if the row has it."""
-        return label_texts.from_names({*label_texts.names(text)} ^ {self.labels[label]})
+        """Write the labels of a row, `text`, after a correction: one is added, or taken away if the row has it.
+
+        One of labels that exclude each other takes the place of another.
+        """
+        names, corrected = {*label_texts.names(text)}, self.labels[label]
+        if excluded := next((labels for labels in self.exclusive if corrected in labels), None):
+            return label_texts.from_names(names.difference(excluded) | {corrected})
+        return label_texts.from_names(names ^ {corrected})
 
     def support(self, T: np.ndarray) -> np.ndarray:
         """Count the rows of every label: (labels,)."""

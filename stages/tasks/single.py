@@ -49,6 +49,10 @@ class Single:
         """Compute the outputs of scores, (rows, labels) float64."""
         return np.asarray(softmax(scores, axis=1))
 
+    def from_probabilities(self, P: np.ndarray) -> np.ndarray:
+        """Give the outputs of probabilities, which they are: (rows, labels)."""
+        return P
+
     def unknown(self, rows: int) -> np.ndarray:
         """Return the outputs of rows of which a model knows nothing: no label has any probability."""
         return np.zeros((rows, len(self.labels)))

@@ -220,6 +220,18 @@ def test_a_head_with_a_set_is_saved_and_loaded(tmp_path: Path) -> None:
             persistence.load(tmp_path / "head.skops", labels, 1.0, Decisions(**parts, exclusive=wrong))
 
 
+def test_out_of_fold_decisions_are_right_where_all_labels_are() -> None:
+    X, Y, colours = rows_with_a_set(240)
+    right, chosen = one_vs_rest.cross_validated(X, Y)
+    assert 0.4 < right.mean() < 0.9 and chosen.folds == 5
+    odds = one_vs_rest.out_of_fold(X, Y, chosen.value)
+    assert right.mean() == pytest.approx(((odds > 0) == Y).all(axis=1).mean(), abs=0.05)
+    T = np.stack([colours == name for name in ("blue", "green", "red")], axis=1)
+    assert one_vs_rest.cross_validated(X, T)[0].mean() > 0.8
+    with pytest.raises(HeadstartError, match="cannot be divided into folds"):
+        one_vs_rest.cross_validated(X[:2], Y[:2], np.array(["one", "one"]))
+
+
 @pytest.mark.parametrize("damage", ["index", "value", "list"])
 def test_damaged_neighbours_are_refused(tmp_path: Path, damage: str) -> None:
     X, Y = rows(60)

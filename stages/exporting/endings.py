@@ -1,0 +1,35 @@
+"""What the last step of a graph makes of scores, for each task, as `Task.outputs` does."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from stages.tasks import Task
+from stages.tasks.multilabel import Multilabel
+
+Ending: TypeAlias = Callable[[Tensor], Tensor]  # scores (rows, labels) to probabilities (rows, labels)
+
+
+def from_task(task: Task) -> Ending:
+    """Return the ending for the scores of a task."""
+    if isinstance(task, Multilabel):
+        sets = task.exclusive_indices()
+        return lambda X: _of_several_labels(X, sets)
+    return softmax
+
+
+def softmax(X: Tensor) -> Tensor:
+    """Compute the probability of every label from its score."""
+    return torch.softmax(X, dim=1)
+
+
+def _of_several_labels(X: Tensor, sets: Sequence[list[int]]) -> Tensor:
+    """Compute the probability of every label by itself, and in sets of labels that exclude each other by a softmax."""
+    columns = list(torch.sigmoid(X).unbind(dim=1))
+    for labels in sets:
+        of_set = torch.softmax(torch.stack([X[:, label] for label in labels], dim=1), dim=1)
+        for label, column in zip(labels, of_set.unbind(dim=1), strict=True):
+            columns[label] = column
+    return torch.stack(columns, dim=1)
