@@ -25,9 +25,17 @@ class Model:
             Y[part] = self.session.run(None, self.reader.batch([rows[row] for row in part]))[0]
         return Y
 
+    def given(self, row: np.ndarray) -> list[Any]:
+        if not self.labels:
+            return [*row]  # the number
+        sets = self.card.get("decisions", [(range(len(row)), 0)])
+        best = [k for labels, limit in sets if row[k := max(labels, key=row.__getitem__)] >= limit]
+        if self.card.get("task") == "ordinal":  # the median
+            best = [(row[::-1].cumsum()[:-1] > 0.5).sum()]
+        return [text for k in best for text in (self.labels[k], f"{row[k]:.3f}")]
+
 
 if __name__ == "__main__":
     model = Model()
     for content, row in zip(sys.argv[1:], model.probabilities(sys.argv[1:]), strict=True):
-        best = (row[::-1].cumsum()[:-1] > 0.5).sum() if "task" in model.card else row.argmax()  # ordered: the median
-        print(content, *([model.labels[best], f"{row[best]:.3f}"] if model.labels else row), sep="\t")
+        print(content, *model.given(row), sep="\t")

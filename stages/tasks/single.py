@@ -66,6 +66,10 @@ class Single:
         """Turn scores into those whose softmax are the probabilities: (rows, labels) float64."""
         return scores
 
+    def from_probabilities(self, P: np.ndarray) -> np.ndarray:
+        """Give the outputs of probabilities, which they are: (rows, labels)."""
+        return P
+
     def unknown(self, rows: int) -> np.ndarray:
         """Return the outputs of rows of which a model knows nothing: no label has any probability."""
         return np.zeros((rows, len(self.labels)))
