@@ -66,7 +66,6 @@ def write_json(
     folder: Path, card: ModelCard, reading: Mapping[str, Any], thresholds: Mapping[str, Any], *, precision: str
 ) -> None:
     """Write model.json: labels, how inputs are read, what `limits` returns, and what the model is."""
-    task = card.as_task()
     content = {
         "format": FORMAT,
         "labels": card.labels,
@@ -74,7 +73,7 @@ def write_json(
         "modality": card.modality,
         "reading": reading,
         **({} if card.task == "single" else {"task": card.task}),
-        **({"decisions": _decisions(task)} if isinstance(task, Multilabel) else {}),
+        "decisions": _decisions(card),
         **({"thresholds": thresholds} if thresholds else {}),
         "precision": precision,
         "backbone": {key: _portable(value) for key, value in _backbone(card).model_dump().items()},
@@ -182,8 +181,14 @@ def _several(card: ModelCard) -> Iterator[str]:
         yield f"An input gets exactly one of {listed(labels, 50)}."
 
 
-def _decisions(task: Multilabel) -> list[tuple[list[int], float]]:
-    """List sets of labels with a threshold: of every set the likeliest label is given, if it reaches the threshold."""
+def _decisions(card: ModelCard) -> list[tuple[list[int], float]]:
+    """List sets of labels with a threshold: of every set the likeliest label is given, if it reaches the threshold.
+
+    There are none of ordered labels, of which the median is given, nor of numbers.
+    """
+    task = card.as_task()
+    if not isinstance(task, Multilabel):
+        return [(list(range(len(task.labels))), 0.0)] if card.task == "single" else []
     sets = task.exclusive_indices()
     alone = set(range(len(task.labels))).difference(*sets)
     return [*((labels, 0.0) for labels in sets), *(([label], task.thresholds[label]) for label in sorted(alone))]

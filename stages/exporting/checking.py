@@ -158,8 +158,9 @@ def judge(prepared_folder: Path, card: ModelCard, full: Any, smaller: Any, setti
         raise HeadstartError(
             f"--int8 must be judged, but {prepared_folder} has no test rows; raise prepare.test, or leave out --int8"
         )
-    before, after = (np.vstack(P).astype(np.float64) for P in zip(*parts, strict=True))
     task = card.as_task()
+    assert task.has_classes  # export refuses the others
+    before, after = (np.vstack(P).astype(np.float64) for P in zip(*parts, strict=True))
     outputs = [task.from_probabilities(P) for P in (before, after)]
     was_right, is_right = (task.is_right(task.targets(truth), part) for part in outputs)
     wins, losses = int((is_right & ~was_right).sum()), int((was_right & ~is_right).sum())

@@ -25,17 +25,9 @@ class Model:
             Y[part] = self.session.run(None, self.reader.batch([rows[row] for row in part]))[0]
         return Y
 
-    def given(self, row: np.ndarray) -> list[Any]:
-        if not self.labels:
-            return [*row]  # the number
-        sets = self.card.get("decisions", [(range(len(row)), 0)])
-        best = [k for labels, limit in sets if row[k := max(labels, key=row.__getitem__)] >= limit]
-        if self.card.get("task") == "ordinal":  # the median
-            best = [(row[::-1].cumsum()[:-1] > 0.5).sum()]
-        return [text for k in best for text in (self.labels[k], f"{row[k]:.3f}")]
-
 
 if __name__ == "__main__":
-    model = Model()
-    for content, row in zip(sys.argv[1:], model.probabilities(sys.argv[1:]), strict=True):
-        print(content, *model.given(row), sep="\t")
+    for content, row in zip(sys.argv[1:], (model := Model()).probabilities(sys.argv[1:]), strict=True):
+        sets = model.card["decisions"] or [([(row[::-1].cumsum()[:-1] > 0.5).sum()], 0)]  # of ordered labels the median
+        best = [k for labels, limit in sets if row[k := max(labels, key=row.__getitem__)] >= limit]
+        print(content, *(f"{model.labels[k]}\t{row[k]:.3f}" for k in best) if model.labels else row, sep="\t")

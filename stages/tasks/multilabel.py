@@ -28,7 +28,6 @@ class Multilabel(Resampled):
     threshold of the model that gave it, from which on the label is given. Heads of folds have thresholds of their own.
 
     Attributes:
-        loss: name of the loss of training.
         primary: the metric that learning curves and verdicts are about.
         second: the metric that is told beside it.
         kept_by: the metrics that compare epochs of training; the first that differs decides.
@@ -41,7 +40,6 @@ class Multilabel(Resampled):
     thresholds: tuple[float, ...]
     exclusive: tuple[tuple[str, ...], ...] = ()
 
-    loss: ClassVar[str] = "binary_cross_entropy"
     primary: ClassVar[GateName] = "accuracy"
     second: ClassVar[GateName] = "macro_f1"
     kept_by: ClassVar[tuple[GateName, ...]] = ("accuracy", "log_loss")
