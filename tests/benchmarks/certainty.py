@@ -127,7 +127,7 @@ def none_of_these(X: np.ndarray, labels: np.ndarray, seed: int, target: float) -
         drawn = np.random.default_rng((seed, division)).permutation(len(others))
         held_out, judged = drawn[:HELD_OUT], drawn[HELD_OUT : HELD_OUT + JUDGED]
         mine, unknown = held_out[~is_unknown[held_out]], held_out[is_unknown[held_out]]
-        rows = HeldOut.from_probabilities(P[mine], y[mine], "validation", P[unknown])
+        rows = HeldOut.from_outputs(head.task, y[mine], P[mine], "validation", P[unknown])
         is_right = P[judged].argmax(axis=1) == y[judged]
         with_unknown, without = (
             part.limits(settings).verdicts(P[judged]).accepted for part in (rows, rows._replace(unknown=None))

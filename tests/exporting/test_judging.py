@@ -64,7 +64,7 @@ def test_without_test_rows_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_several_labels_are_judged_by_rows_with_all_of_them_right(monkeypatch: pytest.MonkeyPatch) -> None:
-    task = tasks.load("multilabel", ("a", "b"), (0.3, 0.5))
+    task = tasks.load("multilabel", ("a", "b"), thresholds=(0.3, 0.5))
     card: Any = SimpleNamespace(labels=task.labels, task="multilabel", as_task=lambda: task)
     P = np.tile([0.4, 0.6], (100, 1))
 

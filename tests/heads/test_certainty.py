@@ -188,7 +188,7 @@ def test_unknown_rows_that_are_accepted_count_as_wrong() -> None:
 def test_a_sample_of_held_out_rows_has_the_same_share_of_unknown_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(certainty, "MAX_HELD_OUT_ROWS", 50)
     P = np.full((100, 2), 0.5)
-    rows = HeldOut.from_probabilities(P, np.zeros(100, int), "validation", np.full((30, 2), 0.5))
+    rows = HeldOut.from_outputs(TWO, np.zeros(100, int), P, "validation", np.full((30, 2), 0.5))
     assert len(rows.confidence) == 50 and rows.unknown is not None and len(rows.unknown) == 15
 
 
