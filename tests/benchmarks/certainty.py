@@ -130,7 +130,8 @@ def none_of_these(X: np.ndarray, labels: np.ndarray, seed: int, target: float) -
         rows = HeldOut.from_outputs(head.task, y[mine], P[mine], "validation", P[unknown])
         is_right = P[judged].argmax(axis=1) == y[judged]
         with_unknown, without = (
-            part.limits(settings).verdicts(P[judged]).accepted for part in (rows, rows._replace(unknown=None))
+            part.limits(settings).verdicts(head.task, P[judged]).accepted
+            for part in (rows, rows._replace(unknown=None))
         )
         assert with_unknown is not None and without is not None
         accepted = {
