@@ -2,10 +2,11 @@
 
     python -m stages.compare_backbones
 
-Every backbone gets a logistic head. Its accuracy is cross-validated on the training rows within `budget`; no row of
-validation or test is read. Prints a table with 95 % intervals, paired with the best backbone, LogME, rows per second,
-megabytes and dimensions, and names the cheapest backbone within noise of the best. Writes the same to a folder:
-leaderboard.json, leaderboard.md, and a plot for `dvc plots show`.
+Every backbone gets a logistic head. Its accuracy is cross-validated on the training rows within `budget`; of several
+labels per row, it is the share of rows with all of them right. No row of validation or test is read. Prints a table
+with 95 % intervals, paired with the best backbone, LogME, rows per second, megabytes and dimensions, and names the
+cheapest backbone within noise of the best. Writes the same to a folder: leaderboard.json, leaderboard.md, and a plot
+for `dvc plots show`.
 
 Needs data/prepared, which prepare writes. Reads `compare`, `backbone`, `extract`, `budget` and `runtime` from
 params.yaml. Vectors go to and come from the row cache, so nothing is computed twice, here or by extract. A backbone
@@ -31,11 +32,12 @@ from stages.comparison.leaderboard import Candidate
 from stages.comparison.markdown import escaped
 from stages.evaluation.plots import without_markup
 from stages.extraction import rows, speed
-from stages.heads import choosing, folds
+from stages.heads import choosing, folds, one_vs_rest, training
+from stages.heads.choosing import Chosen
 from stages.scores.logme import logme
-from stages.tables import feature_writer, features, prepared, shards
+from stages.tables import feature_writer, features, label_texts, prepared, shards
 from stages.tables.features import Matrix
-from stages.tables.label_info import check_single
+from stages.tables.label_info import check_task
 
 MAX_COMPARED_ROWS = 5_000  # training rows; more make the differences hardly clearer, and the heads slow
 TITLE = "# Backbones\n"
@@ -94,7 +96,7 @@ def compare_backbones(*, prepared_folder: Path, target: Path, settings: Params) 
     content = {
         "modality": table.info.modality,
         "training_rows": len(table.labels),
-        "classes": len(np.unique(table.labels)),
+        "classes": len(label_texts.counts(table.labels, table.info.task)),
         "rule": leaderboard.RULE,
         "backbones": [{**entry, "settings": _sections(specs[entry["backbone"]])} for entry in entries],
         "failed": failures,
@@ -115,16 +117,19 @@ def _training_rows(prepared_folder: Path, budget: BudgetParams) -> Rows:
     They are of classes of two rows, or of two groups where there are groups.
     """
     info = prepared.read_info(prepared_folder)
-    check_single(
-        info, "comparing backbones", instead="set `backbone` to one after the other, and run `dvc exp run` for each"
-    )
+    instead = "set `backbone` to one after the other, and run `dvc exp run` for each"
+    check_task(info, "comparing backbones", "single", "multilabel", instead=instead)
     columns = shards.read_all(prepared_folder / "train", features.IDENTITY.append(features.GROUP))
     ids, labels = (np.array(columns[name].to_pylist(), dtype=object) for name in ("id", "label"))
     groups = prepared.group_names(ids, columns["group"].to_pylist())
-    chosen = prepared.within_budget(ids, labels, budget)
+    chosen = prepared.within_budget(ids, labels, budget, info.task)
     if chosen.sum() > MAX_COMPARED_ROWS:
-        smaller = BudgetParams(per_class=max(MAX_COMPARED_ROWS // len(set(labels)), 2), seed=budget.seed)
-        chosen &= prepared.within_budget(ids, labels, smaller)
+        count = len(label_texts.counts(labels, info.task))
+        smaller = BudgetParams(per_class=max(MAX_COMPARED_ROWS // count, 2), seed=budget.seed)
+        chosen &= prepared.within_budget(ids, labels, smaller, info.task)
+    if info.task == "multilabel":  # whose rows stay if a label is rare, since they have others
+        training.check_classes(labels[chosen], prepared_folder / "train", info.task)
+        return Rows(info, chosen, labels[chosen].astype(str), folds.select(groups, chosen))
     names, y = np.unique(labels[chosen].astype(str), return_inverse=True)
     counts = folds.units(y, folds.select(groups, chosen))
     if (counts > 1).sum() < 2:
@@ -185,12 +190,18 @@ def _measure(prepared_folder: Path, table: Rows, spec: Backbones, settings: Para
     """
     backbone = rows.load_backbone(prepared_folder, spec, settings.extract, settings.runtime, table.info.modality)
     X, sample = _vectors(prepared_folder, table, backbone, spec, settings)
-    right, chosen = choosing.cross_validated(X, table.labels, table.groups)
+    chosen: Chosen
+    if table.info.task == "multilabel":
+        y = label_texts.indicators(table.labels, label_texts.vocabulary(table.labels))
+        right, chosen = one_vs_rest.cross_validated(X, y, table.groups)
+    else:
+        y = np.unique(table.labels, return_inverse=True)[1]
+        right, chosen = choosing.cross_validated(X, table.labels, table.groups)
     return Candidate(
         name=name,
         right=right,
         C=chosen.value,
-        logme=logme(X, np.unique(table.labels, return_inverse=True)[1]),
+        logme=logme(X, y),
         rows_per_second=speed.rows_per_second(backbone, sample),
         size_bytes=backbone.size_bytes,
         dim=backbone.dim,

@@ -13,7 +13,7 @@ Pillow:
 The export is checked by its own run.py on 100 prepared rows: a probability that differs by more than 1e-4 from that of
 predict is an error, and nothing is written. With --float16 the file is half as large. With --int8 it is a quarter, and
 is written only if it is as good on the test rows: by McNemar's test, and within the gate's tolerances in params.yaml.
---int8 is for one class per row without an order; models of several labels per row are not exported.
+--int8 is for classes without an order, one or several per row.
 
 With --sentence-transformers, OUT also holds the text model as sentence-transformers loads it, for its vectors.
 With --push hf:OWNER/NAME, OUT is then uploaded to the Hugging Face hub. A new repository is private, unless --public.
@@ -42,7 +42,8 @@ from stages.heads import certainty_file, layers, loading, model_card
 from stages.heads.layers import Layers
 from stages.heads.model_card import ModelCard
 from stages.tables import features, images
-from stages.tables.label_info import check_single, check_task
+from stages.tables.label_info import check_task
+from stages.tasks import Task
 from stages.tasks.regression import Regression
 
 Precision = Literal["float32", "float16", "int8"]
@@ -184,17 +185,17 @@ def export(
 
     _check_installed()
     card = model_card.read_trained(folder)
-    check_task(card, "exporting", "single", "ordinal", "regression", instead="classify with `python -m stages.predict`")
     if precision == INT8:
-        check_single(card, "--int8", instead="leave it out, or use --float16")
+        check_task(card, "--int8", "single", "multilabel", instead="leave it out, or use --float16")
     targets.check_folder(target, CONTENT, [folder, prepared_folder, evaluation_folder])
     model = _load(folder, card)
     ids, inputs = checking.sample(prepared_folder, card)
-    expected = trained_model.load(folder, card, CPU, rows.known_vectors).outputs(inputs)
+    task = card.as_task()
+    expected = _graph_outputs(task, trained_model.load(folder, card, CPU, rows.known_vectors).outputs(inputs))
     unrounded = expected
     if card.method == "head":
-        unrounded = loading.load(folder, card, model.backbone.dim)(model.backbone.encode(inputs))
-    task = card.as_task()
+        outputs = loading.load(folder, card, model.backbone.dim)(model.backbone.encode(inputs))
+        unrounded = _graph_outputs(task, outputs)
     scale = task.scale if isinstance(task, Regression) else 1.0
     metrics = cards.evaluation(evaluation_folder, card, ids, expected, scale)
     thresholds = cards.limits(certainty_file.read(folder), settings or PredictParams())
@@ -223,6 +224,11 @@ def export(
     if judged:
         print(f"export: int8 is as good: {judged}")
     return files
+
+
+def _graph_outputs(task: Task, outputs: np.ndarray) -> np.ndarray:
+    """Return what a graph gives of the outputs of a task, (rows, …): probabilities of labels, or numbers."""
+    return task.probabilities(outputs) if task.has_classes else outputs
 
 
 def _check_installed() -> None:

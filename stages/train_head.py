@@ -36,7 +36,8 @@ from stages.heads import (
 from stages.heads.certainty import Certainty
 from stages.heads.choosing import Chosen
 from stages.heads.numbers import ChosenNumber, NumberHead
-from stages.heads.one_vs_rest import ChosenByLabel, OneVsRest
+from stages.heads.one_vs_rest import ChosenByLabel
+from stages.heads.one_vs_rest_head import OneVsRest
 from stages.heads.propagation import Trial
 from stages.scores import calibration
 from stages.tables import features, label_texts, prepared, shards
@@ -104,6 +105,7 @@ def train_head(*, features_folder: Path, target: Path, budget: BudgetParams, set
         )
     print(f"train_head: {_summary(kind, fitted)} on {counted(len(labels), 'row')} in {run_stats.spent()}")
     remarks = (
+        _exclusive(head),
         _kind_remark(settings, kind),
         _remark(fitted),
         _learned(features_folder, fitted, settings),
@@ -140,7 +142,10 @@ def _calibration(head: training.AnyHead, factor: float | tuple[float, ...]) -> d
             "temperature": 1.0,
             "validation_temperature": 1.0,
             "decisions": model_card.Decisions(
-                temperatures=head.temperatures, validation_temperatures=factor, thresholds=head.thresholds
+                temperatures=head.temperatures,
+                validation_temperatures=factor,
+                thresholds=head.thresholds,
+                exclusive=head.exclusive,
             ),
         }
     return {"temperature": head.temperature, "validation_temperature": factor}
@@ -190,7 +195,7 @@ def _summary(kind: str, fitted: _Fitted) -> str:
     if isinstance(head, NumberHead) and isinstance(chosen, ChosenNumber) and chosen.squared_errors:
         quality = f"root mean squared error {head.task.scale * math.sqrt(chosen.squared_errors[best]):.4g}"
     elif chosen.log_losses:
-        right = "decisions right" if isinstance(chosen, ChosenByLabel) else "accuracy"
+        right = "decisions right" if isinstance(chosen, ChosenByLabel) and chosen.has_labels_alone else "accuracy"
         quality = f"{right} {chosen.accuracies[best]:.3f}, log loss {chosen.log_losses[best]:.3f}"
     else:
         return text
@@ -228,10 +233,20 @@ def _remark(fitted: _Fitted) -> str | None:
     )
 
 
+def _exclusive(head: training.AnyHead) -> str | None:
+    """Say of which labels every row has exactly one, so that every prediction has one too."""
+    if not isinstance(head, OneVsRest) or not head.exclusive:
+        return None
+    sets = "; one of ".join(listed(names, 8) for names in head.exclusive)
+    return f"every training row has exactly one of {sets}; so has every prediction, unless train_head.threshold is set"
+
+
 def _rare_labels(fitted: _Fitted) -> str | None:
     """Say which labels have too few rows to choose a threshold by."""
     counts = label_texts.counts(fitted.labels, "multilabel")
-    rare = [label for label, count in counts.items() if count < calibration.MIN_LABEL_ROWS]
+    assert isinstance(fitted.head, OneVsRest)
+    without = {label for labels in fitted.head.exclusive for label in labels}
+    rare = [label for label, count in counts.items() if count < calibration.MIN_LABEL_ROWS and label not in without]
     if not rare or not fitted.chosen.folds:
         return None
     return f"the threshold is 0.5 for labels of fewer than {calibration.MIN_LABEL_ROWS} training rows: {listed(rare)}"

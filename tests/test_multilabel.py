@@ -123,6 +123,17 @@ def test_the_gate_compares_two_evaluations(evaluated: Path, tmp_path: Path) -> N
     assert done.returncode == 0 and "gate: passed" in done.stdout
 
 
+def test_backbones_are_compared_by_rows_with_all_labels_right(evaluated: Path) -> None:
+    set_params(evaluated, compare__backbones=["tfidf:word", "tfidf:char_wb"])
+    stage(evaluated, "compare_backbones")
+    board = json.loads((evaluated / "data/leaderboard/leaderboard.json").read_text("utf-8"))
+    assert board["classes"] == 3 and {entry["backbone"] for entry in board["backbones"]} == {
+        "tfidf:word",
+        "tfidf:char_wb",
+    }
+    assert all(entry["accuracy"] > 0.9 for entry in board["backbones"])
+
+
 def test_folds_judge_the_rows_where_none_are_tested(tmp_path: Path) -> None:
     project = make_evaluated(tmp_path / "project", prepare__test=0.0, train_head__C=[10])
     numbers = details(project)

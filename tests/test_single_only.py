@@ -13,12 +13,9 @@ from stages.common.params import (
     BudgetParams,
     ExtractParams,
     ExtractSection,
-    Params,
     RuntimeParams,
     TrainHeadParams,
 )
-from stages.compare_backbones import compare_backbones
-from stages.export import export
 from stages.extract import extract
 from stages.heads import model_card, training
 from stages.label import label
@@ -78,10 +75,6 @@ def test_the_table_of_vectors_has_the_task(data: Path) -> None:
     assert set(train.labels) == {'["bug"]', '["billing", "bug"]', "[]"} and len(train.ids) <= 6
 
 
-def all_settings(data: Path) -> Params:
-    return Params(prepare=settings(data / "rows.jsonl"), backbone=TFIDF)
-
-
 VERBS: dict[str, Callable[[Path], Any]] = {
     "the page for labels": lambda data: label(
         params_file=ROOT / "params.yaml",
@@ -97,15 +90,6 @@ VERBS: dict[str, Callable[[Path], Any]] = {
         prepared_folder=data / "prepared",
         features_folder=data / "features",
         settings=settings(data / "rows.jsonl"),
-    ),
-    "comparing backbones": lambda data: compare_backbones(
-        prepared_folder=data / "prepared", target=data / "comparison", settings=all_settings(data)
-    ),
-    "exporting": lambda data: export(
-        folder=data / "head",
-        target=data / "exported",
-        prepared_folder=data / "prepared",
-        evaluation_folder=data / "evaluation",
     ),
     "learning from unlabelled rows": lambda data: training.unlabelled_rows(
         data / "features", TrainHeadParams(unlabelled="propagate")

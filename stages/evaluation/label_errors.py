@@ -5,11 +5,13 @@ A row is suspect if an out-of-fold classifier gives another class at least that 
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stages import tasks
+from stages.scores import calibration, exclusive
 from stages.tables.features import Features
 from stages.tasks import Task
 from stages.tasks.multilabel import Multilabel
@@ -26,7 +28,7 @@ def find(T: np.ndarray, outputs: np.ndarray, task: Task) -> "pd.DataFrame":
     """Find the rows whose label is likely wrong, the most suspect first.
 
     Of several labels every one is judged by itself, as cleanlab's multilabel_classification does: has the row the
-    label, or not. Numbers have no classes, and so none is found among them.
+    label, or not. Labels that exclude each other are judged as classes. Numbers have no classes: none is found.
 
     Args:
         T: (rows, …) targets of the task.
@@ -34,7 +36,8 @@ def find(T: np.ndarray, outputs: np.ndarray, task: Task) -> "pd.DataFrame":
             judged.
 
     Returns:
-        What `find_classes` returns; of several labels, `suggested` is the label to add or to take away.
+        What `find_classes` returns; of several labels, `suggested` is the label to add or to take away, or the one to
+        take the place of another.
     """
     if not task.has_classes:
         return from_array(np.empty((0, len(COLUMNS))))
@@ -42,8 +45,13 @@ def find(T: np.ndarray, outputs: np.ndarray, task: Task) -> "pd.DataFrame":
         return find_classes(T, outputs)
     import pandas as pd
 
-    parts = []
-    for label, p in enumerate(task.probabilities(outputs).T):
+    P, parts, sets = task.probabilities(outputs), [], task.exclusive_indices()
+    for labels in sets:
+        judged = np.flatnonzero(~np.isnan(P[:, labels]).any(axis=1) & (T[:, labels].sum(axis=1) == 1))
+        part = find_classes(T[judged][:, labels].argmax(axis=1), P[judged][:, labels])
+        parts.append(part.assign(row=judged[part["row"]], suggested=np.array(labels)[part["suggested"]]))
+    for label in set(range(P.shape[1])).difference(*sets):
+        p = P[:, label]
         judged = np.flatnonzero(~np.isnan(p))
         part = find_classes(T[judged, label].astype(int), np.stack([1 - p[judged], p[judged]], axis=1))
         parts.append(part.assign(row=judged[part["row"]], suggested=label))
@@ -101,7 +109,13 @@ def find_in_training(train: Features, C: float) -> "pd.DataFrame":
     task = tasks.from_rows(train.metadata, train.labels)
     y = task.targets(train.labels)
     if isinstance(task, Multilabel):
-        return find(y, task.outputs(one_vs_rest.out_of_fold(train.X, y, C, train.groups)), task)
+        sets = tuple(tuple(task.labels[label] for label in members) for members in exclusive.find(y))
+        task = replace(task, exclusive=sets)
+        scores = one_vs_rest.out_of_fold(train.X, y, C, train.groups)
+        for members in task.exclusive_indices():
+            classes = np.array(task.labels)[members][y[:, members].argmax(axis=1)]
+            scores[:, members] = calibration.logits(choosing.out_of_fold(train.X, classes, C, train.groups))
+        return find(y, task.outputs(scores), task)
     if not task.has_classes:
         return from_array(np.empty((0, len(COLUMNS))))
     kept = np.flatnonzero(folds.units(y, train.groups)[y] > 1)

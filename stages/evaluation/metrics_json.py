@@ -75,7 +75,7 @@ def details(
         out["finetuned_kept_epoch"] = cards["finetuned"].training["kept_epoch"]  # 0: no epoch was better than the head
     out["labels_saved"] = labels_saved.from_curves(curves, scored.task.primary)
     out["near_duplicates"] = _without_near_duplicates(scored, pairs)
-    out["label_errors"] = {split: len(part) for split, part in suspects.items()}
+    out["label_errors"] = {split: part["row"].nunique() for split, part in suspects.items()}
     return out
 
 

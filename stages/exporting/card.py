@@ -22,12 +22,14 @@ from stages.heads import model_card
 from stages.heads.certainty import Certainty, HeldOutNumbers
 from stages.heads.model_card import ModelCard
 from stages.scores import metric_texts
+from stages.tasks.multilabel import Multilabel
 
 FORMAT = "headstart-export"
 FILE, README = "model.json", "README.md"
 METRICS = (
-    *("accuracy", "macro_f1", "balanced_accuracy", "mean_absolute_error", "root_mean_squared_error", "r2"),
-    *("quadratic_weighted_kappa", "spearman", "log_loss", "calibration_error"),
+    *("accuracy", "macro_f1", "balanced_accuracy", "micro_f1", "hamming_loss", "mean_average_precision"),
+    *("mean_absolute_error", "root_mean_squared_error", "r2", "quadratic_weighted_kappa", "spearman"),
+    *("log_loss", "calibration_error"),
 )
 LICENCE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "COPYING")
 USAGE = {
@@ -71,11 +73,12 @@ def write_json(
         "modality": card.modality,
         "reading": reading,
         **({} if card.task == "single" else {"task": card.task}),
+        "decisions": _decisions(card),
         **({"thresholds": thresholds} if thresholds else {}),
         "precision": precision,
         "backbone": {key: _portable(value) for key, value in _backbone(card).model_dump().items()},
         "method": card.method,
-        "temperature": card.temperature,
+        "temperature": card.decisions.temperatures if card.decisions else card.temperature,
         "chosen": {key: value for key, value in card.chosen.items() if key in ("kind", "parameter", "value")},
         "training": card.training,
         "versions": {**card.versions, **model_card.versions("onnx", "onnxruntime", "torch")},
@@ -123,6 +126,7 @@ def write_readme(
         "",
         f"From Python: `from run import Model; Model(FOLDER).probabilities({example})` returns one row for every input,"
         f" {_columns(card)}.",
+        *_several(card),
         *_input(card, reading),
         *(["", SENTENCES] if has_sentence_files else []),
         "",
@@ -168,6 +172,28 @@ def _input(card: ModelCard, reading: Mapping[str, Any]) -> Iterator[str]:
         yield f"A text joins columns, each on a line of its own after its name: {lines}."
 
 
+def _several(card: ModelCard) -> Iterator[str]:
+    if card.decisions is None:
+        return
+    yield "An input can have several labels. In model.json, `decisions` lists sets of columns, each with a threshold:"
+    yield "of every set, the column of the highest probability is given, if that is at least the threshold."
+    for labels in card.decisions.exclusive:
+        yield f"An input gets exactly one of {listed(labels, 50)}."
+
+
+def _decisions(card: ModelCard) -> list[tuple[list[int], float]]:
+    """List sets of labels with a threshold: of every set the likeliest label is given, if it reaches the threshold.
+
+    There are none of ordered labels, of which the median is given, nor of numbers.
+    """
+    task = card.as_task()
+    if not isinstance(task, Multilabel):
+        return [(list(range(len(task.labels))), 0.0)] if card.task == "single" else []
+    sets = task.exclusive_indices()
+    alone = set(range(len(task.labels))).difference(*sets)
+    return [*((labels, 0.0) for labels in sets), *(([label], task.thresholds[label]) for label in sorted(alone))]
+
+
 def _training(card: ModelCard) -> Iterator[str]:
     how = "a classifier on frozen features" if card.method == "head" else f"fine-tuned ({card.method})"
     yield f"- Backbone: {_portable(titled(card.backbone))}, {how}."
@@ -194,10 +220,12 @@ def _quality(card: ModelCard, metrics: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _limits(card: ModelCard, reading: Mapping[str, Any], precision: str) -> Iterator[str]:
-    if card.labels:
-        yield "- Every input gets one of the labels above, also one that belongs to none of them."
-    else:
+    if not card.labels:
         yield "- Every input gets a number, also one that is like no row of training."
+    elif card.decisions:
+        yield "- Labels other than those of training are never given."
+    else:
+        yield "- Every input gets one of the labels above, also one that belongs to none of them."
     yield "- The numbers hold for inputs like those of training; others, such as another language, are not covered."
     if reading["kind"] == "tokens":
         yield f"- Of a text, at most {reading['max_length']} tokens are read."
@@ -208,7 +236,7 @@ def _limits(card: ModelCard, reading: Mapping[str, Any], precision: str) -> Iter
     if precision != "float32":
         yield f"- Its weights are stored as {precision}, which changes probabilities a little."
     if card.labels:
-        negation = "not " if card.validation_temperature == 1 else ""
+        negation = "not " if (card.validation_temperatures() == 1).all() else ""
         yield f"- Probabilities are {negation}calibrated on validation rows."
 
 

@@ -15,7 +15,7 @@ from stages.comparison import paired
 from stages.comparison.predictions import Predictions
 from stages.exporting import runner_file
 from stages.heads.model_card import ModelCard
-from stages.scores import intervals, proportions
+from stages.scores import proportions
 from stages.tables import prepared
 
 SAMPLE_ROWS = 100
@@ -158,12 +158,15 @@ def judge(prepared_folder: Path, card: ModelCard, full: Any, smaller: Any, setti
         raise HeadstartError(
             f"--int8 must be judged, but {prepared_folder} has no test rows; raise prepare.test, or leave out --int8"
         )
+    task = card.as_task()
+    assert task.has_classes  # export refuses the others
     before, after = (np.vstack(P).astype(np.float64) for P in zip(*parts, strict=True))
-    index = np.array([card.labels.index(label) for label in truth])
-    wins, losses = intervals.wins_and_losses(index, after, before)
+    outputs = [task.from_probabilities(P) for P in (before, after)]
+    was_right, is_right = (task.is_right(task.targets(truth), part) for part in outputs)
+    wins, losses = int((is_right & ~was_right).sum()), int((was_right & ~is_right).sum())
     p_value = proportions.mcnemar(wins, losses)
     rows = (np.array(ids, dtype=object), np.array(truth, dtype=object), card.labels)
-    whole, small = (Predictions("head", *rows, P) for P in (before, after))
+    whole, small = (Predictions("head", *rows, part, task_name=card.task) for part in outputs)
     comparison = paired.compare(whole, small, settings)
     worse = [
         f"{part.metric} {_shown(part.after)} and not {_shown(part.before)}"
@@ -187,6 +190,6 @@ def _shown(value: float | None) -> str:
 def _judged(prepared_folder: Path, card: ModelCard) -> Iterator[prepared.Window]:
     """Yield the test rows whose labels the model knows."""
     for window in prepared.windows(prepared_folder, "test", card.modality, combine=card.extract.combine):
-        known = [row for row, label in enumerate(window.labels) if label in card.labels]
+        known = np.flatnonzero(card.as_task().knows([label or "" for label in window.labels])).tolist()
         if known:
             yield window.select(known)

@@ -1,12 +1,13 @@
 """What the last step of a graph makes of scores, for each task, as `Task.outputs` does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from stages.tasks import Task
+from stages.tasks.multilabel import Multilabel
 from stages.tasks.ordinal import Ordinal
 from stages.tasks.regression import Regression
 
@@ -21,6 +22,9 @@ def from_task(task: Task) -> Ending:
         return lambda X: X.double() * scale + mean
     if isinstance(task, Ordinal):
         return _from_cumulative
+    if isinstance(task, Multilabel):
+        sets = task.exclusive_indices()
+        return lambda X: _of_several_labels(X, sets)
     return softmax
 
 
@@ -37,3 +41,13 @@ def _from_cumulative(X: Tensor) -> Tensor:
     above = torch.stack(columns, dim=1)
     edge = torch.ones_like(above[:, :1])
     return torch.cat([edge, above], dim=1) - torch.cat([above, edge - 1], dim=1)
+
+
+def _of_several_labels(X: Tensor, sets: Sequence[list[int]]) -> Tensor:
+    """Compute the probability of every label by itself, and in sets of labels that exclude each other by a softmax."""
+    columns = list(torch.sigmoid(X).unbind(dim=1))
+    for labels in sets:
+        of_set = torch.softmax(torch.stack([X[:, label] for label in labels], dim=1), dim=1)
+        for label, column in zip(labels, of_set.unbind(dim=1), strict=True):
+            columns[label] = column
+    return torch.stack(columns, dim=1)

@@ -27,7 +27,7 @@ class Model:
 
 
 if __name__ == "__main__":
-    model = Model()
-    for content, row in zip(sys.argv[1:], model.probabilities(sys.argv[1:]), strict=True):
-        best = (row[::-1].cumsum()[:-1] > 0.5).sum() if "task" in model.card else row.argmax()  # ordered: the median
-        print(content, *([model.labels[best], f"{row[best]:.3f}"] if model.labels else row), sep="\t")
+    for content, row in zip(sys.argv[1:], (model := Model()).probabilities(sys.argv[1:]), strict=True):
+        sets = model.card["decisions"] or [([(row[::-1].cumsum()[:-1] > 0.5).sum()], 0)]  # of ordered labels the median
+        best = [k for labels, limit in sets if row[k := max(labels, key=row.__getitem__)] >= limit]
+        print(content, *(f"{model.labels[k]}\t{row[k]:.3f}" for k in best) if model.labels else row, sep="\t")

@@ -1,6 +1,6 @@
 """The loss of training: that of the task, and the contrastive loss if it is asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from stages.common.params import FinetuneParams
 from stages.finetuning.contrast import Memory
 from stages.tasks import Task
+from stages.tasks.multilabel import Multilabel
+from stages.tasks.ordinal import Ordinal
 from stages.tasks.regression import Regression
 
 
@@ -47,14 +49,14 @@ class Loss:
         """
         self._settings, self._memory = settings, memory
         self._row_weights = torch.ones(len(y), device=y.device)
-        match task.loss:
-            case "squared_error":
+        match task:
+            case Regression():
                 self._of_labels = _squared_error(y)
                 return
-            case "binary_cross_entropy":
-                self._of_labels = _binary_cross_entropy(y, settings)
+            case Multilabel():
+                self._of_labels = _of_several_labels(y, task.exclusive_indices(), settings)
                 return
-            case "cumulative":
+            case Ordinal():
                 self._of_labels = _cumulative(y, len(task.labels), settings)
             case _:
                 self._of_labels = _soft_cross_entropy(targets, y.device) if targets else _cross_entropy(y, settings)
@@ -119,16 +121,31 @@ def _soft_cross_entropy(targets: Targets, device: torch.device) -> LabelLoss:
     return lambda logits, rows: nn.functional.cross_entropy(logits, shares[rows], reduction="none") * weights[rows]
 
 
+def _of_several_labels(Y: Tensor, sets: Sequence[list[int]], settings: FinetuneParams) -> LabelLoss:
+    """Give the mean loss over the decisions of a row: one for every label, but one for a set of which rows have one."""
+    alone = [label for label in range(Y.shape[1]) if all(label not in labels for labels in sets)]
+    parts = [(alone, _binary_cross_entropy(Y[:, alone], settings))]
+    parts += [(labels, _exclusive_cross_entropy(Y[:, labels], settings)) for labels in sets]
+    return lambda logits, rows: torch.cat([loss(logits[:, labels], rows) for labels, loss in parts], dim=1).mean(dim=1)
+
+
+def _exclusive_cross_entropy(Y: Tensor, settings: FinetuneParams) -> LabelLoss:
+    """Give the loss of labels that exclude each other, (batch, 1); 0 for a row with none of them, as a label's name."""
+    has_one, y = Y.sum(dim=1) == 1, Y.int().argmax(dim=1)
+    weights = class_weights(y[has_one].cpu().numpy(), Y.shape[1], settings).to(Y.device)[y] * has_one
+    loss = _cross_entropy(y, settings)
+    return lambda logits, rows: (loss(logits, rows) * weights[rows])[:, None]
+
+
 def _binary_cross_entropy(Y: Tensor, settings: FinetuneParams) -> LabelLoss:
-    """Give the mean over the labels of a row; smoothing spreads a part over both decisions, to give one or not to."""
+    """Give the loss of every label, (batch, labels); smoothing spreads a part over both decisions."""
     with_label, without = decision_weights(Y, settings)
 
     def losses(logits: Tensor, rows: Tensor) -> Tensor:
         truth = Y[rows]
         shares = truth.float() * (1 - settings.label_smoothing) + settings.label_smoothing / 2
         weights = torch.where(truth, with_label, without)
-        of_decisions = nn.functional.binary_cross_entropy_with_logits(logits, shares, weights, reduction="none")
-        return of_decisions.mean(dim=1)
+        return nn.functional.binary_cross_entropy_with_logits(logits, shares, weights, reduction="none")
 
     return losses
 

@@ -10,7 +10,7 @@ from stages.heads import certainty, choosing, numbers, ordered
 from stages.heads.certainty import HeldOut, HeldOutNumbers
 from stages.heads.head import Head
 from stages.heads.numbers import NumberHead
-from stages.heads.one_vs_rest import OneVsRest
+from stages.heads.one_vs_rest_head import OneVsRest
 from stages.heads.ordered import OrderedHead
 from stages.tables.features import Features
 

@@ -33,6 +33,7 @@ class Decisions(Section):
     temperatures: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...]  # divide the scores
     validation_temperatures: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...]  # the factors in them
     thresholds: tuple[Annotated[float, Field(ge=0, le=1)], ...]  # probabilities from which a label is given
+    exclusive: tuple[tuple[str, ...], ...] = ()  # sets of labels of which the likeliest is given, without thresholds
 
 
 class Numbers(Section):
@@ -78,12 +79,25 @@ class ModelCard(LabelInfo):
             raise ValueError("labels are there for every task but regression")
         return self
 
+    @model_validator(mode="after")
+    def _decides_every_label(self) -> "ModelCard":
+        if self.decisions is None:
+            return self
+        named = [label for labels in self.decisions.exclusive for label in labels]
+        if len(set(named)) < len(named) or not {*named} <= {*self.labels}:
+            raise ValueError("decisions.exclusive must name labels of the model, each once")
+        counts = {len(self.decisions.temperatures), len(self.decisions.thresholds)}
+        if counts | {len(self.decisions.validation_temperatures)} != {len(self.labels)}:
+            raise ValueError("decisions must hold one number for every label")
+        return self
+
     def as_task(self) -> tasks.Task:
         """Return what its scores mean."""
         return tasks.load(
             self.task,
             self.labels,
             thresholds=self.decisions.thresholds if self.decisions else None,
+            exclusive=self.decisions.exclusive if self.decisions else (),
             numbers=(self.numbers.mean, self.numbers.scale) if self.numbers else None,
         )
 
@@ -101,7 +115,12 @@ class ModelCard(LabelInfo):
                 update={"labels": task.labels, "temperature": factor, "validation_temperature": factor}
             )
         factors = tuple((np.ones(len(task.labels)) if temperatures is None else temperatures).tolist())
-        decisions = Decisions(temperatures=factors, validation_temperatures=factors, thresholds=task.thresholds)
+        decisions = Decisions(
+            temperatures=factors,
+            validation_temperatures=factors,
+            thresholds=task.thresholds,
+            exclusive=task.exclusive,
+        )
         return self.model_copy(update={"labels": task.labels, "decisions": decisions})
 
     @property

@@ -2,6 +2,7 @@
 
 scikit-learn's OneVsRestClassifier is the same. Here the folds are shared, C is chosen out of fold for all labels
 together and for a label alone where that is better beyond chance, and every label has a temperature and a threshold.
+Labels of which every row has exactly one (`scores.exclusive`) have one classifier, as a row of one class has.
 """
 
 from collections.abc import Sequence
@@ -12,16 +13,15 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
-from threadpoolctl import threadpool_limits
 
 from stages.common import threads
+from stages.common.errors import HeadstartError
 from stages.common.params import TrainHeadParams
 from stages.heads import choosing, estimators, folds, lbfgs
 from stages.heads.choosing import Chosen
-from stages.scores import calibration, thresholds
+from stages.heads.one_vs_rest_head import OneVsRest, log_odds
+from stages.scores import calibration, exclusive, thresholds
 from stages.tables.features import Matrix
-from stages.tasks.multilabel import Multilabel
 
 MIN_OWN_C_ERRORS = 2.0  # standard errors by which a label's own C must be better than the common one
 
@@ -31,62 +31,18 @@ class ChosenByLabel(Chosen):
     """As `Chosen`, of all labels together, and the value of every label.
 
     `log_losses` are means over rows and labels, `accuracies` shares of right decisions at a probability of 0.5.
-    `threshold` is that of the settings.
+    `threshold` is that of the settings, and `of_sets` what was chosen for the sets of labels that exclude each other.
+    Where no label is outside of these, all but `by_label` is that of the largest set.
     """
 
     by_label: tuple[float, ...] = ()
     threshold: float | str = "auto"
-
-
-@dataclass(frozen=True)
-class OneVsRest:
-    """Fitted binary classifiers, one for every label, in the order of `labels`.
-
-    Attributes:
-        estimator: a list of the classifiers; for knn one classifier, of all labels.
-        temperatures: (labels,) by which scores are divided.
-        thresholds: (labels,) probabilities from which a label is given.
-    """
-
-    estimator: Any
-    labels: tuple[str, ...]
-    temperatures: tuple[float, ...]
-    thresholds: tuple[float, ...]
+    of_sets: tuple[Chosen, ...] = ()
 
     @property
-    def task(self) -> Multilabel:
-        """What its scores mean."""
-        return Multilabel(self.labels, self.thresholds)
-
-    def scores(self, X: Matrix) -> np.ndarray:
-        """Compute the calibrated log odds of every label: (rows, labels) float64. `X`: (rows, dim)."""
-        with threadpool_limits(1):
-            return np.asarray(log_odds(self.estimator, X) / np.array(self.temperatures))
-
-    def outputs(self, X: Matrix) -> np.ndarray:
-        """Compute the outputs of the task: (rows, labels, 2) float64. `X`: (rows, dim)."""
-        return self.task.outputs(self.scores(X))
-
-    def probabilities(self, X: Matrix) -> np.ndarray:
-        """Compute the calibrated probability of every label: (rows, labels) float64. `X`: (rows, dim)."""
-        return np.asarray(expit(self.scores(X)))
-
-    def layer(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Give weight (labels, dim) and bias (labels,) of the linear layer that computes the scores, as of `Head`."""
-        if not isinstance(self.estimator, list) or not all(hasattr(one, "coef_") for one in self.estimator):
-            return None
-        temperatures = np.array(self.temperatures)
-        weight = np.stack([np.ravel(one.coef_) for one in self.estimator]).astype(np.float64)
-        bias = np.array([np.ravel(one.intercept_)[0] for one in self.estimator], dtype=np.float64)
-        return weight / temperatures[:, None], bias / temperatures
-
-    def calibrated(self, temperatures: np.ndarray) -> "OneVsRest":
-        """Divide the scores by these temperatures too, (labels,); the same labels are given as before."""
-        return replace(
-            self,
-            temperatures=tuple((np.array(self.temperatures) * temperatures).tolist()),
-            thresholds=self.task.calibrated(temperatures).thresholds,
-        )
+    def has_labels_alone(self) -> bool:
+        """Whether labels are outside of sets."""
+        return all(self.log_losses != chosen.log_losses for chosen in self.of_sets)
 
 
 def fit(
@@ -100,22 +56,46 @@ def fit(
         labels: (labels,) names.
         groups: (rows,) names; the cross-validation keeps the rows of a group in one fold.
     """
-    with choosing.quietly():
-        chosen, scores = _choose(X, Y, settings, groups)
-        estimator = _fit(X, Y, chosen.by_label, settings)
-    chosen = replace(chosen, threshold=settings.threshold)
-    calibrate = settings.kind in choosing.KINDS_TO_CALIBRATE or settings.final == "all"
+    # A threshold that is set is for every label by itself; knn has one classifier, of all labels.
+    is_by_label = settings.threshold != "auto" or settings.kind == "knn"
+    sets = [sorted(members, key=labels.__getitem__) for members in ([] if is_by_label else exclusive.find(Y))]
+    alone = np.setdiff1d(np.arange(len(labels)), [label for members in sets for label in members])
     temperatures, limits = np.ones(len(labels)), np.full(len(labels), thresholds.DEFAULT)
-    if scores is not None:
-        for label in range(len(labels)):
-            judged = ~np.isnan(scores[:, label])
-            column, has = scores[judged, label : label + 1], Y[judged, label : label + 1]
-            if calibrate:
-                temperatures[label] = calibration.fit_temperatures(column, has)[0]
-            limits[label] = thresholds.choose(expit(column / temperatures[label]), has)[0]
+    estimator, values = [], np.empty(len(labels))
+    if len(alone):
+        with choosing.quietly():
+            chosen, scores = _choose(X, Y[:, alone], settings, groups)
+            estimator = _fit(X, Y[:, alone], chosen.by_label, settings)
+        values[alone] = chosen.by_label
+        if scores is not None:
+            temperatures[alone], limits[alone] = _decisions(scores, Y[:, alone], settings)
+    of_sets = []
+    for members in sets:
+        names = np.array([labels[label] for label in members])
+        head, chosen_of_set = choosing.fit(X, names[Y[:, members].argmax(axis=1)], settings, groups)
+        estimator.append(head.estimator)
+        temperatures[members], values[members] = head.temperature, chosen_of_set.value
+        of_sets.append(chosen_of_set)
     if settings.threshold != "auto":
         limits[:] = settings.threshold
-    return OneVsRest(estimator, tuple(labels), tuple(temperatures.tolist()), tuple(limits.tolist())), chosen
+    if not len(alone):
+        chosen = ChosenByLabel(**vars(of_sets[int(np.argmax([len(members) for members in sets]))]))
+    chosen = replace(chosen, by_label=tuple(values.tolist()), threshold=settings.threshold, of_sets=tuple(of_sets))
+    named = tuple(tuple(labels[label] for label in members) for members in sets)
+    return OneVsRest(estimator, tuple(labels), tuple(temperatures.tolist()), tuple(limits.tolist()), named), chosen
+
+
+def _decisions(scores: np.ndarray, Y: np.ndarray, settings: TrainHeadParams) -> tuple[np.ndarray, np.ndarray]:
+    """Fit temperatures, if they are asked for, and thresholds of labels, both (labels,), to out-of-fold scores."""
+    calibrate = settings.kind in choosing.KINDS_TO_CALIBRATE or settings.final == "all"
+    temperatures, limits = np.ones(Y.shape[1]), np.empty(Y.shape[1])
+    for label in range(Y.shape[1]):
+        judged = ~np.isnan(scores[:, label])
+        column, has = scores[judged, label : label + 1], Y[judged, label : label + 1]
+        if calibrate:
+            temperatures[label] = calibration.fit_temperatures(column, has)[0]
+        limits[label] = thresholds.choose(expit(column / temperatures[label]), has)[0]
+    return temperatures, limits
 
 
 def out_of_fold(X: Matrix, Y: np.ndarray, C: float, groups: np.ndarray | None = None) -> np.ndarray:
@@ -130,18 +110,27 @@ def out_of_fold(X: Matrix, Y: np.ndarray, C: float, groups: np.ndarray | None = 
     return np.asarray(scores[0])
 
 
-def log_odds(estimator: Any, X: Matrix) -> np.ndarray:
-    """Compute the log odds of every label before calibration: (rows, labels) float64."""
-    if isinstance(estimator, KNeighborsClassifier):
-        # One more vote for and against every label, as in `estimators.scores`.
-        neighbors = estimator.kneighbors(X, return_distance=False)
-        votes = estimators.neighbor_labels(estimator)[neighbors].sum(axis=1, dtype=np.float64)
-        return np.asarray(np.log((votes + 1) / (estimator.n_neighbors - votes + 1)))
-    columns = []
-    for one in estimator:
-        scores = estimators.scores(one, X)
-        columns.append(scores[:, 1] - scores[:, 0])
-    return np.stack(columns, axis=1)
+def cross_validated(X: Matrix, Y: np.ndarray, groups: np.ndarray | None = None) -> tuple[np.ndarray, ChosenByLabel]:
+    """Choose logistic heads as `fit` does, and compute their out-of-fold decisions, without fitting them on all rows.
+
+    A label is given from 0.5 on, and the likeliest one of labels that exclude each other. A label that no other fold
+    has is not given.
+
+    Returns:
+        (rows,) bool, true where all labels of a row are right; and what was chosen.
+
+    Raises:
+        HeadstartError: the rows cannot be divided into folds.
+    """
+    with choosing.quietly():
+        chosen, scores = _choose(X, Y, TrainHeadParams(), groups)
+    if scores is None:
+        raise HeadstartError("the rows cannot be divided into folds; label more rows, or rows of more groups")
+    scores = np.nan_to_num(scores, nan=-np.inf)
+    given = scores > 0
+    for labels in map(list, exclusive.find(Y)):
+        given[:, labels] = scores[:, labels].argmax(axis=1)[:, None] == np.arange(len(labels))
+    return np.asarray((given == Y).all(axis=1)), chosen
 
 
 def _fit(X: Matrix, Y: np.ndarray, values: Sequence[float], settings: TrainHeadParams) -> Any:

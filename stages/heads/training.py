@@ -15,7 +15,7 @@ from stages.heads import choosing, numbers, one_vs_rest, ordered, propagation
 from stages.heads.choosing import Chosen
 from stages.heads.head import Head
 from stages.heads.numbers import NumberHead
-from stages.heads.one_vs_rest import OneVsRest
+from stages.heads.one_vs_rest_head import OneVsRest
 from stages.heads.ordered import OrderedHead
 from stages.heads.propagation import Trial
 from stages.scores import calibration
@@ -189,7 +189,7 @@ def _fit_labels(train: Features, validation: Features, settings: TrainHeadParams
     temperatures = np.ones(len(labels))
     if settings.final == "train":
         known = label_texts.indicators(validation.labels, labels)
-        temperatures = calibration.fit_temperatures(head.scores(validation.X), known)
+        temperatures, _ = head.task.calibration(head.scores(validation.X), known, "same_labels")
         calibrated_head = head.calibrated(temperatures)
         # A threshold that is set is one of calibrated probabilities.
         head = calibrated_head if settings.threshold == "auto" else replace(calibrated_head, thresholds=head.thresholds)

@@ -23,13 +23,15 @@ def logme(X: "np.ndarray | sparse.csr_matrix", y: np.ndarray) -> float:
 
     Args:
         X: (rows, dim) features, dense or sparse.
-        y: (rows,) label indices from 0.
+        y: (rows,) label indices from 0; or (rows, labels) bool, which labels apply.
 
     Returns:
         Log evidence per row in nats, the mean over the labels that have rows.
     """
-    eigenvalues, projected = _spectrum(X, np.eye(int(y.max()) + 1)[y][:, np.unique(y)])
-    rows_of_class = np.bincount(y)[np.unique(y)]
+    Y = np.eye(int(y.max()) + 1)[y] if y.ndim == 1 else y.astype(np.float64)
+    Y = Y[:, Y.any(axis=0)]
+    eigenvalues, projected = _spectrum(X, Y)
+    rows_of_class = Y.sum(axis=0)
     evidences = [
         _evidence(eigenvalues, squares, rows=len(y), total=float(total))
         for squares, total in zip((projected**2).T, rows_of_class, strict=True)

@@ -26,6 +26,7 @@ def load(
     labels: Sequence[str],
     *,
     thresholds: Sequence[float] | None = None,
+    exclusive: tuple[tuple[str, ...], ...] = (),
     numbers: tuple[float, float] | None = None,
 ) -> Task:
     """Make the task of this name.
@@ -33,11 +34,12 @@ def load(
     Args:
         labels: names of the labels, in the order of scores; of ordinal ones, from low to high; none of numbers.
         thresholds: (labels,) probabilities from which one of several labels is given; None: 0.5.
+        exclusive: sets of labels of which every row of several has exactly one.
         numbers: mean and scale of the training numbers; None: 0 and 1, where no scores are turned into outputs.
     """
     match name:
         case "multilabel":
-            return Multilabel(tuple(labels), tuple(thresholds or [0.5] * len(labels)))
+            return Multilabel(tuple(labels), tuple(thresholds or [0.5] * len(labels)), exclusive)
         case "ordinal":
             return Ordinal(tuple(labels))
         case "regression":

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-from scipy.special import expit, logit
+from scipy.special import expit, logit, softmax
 
 from stages.common.gate_params import GateName
 from stages.scores import calibration, metrics, multilabel, thresholds
@@ -17,6 +17,7 @@ from stages.tasks.resampled import Resampled
 # Thresholds of a model that is calibrated: those of the best F1 for labels with enough rows; its own, as numbers; those
 # that give the same labels as its own did before.
 ThresholdRule: TypeAlias = Literal["best_f1", "own", "same_labels"]
+ALWAYS, NEVER = float(np.finfo(np.float64).tiny), np.inf  # thresholds; a probability of 0 gives no label
 
 
 @dataclass(frozen=True)
@@ -27,17 +28,18 @@ class Multilabel(Resampled):
     threshold of the model that gave it, from which on the label is given. Heads of folds have thresholds of their own.
 
     Attributes:
-        loss: name of the loss of training.
         primary: the metric that learning curves and verdicts are about.
         second: the metric that is told beside it.
         kept_by: the metrics that compare epochs of training; the first that differs decides.
         thresholds: (labels,) of a model.
+        exclusive: sets of labels of which every row has exactly one. Their probabilities are a softmax, and the
+            likeliest is given, whatever its threshold.
     """
 
     labels: tuple[str, ...]
     thresholds: tuple[float, ...]
+    exclusive: tuple[tuple[str, ...], ...] = ()
 
-    loss: ClassVar[str] = "binary_cross_entropy"
     primary: ClassVar[GateName] = "accuracy"
     second: ClassVar[GateName] = "macro_f1"
     kept_by: ClassVar[tuple[GateName, ...]] = ("accuracy", "log_loss")
@@ -62,8 +64,24 @@ class Multilabel(Resampled):
         return np.array([label_texts.from_names(names) for names in self._names(T)], dtype=object)
 
     def outputs(self, scores: np.ndarray) -> np.ndarray:
-        """Compute the outputs of scores, which are log odds: (rows, labels) float64."""
-        return np.stack([expit(scores), np.broadcast_to(self.thresholds, scores.shape)], axis=2)
+        """Compute the outputs of scores, (rows, labels) float64: log odds, or in a set logits."""
+        P = expit(scores)
+        for labels in self.exclusive_indices():
+            P[:, labels] = softmax(scores[:, labels], axis=1)
+        return self.from_probabilities(P)
+
+    def from_probabilities(self, P: np.ndarray) -> np.ndarray:
+        """Give the outputs of probabilities, (rows, labels)."""
+        limits = np.tile(self.thresholds, (len(P), 1))
+        for labels in self.exclusive_indices():
+            # Thresholds that give one label, also where probabilities are equal.
+            limits[:, labels] = NEVER
+            limits[np.arange(len(P)), np.array(labels)[P[:, labels].argmax(axis=1)]] = ALWAYS
+        return np.stack([P, limits], axis=2)
+
+    def exclusive_indices(self) -> list[list[int]]:
+        """List the labels of every set of `exclusive` as indices."""
+        return [[self.labels.index(name) for name in names] for names in self.exclusive]
 
     def unknown(self, rows: int) -> np.ndarray:
         """Return the outputs of rows of which a model knows nothing: no label has any probability."""
@@ -115,8 +133,14 @@ class Multilabel(Resampled):
         return np.asarray(np.where(T, outputs[..., 0], 1 - outputs[..., 0]).min(axis=1))
 
     def corrected(self, text: str, label: int) -> str:
-        """Write the labels of a row, `text`, after a correction: one is added, or taken away if the row has it."""
-        return label_texts.from_names({*label_texts.names(text)} ^ {self.labels[label]})
+        """Write the labels of a row, `text`, after a correction: one is added, or taken away if the row has it.
+
+        One of labels that exclude each other takes the place of another.
+        """
+        names, corrected = {*label_texts.names(text)}, self.labels[label]
+        if excluded := next((labels for labels in self.exclusive if corrected in labels), None):
+            return label_texts.from_names(names.difference(excluded) | {corrected})
+        return label_texts.from_names(names ^ {corrected})
 
     def support(self, T: np.ndarray) -> np.ndarray:
         """Count the rows of every label: (labels,)."""
@@ -154,7 +178,10 @@ class Multilabel(Resampled):
 
     def uncalibrated(self, outputs: np.ndarray, factors: np.ndarray) -> np.ndarray:
         """Return the outputs before scores were divided by `factors`, (labels,)."""
-        return self.outputs(logit(outputs[..., 0]) * factors)
+        scores = logit(outputs[..., 0])
+        for labels in self.exclusive_indices():
+            scores[:, labels] = calibration.logits(outputs[:, labels, 0])
+        return self.outputs(scores * factors)
 
     def calibrated(self, temperatures: np.ndarray) -> "Multilabel":
         """Return thresholds that give the same labels where scores are divided by temperatures, (labels,)."""
@@ -167,6 +194,11 @@ class Multilabel(Resampled):
             scores: (rows, labels), which the temperatures divide.
         """
         temperatures = calibration.fit_temperatures(scores, T)
+        for labels in self.exclusive_indices():
+            has_one = T[:, labels].sum(axis=1) == 1
+            is_enough_rows = has_one.sum() >= calibration.MIN_CALIBRATION_ROWS
+            y = T[has_one][:, labels].argmax(axis=1)
+            temperatures[labels] = calibration.fit_temperature(scores[has_one][:, labels], y) if is_enough_rows else 1.0
         if rule == "own":
             return temperatures, self
         task = self.calibrated(temperatures)

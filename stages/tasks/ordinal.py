@@ -21,7 +21,6 @@ class Ordinal(Resampled, Single):
     first, the second, …, the last but one (McCullagh 1980, Regression Models for Ordinal Data).
     """
 
-    loss: ClassVar[str] = "cumulative"  # the mean of the binary cross-entropies of `above`
     primary: ClassVar[GateName] = "mean_absolute_error"
     second: ClassVar[GateName] = "quadratic_weighted_kappa"
     kept_by: ClassVar[tuple[GateName, ...]] = ("log_loss",)

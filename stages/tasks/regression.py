@@ -23,7 +23,6 @@ class Regression(Resampled):
     wrong, and nothing has a probability.
 
     Attributes:
-        loss: name of the loss of training.
         primary: the metric that learning curves and verdicts are about.
         second: the metric that is told beside it.
         kept_by: the metrics that compare epochs of training; the first that differs decides.
@@ -34,7 +33,6 @@ class Regression(Resampled):
     scale: float = 1.0
 
     labels: ClassVar[tuple[str, ...]] = ()
-    loss: ClassVar[str] = "squared_error"  # of standardised numbers
     primary: ClassVar[GateName] = "mean_absolute_error"
     second: ClassVar[GateName] = "r2"
     kept_by: ClassVar[tuple[GateName, ...]] = ("root_mean_squared_error",)

@@ -20,7 +20,6 @@ class Single:
     Everywhere, `T` is (rows,) label indices, and `outputs` is (rows, labels) probabilities.
 
     Attributes:
-        loss: name of the loss of training.
         primary: the metric that learning curves and verdicts are about.
         second: the metric that is told beside it.
         kept_by: the metrics that compare epochs of training; the first that differs decides.
@@ -28,7 +27,6 @@ class Single:
 
     labels: tuple[str, ...]
 
-    loss: ClassVar[str] = "cross_entropy"
     primary: ClassVar[GateName] = "accuracy"
     second: ClassVar[GateName] = "macro_f1"
     kept_by: ClassVar[tuple[GateName, ...]] = ("accuracy", "log_loss")
@@ -65,6 +63,10 @@ class Single:
     def class_scores(self, scores: np.ndarray) -> np.ndarray:
         """Turn scores into those whose softmax are the probabilities: (rows, labels) float64."""
         return scores
+
+    def from_probabilities(self, P: np.ndarray) -> np.ndarray:
+        """Give the outputs of probabilities, which they are: (rows, labels)."""
+        return P
 
     def unknown(self, rows: int) -> np.ndarray:
         """Return the outputs of rows of which a model knows nothing: no label has any probability."""

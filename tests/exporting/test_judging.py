@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stages import tasks
 from stages.common.errors import HeadstartError
 from stages.common.gate_params import GateMetric, GateParams
 from stages.exporting import checking
 from stages.tables.prepared import Window
 
 ROWS = 200
-CARD: Any = SimpleNamespace(labels=("a", "b"))
+CARD: Any = SimpleNamespace(labels=("a", "b"), task="single", as_task=lambda: tasks.load("single", ("a", "b")))
 TRUTH = [CARD.labels[row % 2] for row in range(ROWS)]
 
 
@@ -60,3 +61,23 @@ def test_a_floor_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_test_rows_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(HeadstartError, match=r"has no test rows; raise prepare\.test, or leave out --int8"):
         judge(monkeypatch, range(0), rows=0)
+
+
+def test_several_labels_are_judged_by_rows_with_all_of_them_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = tasks.load("multilabel", ("a", "b"), thresholds=(0.3, 0.5))
+    card: Any = SimpleNamespace(labels=task.labels, task="multilabel", as_task=lambda: task)
+    P = np.tile([0.4, 0.6], (100, 1))
+
+    def windows(*_: object) -> Iterator[Window]:
+        yield Window([str(row) for row in range(100)], list(range(100)), ['["a", "b"]'] * 100, [None] * 100)
+
+    def judged(lower: int) -> str:
+        smaller = P.copy()
+        smaller[:lower, 0] = 0.2  # below the threshold of the first label
+        before, after = (SimpleNamespace(probabilities=lambda inputs, part=part: part[inputs]) for part in (P, smaller))
+        return checking.judge(Path("data/prepared"), card, before, after, GateParams())
+
+    monkeypatch.setattr(checking, "_judged", windows)
+    assert judged(0) == "of 100 test rows 0 won, 0 lost, p = 1"
+    with pytest.raises(HeadstartError, match=r"accuracy 0\.900 and not 1\.000; .*10 rows wrong that were right"):
+        judged(10)

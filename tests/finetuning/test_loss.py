@@ -50,6 +50,20 @@ def test_a_label_of_all_rows_or_none_is_not_weighted() -> None:
         assert weights.tolist() == [1, 1]
 
 
+def test_labels_that_exclude_each_other_have_one_loss_and_rows_with_none_of_them_have_none() -> None:
+    one_of_two = Y.copy()
+    one_of_two[:, 1] = ~one_of_two[:, 0]
+    one_of_two[3] = False  # as the name of the last label
+    task = Multilabel(TASK.labels, TASK.thresholds, (("a", "b"),))
+    made = Loss(torch.from_numpy(one_of_two), task, settings(), None)
+    logits = torch.from_numpy(LOGITS)
+    known = np.arange(8) != 3
+    P = np.exp(LOGITS[:, :2]) / np.exp(LOGITS[:, :2]).sum(axis=1, keepdims=True)
+    of_set = log_loss(one_of_two[known, 1], P[known], labels=[0, 1]) * 7 / 8
+    of_label = log_loss(one_of_two[:, 2], 1 / (1 + np.exp(-LOGITS[:, 2])), labels=[0, 1])
+    assert float(made(logits, logits, torch.arange(8))) == pytest.approx((of_set + of_label) / 2, rel=1e-5)
+
+
 ORDINAL = Ordinal(("low", "middle", "high"))
 T = np.array([0, 0, 1, 1, 1, 2, 2, 0])
 

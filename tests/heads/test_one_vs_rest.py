@@ -17,6 +17,8 @@ from stages.common.errors import HeadstartError
 from stages.common.params import TrainHeadParams
 from stages.heads import choosing, estimators, one_vs_rest, persistence
 from stages.heads.model_card import Decisions
+from stages.heads.one_vs_rest_head import log_odds
+from stages.scores import calibration
 from tests.heads.tables import settings
 
 KINDS = get_args(TrainHeadParams.model_fields["kind"].annotation)
@@ -43,7 +45,7 @@ def test_scores_are_those_of_scikit_learns_one_vs_rest(kind: str) -> None:
         "mlp": MLPClassifier((100,), alpha=1.0, solver="lbfgs", max_iter=500, random_state=0),
     }
     wanted = OneVsRestClassifier(sklearn[kind]).fit(X, Y.astype(int))
-    odds = one_vs_rest.log_odds(head.estimator, X)
+    odds = log_odds(head.estimator, X)
     if kind == "knn":
         votes = wanted.predict_proba(X) * 5
         np.testing.assert_allclose(odds, np.log((votes + 1) / (6 - votes)), atol=1e-6)
@@ -147,6 +149,87 @@ def test_a_head_is_saved_and_loaded(tmp_path: Path, kind: str, form: Any) -> Non
         persistence.load(tmp_path / "head.skops", labels, 1.0)
     with pytest.raises(HeadstartError, match="is a head of 4 labels"):
         persistence.load(tmp_path / "head.skops", LABELS, 1.0, decisions)
+
+
+def rows_with_a_set(count: int = 120, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As `rows`, and which of three colours every row has: X, Y and (rows,) names."""
+    X, Y = rows(count, seed)
+    return X, Y, np.array(["blue", "green", "red"])[X[:, 5:8].argmax(axis=1)]
+
+
+@pytest.mark.parametrize("kind", ["logistic", "linear_svm", "ridge", "mlp"])
+@pytest.mark.parametrize("final", ["train", "all"])
+def test_labels_that_exclude_each_other_are_learned_as_classes(kind: str, final: str) -> None:
+    X, Y, colours = rows_with_a_set()
+    others = ("billing", "bug", "praise")
+    every = sorted([*others, "blue", "green", "red"])
+    T = np.column_stack([Y[:, others.index(name)] if name in others else colours == name for name in every])
+    head, chosen = one_vs_rest.fit(X, T, every, settings(kind, final=final))
+    assert head.exclusive == (("blue", "green", "red"),) and len(chosen.of_sets) == 1
+    P = head.probabilities(X)
+    as_classes, chosen_classes = choosing.fit(X, colours, settings(kind, final=final))
+    indices = [every.index(name) for name in as_classes.labels]
+    np.testing.assert_allclose(P[:, indices], as_classes.probabilities(X), atol=1e-12)
+    alone, chosen_alone = one_vs_rest.fit(X, Y, others, settings(kind, final=final))
+    np.testing.assert_array_equal(P[:, [every.index(name) for name in others]], alone.probabilities(X))
+    assert chosen.of_sets == (chosen_classes,) and chosen.log_losses == chosen_alone.log_losses
+    assert (head.task.decisions(head.outputs(X))[:, indices].argmax(axis=1) == P[:, indices].argmax(axis=1)).all()
+
+
+def test_every_row_gets_one_label_of_a_set_even_if_all_are_as_likely() -> None:
+    X, _, colours = rows_with_a_set()
+    head, _ = one_vs_rest.fit(X, np.stack([colours == "red", colours != "red"], 1), ("red", "other"), settings("ridge"))
+    outputs = head.task.outputs(np.array([[0.0, 0.0], [900.0, 901.0], [-900.0, -900.0]]))
+    assert head.task.decisions(outputs).sum(axis=1).tolist() == [1, 1, 1]
+    layer = head.layer()
+    assert layer is not None
+    np.testing.assert_allclose(X @ layer[0].T + layer[1], head.scores(X), atol=1e-5)
+
+
+def test_a_threshold_that_is_set_holds_for_labels_that_exclude_each_other() -> None:
+    X, _, colours = rows_with_a_set()
+    Y = np.stack([colours == name for name in ("blue", "green", "red")], axis=1)
+    head, _ = one_vs_rest.fit(X, Y, ("blue", "green", "red"), settings("ridge", threshold=0.5))
+    assert head.exclusive == () and head.thresholds == (0.5,) * 3
+
+
+def test_a_temperature_of_a_set_is_that_of_classes_and_keeps_decisions() -> None:
+    X, _, colours = rows_with_a_set()
+    Y = np.stack([colours == name for name in ("blue", "green", "red")], axis=1)
+    head, _ = one_vs_rest.fit(X, Y, ("blue", "green", "red"), settings("logistic"))
+    new, _, truth = rows_with_a_set(80, seed=1)
+    T = np.stack([truth == name for name in ("blue", "green", "red")], axis=1)
+    temperatures, task = head.task.calibration(head.scores(new), T, "same_labels")
+    assert temperatures.tolist() == [calibration.fit_temperature(head.scores(new), T.argmax(axis=1))] * 3
+    before, after = head.outputs(new), task.outputs(head.scores(new) / temperatures)
+    np.testing.assert_array_equal(head.task.decisions(before), task.decisions(after))
+    np.testing.assert_allclose(task.uncalibrated(after, temperatures)[..., 0], before[..., 0], atol=1e-9)
+
+
+def test_a_head_with_a_set_is_saved_and_loaded(tmp_path: Path) -> None:
+    X, Y, colours = rows_with_a_set()
+    labels = ("a", "blue", "green", "red")
+    T = np.stack([Y[:, 0], *(colours == name for name in labels[1:])], axis=1)
+    head, _ = one_vs_rest.fit(X, T, labels, settings("ridge"))
+    persistence.save(head, tmp_path / "head.skops")
+    parts = {"temperatures": head.temperatures, "validation_temperatures": (1.0,) * 4, "thresholds": head.thresholds}
+    loaded = persistence.load(tmp_path / "head.skops", labels, 1.0, Decisions(**parts, exclusive=head.exclusive))
+    np.testing.assert_array_equal(loaded.probabilities(X), head.probabilities(X))
+    for wrong in ((), (("blue", "green"),), (("a", "blue"), ("green", "red"))):
+        with pytest.raises(HeadstartError, match="is a head of"):
+            persistence.load(tmp_path / "head.skops", labels, 1.0, Decisions(**parts, exclusive=wrong))
+
+
+def test_out_of_fold_decisions_are_right_where_all_labels_are() -> None:
+    X, Y, colours = rows_with_a_set(240)
+    right, chosen = one_vs_rest.cross_validated(X, Y)
+    assert 0.4 < right.mean() < 0.9 and chosen.folds == 5
+    odds = one_vs_rest.out_of_fold(X, Y, chosen.value)
+    assert right.mean() == pytest.approx(((odds > 0) == Y).all(axis=1).mean(), abs=0.05)
+    T = np.stack([colours == name for name in ("blue", "green", "red")], axis=1)
+    assert one_vs_rest.cross_validated(X, T)[0].mean() > 0.8
+    with pytest.raises(HeadstartError, match="cannot be divided into folds"):
+        one_vs_rest.cross_validated(X[:2], Y[:2], np.array(["one", "one"]))
 
 
 @pytest.mark.parametrize("damage", ["index", "value", "list"])
