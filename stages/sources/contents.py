@@ -1,8 +1,11 @@
 """What is known of every distinct content, in columns of numbers: some 170 bytes for a text, most of them its id."""
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import compress, repeat
+
+import numpy as np
 
 MAX_DIGITS = 18  # of a line number that fits into eight bytes
 
@@ -20,6 +23,12 @@ class Names:
         if number == len(self.names):
             self.names.append(name)
         return number
+
+    def numbers(self, names: Iterable[str | None]) -> Iterator[int]:
+        """Return the numbers of names; -1 for None."""
+        names = list(names)
+        numbers = {name: -1 if name is None else self.number(name) for name in dict.fromkeys(names)}
+        return map(numbers.__getitem__, names)
 
 
 class Contents:
@@ -56,6 +65,47 @@ class Contents:
             self._lines.append(line)
             self._groups.append(-1 if group is None else self._names.number(group))
             return
+        self._add_again(position, number, rank, label=label, origin=origin, group=group)
+
+    def add_all(
+        self,
+        keys: Sequence[bytes],
+        numbers: Sequence[int],
+        ranks: Sequence[int],
+        *,
+        labels: Sequence[str],
+        file: str,
+        lines: Sequence[int],
+        groups: Sequence[str | None],
+    ) -> list[int]:
+        """Note several rows of one file as `add` does, by the bytes of their ids; return where their contents are."""
+        size, setdefault = len(self._kept), self._positions.setdefault
+        positions, again = [], []
+        for index, key in enumerate(keys):
+            position = setdefault(key, size)
+            positions.append(position)
+            if position == size:
+                size += 1
+            else:
+                again.append(index)
+        is_new = [True] * len(keys)
+        for index in again:
+            is_new[index] = False
+        self._kept.extend(compress(numbers, is_new))
+        self._ranks.extend(compress(ranks, is_new))
+        self._lines.extend(compress(lines, is_new))
+        self._files.extend(repeat(self._names.number(file), len(keys) - len(again)))
+        self._first_labels.extend(self._names.numbers(compress(labels, is_new)))
+        self._groups.extend(self._names.numbers(compress(groups, is_new)))
+        for index in again:
+            origin = f"{file}:{lines[index]}"
+            self._add_again(
+                positions[index], numbers[index], ranks[index], label=labels[index], origin=origin, group=groups[index]
+            )
+        return positions
+
+    def _add_again(self, position: int, number: int, rank: int, *, label: str, origin: str, group: str | None) -> None:
+        """Note a row with a content that was added."""
         if label not in (labels := self.labels(position)):
             self._other_labels[position] = (*labels, label)
         if rank > self._ranks[position]:
@@ -74,6 +124,13 @@ class Contents:
         file, line = self._names.names[self._files[position]], self._lines[position]
         return file if line < 0 else f"{file}:{line}"
 
+    def units(self) -> Iterator[str]:
+        """Yield the group of the kept row of every content, or its id where it has none."""
+        if not any(map(self._names.names.__getitem__, set(self._groups) - {-1})):
+            return map(bytes.hex, self._positions)
+        names = [*self._names.names, ""]
+        return (names[group] or key.hex() for key, group in zip(self._positions, self._groups, strict=True))
+
     def labelled(self) -> Iterator[tuple[str, int, str | None, str]]:
         """Yield id, rank and group of the kept row, and label of every content with a single label."""
         names = self._names.names
@@ -82,6 +139,32 @@ class Contents:
                 group = self._groups[position]
                 label = names[self._first_labels[position]]
                 yield key.hex(), self._ranks[position], None if group < 0 else names[group], label
+
+    def counts(self, mask: np.ndarray, values: np.ndarray) -> dict[str, list[int]]:
+        """Count the contents of every first label by a value of theirs, a number below 3.
+
+        Args:
+            mask: (contents,) bool: those to count.
+            values: (contents,)
+        """
+        names, numbers = self._names.names, np.asarray(self._first_labels)
+        rows = np.bincount(numbers[mask] * 3 + values[mask], minlength=3 * len(names)).reshape(-1, 3)
+        return {names[number]: rows[number].tolist() for number in np.flatnonzero(rows.any(axis=1))}
+
+    def single(self, without: Container[str] = ()) -> np.ndarray:
+        """Tell which contents have a single label that is not among `without`: (contents,) bool."""
+        numbers = np.asarray(self._first_labels)
+        is_single = np.array([name not in without for name in self._names.names], dtype=bool)[numbers]
+        is_single[list(self._other_labels)] = False
+        return is_single
+
+    def kept_numbers(self) -> np.ndarray:
+        """Return the numbers of the rows that are kept: (contents,) int64."""
+        return np.asarray(self._kept)
+
+    def ranks(self) -> np.ndarray:
+        """Return the ranks of the rows that are kept: (contents,) int8."""
+        return np.asarray(self._ranks)
 
     def _keep(self, position: int, number: int, rank: int, origin: str, group: str | None) -> None:
         self._kept[position], self._ranks[position] = number, rank

@@ -1,6 +1,7 @@
 """Numbers of rows that prepare kept and left out."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from stages.common.setting_types import TaskName
@@ -23,17 +24,19 @@ class Counts:
     unknown: Counter[str] = field(default_factory=Counter)  # rows of the class `prepare.unknown`, by split
     left_out: Counter[str] = field(default_factory=Counter)  # by kind of reason
 
-    def add(self, label: str | None, split: str) -> None:
-        """Count a row that is kept."""
-        if label is None:
-            self.unlabelled += 1
-            return
-        self.kept[split] += 1
-        self.classes[split].update(label_texts.classes(label, self.task))
-        if self.task == "regression":
-            number = label_texts.number(label)
-            self.lowest = number if self.lowest is None else min(number, self.lowest)
-            self.highest = number if self.highest is None else max(number, self.highest)
+    def add(self, labels: Iterable[str | None], table: str) -> None:
+        """Count rows that are kept in a table, by their labels."""
+        for label, rows in Counter(labels).items():
+            if label is None:
+                self.unlabelled += rows
+                continue
+            self.kept[table] += rows
+            for name in label_texts.classes(label, self.task):
+                self.classes[table][name] += rows
+            if self.task == "regression":
+                number = label_texts.number(label)
+                self.lowest = number if self.lowest is None else min(number, self.lowest)
+                self.highest = number if self.highest is None else max(number, self.highest)
 
     def rows(self, split: str) -> int:
         """Count the labelled rows of a split."""

@@ -5,8 +5,9 @@ Read with the csv module: unlike pandas it reports short lines, and gives line n
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +27,35 @@ def records(path: Path, columns: Columns, reading: Reading) -> Iterator[tuple[in
     """Yield (line, column values) for each row.
 
     Raises:
+        HeadstartError: as `blocks` does.
+    """
+    for lines, values in blocks(path, columns, reading):
+        for line, row in zip(lines, zip(*values.values(), strict=True), strict=True):
+            yield line, dict(zip(values, row, strict=True))
+
+
+def blocks(path: Path, columns: Columns, reading: Reading) -> Iterator[tuple[Sequence[int], dict[str, list[str]]]]:
+    """Yield (lines, values of every column) of some thousand rows at a time.
+
+    Raises:
         HeadstartError: the file lacks a column, a row has more or fewer fields than the header, or a quote does not
             close.
     """
     layout = _layout(path, columns, reading)
     layout = replace(layout, is_quoted=quoting.encloses(path, layout, columns, reading))
-    index = columns.positions(layout.header)
-    for record in quoting.divided(path, layout, reading):
-        if len(record.fields) != len(layout.header):
+    width, positions = len(layout.header), columns.positions(layout.header)
+    for lines, rows in quoting.blocks(path, layout, reading):
+        whole = len(rows)
+        if set(map(len, rows)) != {width}:
+            whole = next(place for place, fields in enumerate(rows) if len(fields) != width)
+        values = {name: list(map(itemgetter(position), rows[:whole])) for name, position in positions.items()}
+        if whole:
+            yield lines[:whole], values
+        if whole < len(rows):
             raise HeadstartError(
-                f"{path} has {counted(len(record.fields), 'field')} in line {record.line}, but its header has"
-                f" {len(layout.header)}; quote fields that hold the separator or a line break"
+                f"{path} has {counted(len(rows[whole]), 'field')} in line {lines[whole]}, but its header has {width};"
+                " quote fields that hold the separator or a line break"
             )
-        yield record.line, {name: record.fields[position] for name, position in index.items()}
 
 
 def _layout(path: Path, columns: Columns, reading: Reading) -> Layout:

@@ -3,12 +3,13 @@
 They are joined by id. Where the table has another label, the file counts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stages.common.errors import HeadstartError, counted, listed
 from stages.common.setting_types import TaskName
+from stages.sources.blocks import Block
 from stages.sources.label_values import LabelForm
 from stages.sources.row import Row
 from stages.sources.values import ValueProblemError
@@ -79,15 +80,30 @@ class GivenLabels:
         # A row of a file of unlabelled rows is of no split.
         return replace(row, label=given.label, split=None if row.split == UNLABELLED else row.split)
 
+    def join_block(self, block: Block, keys: Sequence[bytes]) -> None:
+        """Note the rows of a block as the table has them, and give them the labels that the file has for them."""
+        if not self.labels.by_id:
+            return
+        for label in set(block.labels) - {None}:
+            self._note_classes(label)
+        for place, key in enumerate(keys):
+            if (row_id := key.hex()) in self.labels.by_id and place not in block.problems:
+                row = block.row(place)
+                self.note(row, row_id)
+                block.put(place, self.join(row, row_id))
+
     def note(self, row: Row, row_id: str) -> None:
         """Note a row as the table has it."""
-        if row.label is not None:
-            self._classes.update(label_texts.classes(row.label, self.task))
+        self._note_classes(row.label)
         if (given := self.labels.by_id.get(row_id)) is None:
             return
         self._ids.add(row_id)
         if row.label is not None and row.label != given.label:
             self._relabelled.add(row_id)
+
+    def _note_classes(self, label: str | None) -> None:
+        if label is not None:
+            self._classes.update(label_texts.classes(label, self.task))
 
     def check(self, data: Path) -> None:
         """Raise a HeadstartError if the file has labels, but for none of the noted rows."""

@@ -53,6 +53,16 @@ def problem(counts: Counts, settings: PrepareParams, *, is_tested: bool) -> str 
     return None
 
 
+def check(counts: Counts, settings: PrepareParams, *, is_tested: bool) -> None:
+    """Check that a model can be trained and judged on these rows, unless some wait for labels.
+
+    Raises:
+        HeadstartError: it cannot.
+    """
+    if not counts.unlabelled and (sentence := problem(counts, settings, is_tested=is_tested)):
+        raise HeadstartError(sentence)
+
+
 def check_unknown(counts: Counts, settings: PrepareParams, *, is_tested: bool) -> None:
     """Check that the class `prepare.unknown` has rows, and that it can be judged.
 

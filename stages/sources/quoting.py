@@ -6,16 +6,23 @@ file of tabs or bars that plainly does not quote is read line by line, and any o
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages.common.errors import HeadstartError, counted, one_line
 from stages.sources import text_files
 from stages.sources.row import Columns, Reading
 
+if TYPE_CHECKING:
+    import _csv
+
 UNQUOTED_DELIMITERS = ("\t", "|")  # of tools that write no quotes, since texts hold no delimiter
 MAX_TRAIT_LINES = 20_000  # of a file from which the traits of its columns are learnt
+BLOCK_LINES = 4096  # that are read at a time
 MAX_RECORD_LINES = 1000  # of one record that are kept for a closer look
 FIX = 'write a quote inside a field twice ("") and enclose the field in quotes'
 
@@ -66,36 +73,82 @@ def divided(path: Path, layout: Layout, reading: Reading) -> Iterator[Record]:
     Raises:
         QuoteError: a quote opens a field and does not close where the field ends.
     """
+    with _opened(path, layout, reading) as lines:
+        records = _divide(lines, layout.header_line, path, layout)
+        next(records, None)
+        yield from records
+
+
+def blocks(path: Path, layout: Layout, reading: Reading) -> Iterator[tuple[Sequence[int], list[list[str]]]]:
+    """Yield the lines where rows start, and their fields, some thousand rows at a time: the rows of `divided`.
+
+    Raises:
+        QuoteError: as `divided` does, but before any of the rows that were read at that time.
+    """
+    with _opened(path, layout, reading) as lines:
+        header = next(_divide(lines, layout.header_line, path, layout), None)
+        line = header.last + 1 if header else 0
+        while texts := list(islice(lines, BLOCK_LINES)):
+            numbers: Sequence[int]
+            if layout.is_quoted and '"' in "".join(texts):
+                numbers, rows, end = [], [], line + len(texts)
+                for record in _divide(chain(texts, lines), line, path, layout):  # the last may end behind these lines
+                    numbers.append(record.line)
+                    rows.append(record.fields)
+                    if (line := record.last + 1) >= end:
+                        break
+                line = max(line, end)
+            else:  # every line is a row
+                numbers, rows = range(line, line + len(texts)), list(_reader(texts, layout))
+                line += len(texts)
+                if min(map(len, rows)) < 2:
+                    places = [place for place, fields in enumerate(rows) if not _is_blank(fields, layout)]
+                    numbers, rows = [numbers[place] for place in places], [rows[place] for place in places]
+            if rows:
+                yield numbers, rows
+
+
+@contextmanager
+def _opened(path: Path, layout: Layout, reading: Reading) -> Iterator[Iterator[str]]:
+    """Give the lines of a file from its header on."""
     csv.field_size_limit(text_files.MAX_LINE)
     with text_files.opened(path, reading) as lines:
         for _ in range(layout.header_line - 1):
             next(lines, None)
-        taken: list[str] = []
-        reader = csv.reader(
-            _noted(lines, taken),
-            delimiter=layout.delimiter,
-            strict=True,
-            skipinitialspace=layout.is_spaced,
-            quoting=csv.QUOTE_MINIMAL if layout.is_quoted else csv.QUOTE_NONE,
-        )
-        line = layout.header_line
-        try:
-            next(reader, None)
-            while True:
-                line = layout.header_line + reader.line_num
-                taken.clear()
-                fields = next(reader, None)
-                if fields is None:
-                    return
-                if len(fields) > 1 or (fields and not _is_blank(fields, layout)):
-                    yield Record(fields, line, layout.header_line + reader.line_num - 1, taken)
-        except csv.Error as error:
-            raise not_closed(path, line, taken, layout.delimiter, one_line(error)) from None
+        yield lines
+
+
+def _divide(lines: Iterator[str], first: int, path: Path, layout: Layout) -> Iterator[Record]:
+    """Yield the rows of lines that are not blank; `first`: the number of the first line."""
+    taken: list[str] = []
+    reader = _reader(_noted(lines, taken), layout)
+    line = first
+    try:
+        while True:
+            line = first + reader.line_num
+            taken.clear()
+            fields = next(reader, None)
+            if fields is None:
+                return
+            if not _is_blank(fields, layout):
+                yield Record(fields, line, first + reader.line_num - 1, taken)
+    except csv.Error as error:
+        raise not_closed(path, line, taken, layout.delimiter, one_line(error)) from None
+
+
+def _reader(lines: Iterable[str], layout: Layout) -> "_csv._reader":
+    return csv.reader(
+        lines,
+        delimiter=layout.delimiter,
+        strict=True,
+        skipinitialspace=layout.is_spaced,
+        quoting=csv.QUOTE_MINIMAL if layout.is_quoted else csv.QUOTE_NONE,
+    )
 
 
 def _is_blank(fields: list[str], layout: Layout) -> bool:
-    """Return whether a line holds only spaces; in a table of one column it is a row with an empty value."""
-    return len(fields) == 1 < len(layout.header) and not fields[0].strip()
+    """Return whether a line holds nothing, or only spaces; in a table of one column these are a row's empty value."""
+    return not fields or (len(fields) == 1 < len(layout.header) and not fields[0].strip())
 
 
 def _noted(lines: Iterator[str], taken: list[str]) -> Iterator[str]:

@@ -18,6 +18,7 @@ MAX_KINDS = 4  # that are named
 DETAILS = re.compile(r"\(.*\)|'[^']*'|\"[^\"]*\"|\d[\d,]*")
 
 Record = Mapping[str, str | None]
+LeftOut = tuple[str, Record]  # with the kind of reason
 
 
 @dataclass

@@ -3,19 +3,24 @@
 Memory holds ids, labels and origins, not the contents themselves.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from operator import add
+from typing import Literal, TypeVar
+
+import numpy as np
 
 from stages.common.errors import HeadstartError, counted
 from stages.common.prepare_params import PrepareParams
 from stages.common.setting_types import TaskName
+from stages.sources.blocks import Block
 from stages.sources.contents import Contents
 from stages.sources.row import Row
 from stages.tables import label_texts
 from stages.tables.prepared import SPLITS, UNLABELLED
 from stages.tables.splitting import Shares, Units, exceptions
+
+Value = TypeVar("Value")
 
 Kind = Literal["unreadable", "duplicate", "conflict", "rare_class"]
 KINDS: tuple[Kind, ...] = ("unreadable", "duplicate", "conflict", "rare_class")
@@ -37,9 +42,10 @@ class Selection:
     _given_splits: set[str] = field(default_factory=set)
     _contents: Contents = field(default_factory=Contents)  # of labelled rows
     _unlabelled: Contents = field(default_factory=Contents)
-    _shares: Shares | None = None  # once it is decided
     _fixed: dict[str, str] = field(default_factory=dict)  # splits of ids, and groups of such ids, in the file of labels
-    _splits: dict[str, str] = field(default_factory=dict)  # of ids and groups that are not in their natural split
+    # Once it is decided, of every content: its split, and whether it has a single label that is not left out.
+    _splits: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int8))
+    _are_kept: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
 
     def add(self, number: int, row: Row, row_id: str) -> None:
         """Note the row of this number; its content is not looked at."""
@@ -53,24 +59,125 @@ class Selection:
             return
         if row.split:
             self._given_splits.add(row.split)
-        # If a row occurs in several given splits, keep the copy in the latest: a published test file stays complete.
-        rank = SPLITS.index(row.split) if row.split and row_id not in self.labels_file_splits else 0
+        rank = self._rank(row.split, row_id)
         self._contents.add(row_id, number, rank, label=row.label, origin=row.origin, group=row.group)
 
+    def add_block(self, first: int, block: Block, keys: Sequence[bytes]) -> np.ndarray:
+        """Note the rows of a block; their contents are not looked at.
+
+        Args:
+            first: number of the first row.
+            keys: the bytes of the rows' ids.
+
+        Returns:
+            (rows,) int32: where the contents of labelled rows are; -1 for a row without a label or with a problem.
+        """
+        rows = len(keys)
+        self.rows += rows
+        self.unreadable.update((first + place, problem) for place, problem in block.problems.items())
+        usable = [place for place in range(rows) if place not in block.problems]
+        labelled = [place for place in usable if block.labels[place] is not None] if None in block.labels else usable
+        positions = np.full(rows, -1, np.int32)
+        positions[labelled] = self._contents.add_all(
+            _chosen(keys, labelled),
+            [first + place for place in labelled],
+            self._ranks(block, labelled, keys),
+            labels=_chosen(block.labels, labelled),
+            file=block.file,
+            lines=_chosen(block.lines, labelled),
+            groups=_chosen(block.groups, labelled),
+        )
+        if len(labelled) < len(usable):
+            unlabelled = [place for place in usable if block.labels[place] is None]
+            self._unlabelled.add_all(
+                _chosen(keys, unlabelled),
+                [first + place for place in unlabelled],
+                [0] * len(unlabelled),
+                labels=[""] * len(unlabelled),
+                file=block.file,
+                lines=_chosen(block.lines, unlabelled),
+                groups=[None] * len(unlabelled),
+            )
+        return positions
+
+    def _ranks(self, block: Block, labelled: Sequence[int], keys: Sequence[bytes]) -> list[int]:
+        """Return the ranks of labelled rows, by the splits that the data gives, which are noted."""
+        given = {split for split in set(block.splits) if split}
+        if not given:
+            return [0] * len(labelled)
+        self._given_splits.update(split for place in labelled if (split := block.splits[place]))
+        ranks = [self._rank(block.splits[place], "") for place in labelled]
+        if self.labels_file_splits:
+            ranks = [self._rank(block.splits[place], keys[place].hex()) for place in labelled]
+        return ranks
+
+    def _rank(self, split: str | None, row_id: str) -> int:
+        """Return the rank of a row with this given split."""
+        # If a row occurs in several given splits, keep the copy in the latest: a published test file stays complete.
+        return SPLITS.index(split) if split and row_id not in self.labels_file_splits else 0
+
     def decide(self) -> None:
-        """Find classes that have too few rows, and the rows that leave their natural split."""
-        sizes = Counter(name for *_, label in self._contents.labelled() for name in self._classes(label))
-        self.rare_classes = {label: sizes[label] for label in sorted(sizes) if sizes[label] < self.settings.min_rows}
-        given, settings = self._given_splits, self.settings
-        self._shares = Shares(
+        """Find classes that have too few rows, and the split of every content."""
+        contents, given, settings = self._contents, self._given_splits, self.settings
+        sizes = self._class_counts(contents.single(), np.zeros(len(contents), np.int8))
+        self.rare_classes = {label: rows for label in sorted(sizes) if (rows := sizes[label][0]) < settings.min_rows}
+        shares = Shares(
             validation=0 if "validation" in given else settings.validation,
             test=0 if "test" in given else settings.test,
             seed=settings.seed,
         )
         self._fixed = self._fixed_units()
-        self._splits = exceptions(self._units(), self._shares, self._fixed)
+        self._splits = self._cut(shares)
         if len(self._unlabelled) or self.task == "multilabel":
-            self.untrained_classes = self._untrained(sizes)
+            trained = self._class_counts(contents.single() & (self._splits == 0), self._splits)
+            untrained = sizes.keys() - trained.keys() - self.rare_classes.keys() - {settings.unknown}
+            self.untrained_classes = {label: sizes[label][0] for label in sorted(untrained)}
+        without = () if self.task == "multilabel" else {*self.rare_classes, *self.untrained_classes}
+        self._are_kept = contents.single(without)
+
+    def _class_counts(self, mask: np.ndarray, values: np.ndarray) -> dict[str, list[int]]:
+        """Do what `Contents.counts` does by class; a content of several labels counts for each of them."""
+        counts = self._contents.counts(mask, values)
+        if self.task in ("single", "ordinal"):
+            return counts
+        by_class: dict[str, list[int]] = {}
+        for label, rows in counts.items():
+            for name in self._classes(label):
+                by_class[name] = [*map(add, by_class.get(name, (0, 0, 0)), rows)]
+        return by_class
+
+    def _cut(self, shares: Shares) -> np.ndarray:
+        """Return the split of every content, as its place in SPLITS: (contents,) int8."""
+        contents, counts = self._contents, None
+        ranks, splits = contents.ranks(), shares.naturals(contents.units())
+        if not self.settings.group and not self._fixed:  # then every content is a unit of its own
+            counts = self._class_counts(contents.single() & (ranks == 0), splits)
+            counts = {name: rows for name, rows in counts.items() if name not in self.rare_classes}
+        moved = exceptions(self._units(), shares, self._fixed, counts) | self._fixed
+        for position, unit in enumerate(contents.units() if moved else ()):
+            if unit in moved:
+                splits[position] = SPLITS.index(moved[unit])
+        splits = np.where(ranks > 0, ranks, splits)
+        for row_id, split in self.labels_file_splits.items():
+            if (place := contents.position(row_id)) is not None:
+                splits[place] = SPLITS.index(split)
+        return splits
+
+    def tables(self, first: int, positions: np.ndarray) -> np.ndarray:
+        """Return the splits of consecutive rows that are kept and labelled, as places in SPLITS: (rows,) int8.
+
+        It is -1 for the others, about which `reason_to_leave_out` tells.
+
+        Args:
+            first: number of the first row.
+            positions: (rows,) as `add_block` returned them.
+        """
+        tables = np.full(len(positions), -1, np.int8)
+        (labelled,) = np.nonzero(positions >= 0)
+        at = positions[labelled]
+        is_kept = self._are_kept[at] & (self._contents.kept_numbers()[at] == first + labelled)
+        tables[labelled[is_kept]] = self._splits[at[is_kept]]
+        return tables
 
     def reason_to_leave_out(self, number: int, row: Row, row_id: str) -> tuple[Kind, str] | None:
         """Return (kind, explanation) for a row that is left out, or None.
@@ -119,31 +226,12 @@ class Selection:
         return "no training row yet" if label in self.untrained_classes else ""
 
     def split(self, row: Row, row_id: str) -> str:
-        """Return `unlabelled`, or the given split; one that is given for no row is cut from the training rows."""
+        """Return `unlabelled`, or the split of a row that is kept; one that is given for no row is cut from train."""
         if row.label is None:
             return UNLABELLED
-        return self._split(row_id, SPLITS.index(row.split) if row.split else 0, row.group)
-
-    def _split(self, row_id: str, rank: int, group: str | None) -> str:
-        """Return the split of a labelled row; `rank`: index of the given one."""
-        if split := self.labels_file_splits.get(row_id):
-            return split
-        if rank:
-            return SPLITS[rank]
-        assert self._shares is not None
-        key = group or row_id
-        return self._fixed.get(key) or self._splits.get(key) or self._shares.natural(key)
-
-    def _untrained(self, sizes: Mapping[str, int]) -> dict[str, int]:
-        """Return the classes that have rows, but none for training, with these numbers of rows."""
-        trained = {
-            name
-            for row_id, rank, group, label in self._contents.labelled()
-            for name in self._classes(label)
-            if self._split(row_id, rank, group) == "train"
-        }
-        known = sizes.keys() - {self.settings.unknown}
-        return {label: sizes[label] for label in sorted(known - trained - self.rare_classes.keys())}
+        position = self._contents.position(row_id)
+        assert position is not None
+        return SPLITS[self._splits[position]]
 
     @property
     def cuts_test(self) -> bool:
@@ -186,3 +274,8 @@ class Selection:
         for key, labels in rows():
             groups.setdefault(key, set()).update(labels)
         return groups.items
+
+
+def _chosen(column: Sequence[Value], places: Sequence[int]) -> Sequence[Value]:
+    """Return some entries of a column."""
+    return column if len(places) == len(column) else [column[place] for place in places]

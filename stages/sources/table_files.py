@@ -3,8 +3,9 @@
 A file that cannot be divided into rows (ragged lines, wrong encoding, damage) is an error that names the line.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from stages.sources import (
     table_rows,
     text_files,
 )
+from stages.sources.blocks import Block, block
 from stages.sources.row import Columns, Reading, Row, utf8_name
-from stages.tables.prepared import UNLABELLED
+from stages.tables.prepared import UNLABELLED, WINDOW_ROWS
 
 ANY_FORMAT = f"{', '.join(table_folders.FORMATS)} or {delimited.SUFFIX_ALONE}"
 
@@ -31,26 +33,66 @@ def rows(data: Path, columns: Columns, modality: Modality, reading: Reading) -> 
 
     JSON files of other names, which describe data as often as they hold them, become rows that are skipped.
     """
+    yield from skipped(data)
+    for table in _tables(data, columns, reading):
+        folder = table_rows.ImageFolder(table.path.parent, reading.follow_links) if modality == "image" else None
+        for number, record in table.records(reading):
+            yield table_rows.row(f"{table.origin}:{number}", record, table.columns, table.split, folder)
+
+
+def text_blocks(data: Path, columns: Columns, reading: Reading) -> Iterator[Block]:
+    """Yield the texts among `rows`, but for those that are skipped, some thousand rows at a time."""
+    for table in _tables(data, columns, reading):
+        for numbers, values in table.blocks(reading):
+            yield block(table.origin, numbers, values, table.columns, table.split)
+
+
+def skipped(data: Path) -> Iterator[Row]:
+    """Yield the files that are listed, but not read."""
     for path in table_folders.described(data):
         yield Row(utf8_name(path.name), "", problem="is JSON that its name gives to no split", skipped=True)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """One file of rows."""
+
+    path: Path
+    split: str | None
+    origin: str  # of its rows, without their number
+    columns: Columns
+
+    @property
+    def needs_no_label(self) -> bool:
+        """Whether all rows are unlabelled, so that a column of labels may be missing."""
+        return self.split == UNLABELLED and self.columns.label is not None
+
+    def records(self, reading: Reading) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield what `records` does; a file of unlabelled rows needs no column of labels."""
+        if not self.needs_no_label:
+            yield from records(self.path, self.columns, reading)
+            return
+        for number, record in records(self.path, replace(self.columns, label=None, keep_all=True), reading):
+            yield number, {**dict.fromkeys(self.columns.labels()), **record}
+
+    def blocks(self, reading: Reading) -> Iterator[tuple[Sequence[int], Mapping[str, Sequence[Any]]]]:
+        """Yield (numbers, values of every column) of some thousand rows at a time."""
+        if is_delimited(self.path) and not self.needs_no_label:
+            yield from delimited.blocks(self.path, self.columns, reading)
+            return
+        numbered = self.records(reading)
+        while some := list(islice(numbered, WINDOW_ROWS["text"])):
+            numbers, rows = zip(*some, strict=True)
+            yield numbers, {name: [row[name] for row in rows] for name in self.columns.names()}
+
+
+def _tables(data: Path, columns: Columns, reading: Reading) -> Iterator[_Table]:
     for path, split in tables(data).items():
         if data.is_dir():
             links.refuse(path, data, follow=reading.follow_links)
         origin = utf8_name(path.relative_to(data if data.is_dir() else data.parent).as_posix())
         form = replace(columns.form, is_text=is_delimited(path))
-        columns = replace(columns, form=form)
-        folder = table_rows.ImageFolder(path.parent, reading.follow_links) if modality == "image" else None
-        for number, record in _records(path, columns, split, reading):
-            yield table_rows.row(f"{origin}:{number}", record, columns, split, folder)
-
-
-def _records(path: Path, columns: Columns, split: str | None, reading: Reading) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield what `records` does; a file of unlabelled rows needs no column of labels."""
-    if split != UNLABELLED or columns.label is None:
-        yield from records(path, columns, reading)
-        return
-    for number, record in records(path, replace(columns, label=None, keep_all=True), reading):
-        yield number, {**dict.fromkeys(columns.labels()), **record}
+        yield _Table(path, split, origin, replace(columns, form=form))
 
 
 def records(path: Path, columns: Columns, reading: Reading) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -14,12 +14,16 @@ a row only
 """
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TypeAlias
 
-from stages.tables.prepared import SPLITS, uniform
+import numpy as np
 
+from stages.tables.prepared import SPLITS, uniform, uniforms
+
+HASH_ROWS = 65_536  # that are hashed at a time, to spare memory
 MIN_TEST_ROWS = 100  # of fewer, the 95 % interval of an accuracy of 0.5 is wider than ±0.1
 
 # Yields every id or group once, with the classes of its rows.
@@ -44,10 +48,21 @@ class Shares:
         Test is the lowest part, then comes validation: changing the share `validation` moves rows between train and
         validation only.
         """
-        position = uniform(f"split:{self.seed}:{key}")
+        position = self.position(key)
         if position < self.test:
             return "test"
         return "validation" if position < self.test + self.validation else "train"
+
+    def naturals(self, keys: Iterable[str]) -> np.ndarray:
+        """Return `natural` of many ids or groups: (keys,) int8, places in SPLITS."""
+        rest, parts = iter(keys), [np.zeros(0, np.int8)]
+        while some := list(islice(rest, HASH_ROWS)):
+            positions = uniforms(f"split:{self.seed}:", some)
+            splits = np.zeros(len(some), np.int8)
+            splits[positions < self.test + self.validation] = SPLITS.index("validation")
+            splits[positions < self.test] = SPLITS.index("test")
+            parts.append(splits)
+        return np.concatenate(parts)
 
 
 def widest_half(test_rows: int) -> float:
@@ -55,15 +70,24 @@ def widest_half(test_rows: int) -> float:
     return 1.96 * 0.5 / math.sqrt(test_rows)
 
 
-def exceptions(units: Units, shares: Shares, fixed: Mapping[str, str] | None = None) -> dict[str, str]:
+def exceptions(
+    units: Units,
+    shares: Shares,
+    fixed: Mapping[str, str] | None = None,
+    counts: Mapping[str, Sequence[int]] | None = None,
+) -> dict[str, str]:
     """Return the split of every unit that is not in its natural one, by the rule above.
 
     Memory holds the units of classes that lack rows.
 
     Args:
         fixed: splits of units that stay in them, and are counted there; they are not among those returned.
+        counts: of units by class, in the order of SPLITS, if all are in their natural splits and it is known.
     """
-    return _Cut(units, shares, fixed or {}).exceptions()
+    cut = _Cut(units, shares, fixed or {}, {label: list(rows) for label, rows in (counts or {}).items()})
+    if counts is None:
+        cut.count()
+    return cut.exceptions()
 
 
 @dataclass
@@ -73,14 +97,18 @@ class _Cut:
     units: Units
     shares: Shares
     fixed: Mapping[str, str]
-    counts: dict[str, list[int]] = field(default_factory=dict)  # of units: by class, in the order of SPLITS
+    counts: dict[str, list[int]]  # of units: by class, in the order of SPLITS
     moved: dict[str, str] = field(default_factory=dict)
 
-    def exceptions(self) -> dict[str, str]:
+    def count(self) -> None:
+        """Count the units."""
         for key, classes in self.units():
             split = SPLITS.index(self._split(key))
             for label in classes:
                 self.counts.setdefault(label, [0] * len(SPLITS))[split] += 1
+
+    def exceptions(self) -> dict[str, str]:
+        """Move units of the classes that lack rows."""
         self._fill("train", highest=True)
         if self.shares.test > 0:
             self._fill("test", highest=False)

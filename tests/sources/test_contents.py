@@ -59,3 +59,19 @@ def test_a_text_takes_less_than_200_bytes() -> None:
     finally:
         tracemalloc.stop()
     assert size < 200 * count and peak < 250 * count
+
+
+def test_rows_that_are_added_together_are_noted_as_one_by_one() -> None:
+    rows = [(A, 0, "x", None), (B, 2, "x", "g"), (A, 1, "y", "h"), (C, 0, "z", None), (B, 2, "x", None)]
+    single, together = Contents(), Contents()
+    for number, (row_id, rank, label, group) in enumerate(rows):
+        single.add(row_id, number, rank, label=label, origin=f"rows.csv:{number + 2}", group=group)
+    ids, ranks, labels, groups = zip(*rows, strict=True)
+    positions = together.add_all(
+        [*map(bytes.fromhex, ids)], range(5), ranks, labels=labels, file="rows.csv", lines=range(2, 7), groups=groups
+    )
+    assert positions == [0, 1, 0, 2, 1]
+    assert list(together.labelled()) == list(single.labelled())
+    for at in range(3):
+        ways = [(contents.kept(at), contents.origin(at), contents.labels(at)) for contents in (single, together)]
+        assert ways[0] == ways[1]

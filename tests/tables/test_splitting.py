@@ -103,3 +103,8 @@ def test_groups_move_whole_and_leave_every_class_a_training_group() -> None:
         for label in set(counts["train"]) - set(counts["test"]):
             groups = [key for key, labels in units.items() if label in labels and splits[key] == "train"]
             assert all(any(counts["train"][other] == 1 for other in units[key]) for key in groups), "none could go"
+
+
+def test_many_natural_splits_are_those_of_one_by_one() -> None:
+    by, keys = shares(), [f"key {number}" for number in range(500)]
+    assert [SPLITS[place] for place in by.naturals(keys)] == [*map(by.natural, keys)]
