@@ -162,8 +162,7 @@ def _train(
         print(f"finetune: {self_training.in_words(learned)}")
     unknown = rows.read_unknown(folders.prepared, "validation", card, settings.budget)
     card, sure = calibrating.calibrate(card, classifier, train, validation, is_head=not progress.kept, unknown=unknown)
-    training = _training_record(progress, train, validation) | ({"auto": record} if record else {})
-    training |= {"unlabelled": learned} if learned else {}
+    training = _training_record(progress, train, validation, auto=record, unlabelled=learned)
     _write(target, classifier, _tuned_card(card, tuning, training), sure, progress)
     print(
         f"finetune: {tuning.method}, {counted(len(train.inputs), 'row')}, {counted(progress.step, 'step')}"
@@ -247,7 +246,7 @@ def _versions() -> dict[str, str]:
     return model_card.versions("accelerate", "peft", "torch", "transformers")
 
 
-def _training_record(progress: "Progress", train: "Rows", validation: "Rows") -> dict[str, Any]:
+def _training_record(progress: "Progress", train: "Rows", validation: "Rows", **parts: Any) -> dict[str, Any]:
     return {
         "rows": len(train.inputs),
         "validation_rows": len(validation.inputs),
@@ -255,7 +254,7 @@ def _training_record(progress: "Progress", train: "Rows", validation: "Rows") ->
         "start": progress.start,
         "epochs": progress.history,
         "kept_epoch": progress.kept,
-    }
+    } | {name: part for name, part in parts.items() if part}
 
 
 def _tuned_card(card: ModelCard, settings: FinetuneParams, training: dict[str, Any]) -> ModelCard:

@@ -154,7 +154,7 @@ class Contents:
     def single(self, without: Container[str] = ()) -> np.ndarray:
         """Tell which contents have a single label that is not among `without`: (contents,) bool."""
         numbers = np.asarray(self._first_labels)
-        is_single = np.array([name not in without for name in self._names.names], dtype=bool)[numbers]
+        is_single: np.ndarray = np.array([name not in without for name in self._names.names], dtype=bool)[numbers]
         is_single[list(self._other_labels)] = False
         return is_single
 

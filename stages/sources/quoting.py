@@ -136,7 +136,7 @@ def _divide(lines: Iterator[str], first: int, path: Path, layout: Layout) -> Ite
         raise not_closed(path, line, taken, layout.delimiter, one_line(error)) from None
 
 
-def _reader(lines: Iterable[str], layout: Layout) -> "_csv._reader":
+def _reader(lines: Iterable[str], layout: Layout) -> "_csv.Reader":
     return csv.reader(
         lines,
         delimiter=layout.delimiter,

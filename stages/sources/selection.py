@@ -6,7 +6,7 @@ Memory holds ids, labels and origins, not the contents themselves.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import add
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 import numpy as np
 
@@ -82,7 +82,7 @@ class Selection:
             _chosen(keys, labelled),
             [first + place for place in labelled],
             self._ranks(block, labelled, keys),
-            labels=_chosen(block.labels, labelled),
+            labels=_chosen(cast("list[str]", block.labels), labelled),
             file=block.file,
             lines=_chosen(block.lines, labelled),
             groups=_chosen(block.groups, labelled),
