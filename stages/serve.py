@@ -66,9 +66,7 @@ def serve(
         sentences = [f"{folder} at {address(listener)} (Ctrl+C ends it)"]
         if problem := models.current.no_training_rows:
             sentences.append(f"the page shows no training rows: {in_own_words(problem)}")
-        running.run(
-            running.make(app), listener, lambda: print(*map("serve: {}".format, sentences), sep="\n", flush=True)
-        )
+        running.run(app, listener, lambda: print(*map("serve: {}".format, sentences), sep="\n", flush=True))
         classifying.batcher.close()
     print(f"serve: {counted(metrics.row_count(), 'row')} answered in {run_stats.spent()}")
 

@@ -6,13 +6,13 @@ import socket
 import sys
 import threading
 import webbrowser
-from contextlib import suppress
 
 import uvicorn
 
 from stages.labelling.server import application
 from stages.labelling.session import Session
 from stages.web.listening import LOOPBACK, listening
+from stages.web.server import Server
 
 
 def serve(session: Session, *, port: int, opens_browser: bool) -> None:
@@ -22,20 +22,22 @@ def serve(session: Session, *, port: int, opens_browser: bool) -> None:
         HeadstartError: the port is in use, or may not be used.
     """
     with listening(LOOPBACK, port) as listener:
-        server, address = make(session, listener)
-        print(f"label: {address} (Ctrl+C ends it)", flush=True)
-        if opens_browser and _has_display():
-            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-        with suppress(KeyboardInterrupt):
-            server.run(sockets=[listener])
+        config, address = configure(session, listener)
+
+        def announce() -> None:
+            print(f"label: {address} (Ctrl+C ends it)", flush=True)
+            if opens_browser and _has_display():
+                threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+        Server(config, announce).run_on(listener)
 
 
-def make(session: Session, listener: socket.socket) -> tuple[uvicorn.Server, str]:
-    """Make a server for this port, and the address of its page with a new token."""
+def configure(session: Session, listener: socket.socket) -> tuple[uvicorn.Config, str]:
+    """Configure a server for this port; gives it with the address of its page, which has a new token."""
     port, token = listener.getsockname()[1], secrets.token_urlsafe(16)
     app = application(session, token=token, port=port)
     config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
-    return uvicorn.Server(config), f"http://{LOOPBACK}:{port}/?token={token}"
+    return config, f"http://{LOOPBACK}:{port}/?token={token}"
 
 
 def _has_display() -> bool:

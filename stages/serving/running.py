@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from stages.common import signals
 from stages.serving import limits
+from stages.web.server import Server
 
 M_ARENA_MAX = -8  # of malloc.h
 
@@ -25,30 +26,26 @@ def share_heaps() -> None:
             ctypes.CDLL("libc.so.6").mallopt(M_ARENA_MAX, 2)
 
 
-def make(app: ASGIApp) -> uvicorn.Server:
-    """Make a server of an application."""
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            http="h11",
-            ws="none",
-            lifespan="off",
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            limit_concurrency=limits.MAX_CONNECTIONS,
-            timeout_graceful_shutdown=round(limits.MAX_SECONDS),
-        )
+def config(app: ASGIApp) -> uvicorn.Config:
+    """Configure a server of an application."""
+    return uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        limit_concurrency=limits.MAX_CONNECTIONS,
+        timeout_graceful_shutdown=round(limits.MAX_SECONDS),
     )
 
 
-def run(server: uvicorn.Server, listener: socket.socket, announce: Callable[[], object]) -> None:
-    """Serve until the process is told to end; a second Ctrl+C ends it at once.
+def run(app: ASGIApp, listener: socket.socket, announce: Callable[[], object]) -> None:
+    """Serve an application until the process is told to end; a second Ctrl+C ends it at once.
 
     Args:
         announce: called when it may be told to.
     """
-    with suppress(KeyboardInterrupt):
-        signals.leave_to_server()
-        announce()
-        server.run(sockets=[listener])
+    signals.leave_to_server()
+    Server(config(app), announce).run_on(listener)

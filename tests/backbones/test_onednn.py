@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from stages.backbones import inference, onednn
+from stages.backbones.row_groups import GroupedLinear
 
 
 def test_a_linear_layer_by_onednn_has_the_gradients_of_torch() -> None:
@@ -43,8 +44,8 @@ def test_its_output_may_be_changed_in_place(shape: tuple[int, ...]) -> None:
     [
         ("AVX512", onednn.PackedLinear, onednn.TrainableLinear),
         ("AVX512_BF16", onednn.PackedLinear, onednn.TrainableLinear),
-        ("AVX2", nn.Linear, nn.Linear),
-        ("DEFAULT", nn.Linear, nn.Linear),
+        ("AVX2", GroupedLinear, nn.Linear),
+        ("DEFAULT", GroupedLinear, nn.Linear),
     ],
 )
 def test_only_processors_with_avx512_compute_by_it(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from stages.extraction import row_cache_files
-from stages.tables import features
+from stages.tables import prepared
 from tests.extraction.grown_tables import from_cache, table, use_rows
 from tests.projects import MINILM, ROOT, Verb, contents, set_params
 
@@ -72,7 +72,7 @@ def test_parallel_runs_compute_nothing_twice(
     assert computed == 800
     assert sum(rows for _, rows, _, _ in row_cache_files.info()) == 800
     tables = [contents(project / f"data/run{number}") for number in range(count)]
-    assert all(files == tables[0] for files in tables) and len(tables[0]) == len(features.TABLES)
+    assert all(files == tables[0] for files in tables) and len(tables[0]) == len((*prepared.TABLES, prepared.LEARNING))
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import uvicorn
 from playwright.sync_api import Browser, expect
 
 from stages.labelling import serving
@@ -16,7 +17,8 @@ from tests.watched_page import WatchedPage
 def served(desk: Desk) -> Iterator[str]:
     """Serve the page of a desk in a thread, with its background work; gives the address."""
     with listening(LOOPBACK, 0) as listener:
-        server, address = serving.make(desk.session, listener)
+        config, address = serving.configure(desk.session, listener)
+        server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         desk.start()

@@ -86,7 +86,7 @@ def test_forcing_a_run_leaves_dvc_lock_as_it_is(restored: Path) -> None:
 
 def test_dvc_draws_the_plots_and_shows_the_metrics(default_run: Path) -> None:
     plots = json.loads(run(default_run, "dvc", "plots", "show", "--json").stdout)
-    assert len(plots["data"]) == 11 and not plots.get("errors")
+    assert len(plots["data"]) == 14 and not plots.get("errors")
     assert "accuracy" in run(default_run, "dvc", "metrics", "show").stdout
 
 

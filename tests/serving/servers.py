@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -123,7 +124,7 @@ class Server:
 def listening_server(served: Server) -> Iterator[str]:
     """Serve on loopback in a thread; gives the address."""
     with listening(LOOPBACK, 0) as listener:
-        running_server = running.make(served.app)
+        running_server = uvicorn.Server(running.config(served.app))
         thread = threading.Thread(target=running_server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

@@ -11,7 +11,6 @@ from stages.serving import served_model
 from tests.conftest import Once, copy
 from tests.serving.servers import Server, make_mails, make_texts
 
-LATER = time.monotonic() + 600
 
 
 @pytest.fixture
@@ -124,11 +123,11 @@ def test_a_folder_that_changes_while_it_is_read(server: Server, newer: Path, mon
 
 def test_requests_during_a_reload_get_one_model_or_the_other(server: Server, newer: Path) -> None:
     """The labels and probabilities of a request are those of one model."""
-    served = server.models.current
+    served, later = server.models.current, time.monotonic() + 600
     replace(server.project / "data/head", newer)
     server.models.step()
-    rows = server.classifying._rows(served, b'{"inputs": ["thanks"]}', "application/json", LATER, 10)
+    rows = server.classifying._rows(served, b'{"inputs": ["thanks"]}', "application/json", later, 10)
     server.models.step()
     assert server.models.current is not served
-    classified = server.classifying._classified(served, rows, LATER)
+    classified = server.classifying._classified(served, rows, later)
     assert classified.outputs.shape == (1, 2) and server.predict("thanks")[0]["probabilities"].keys() == {"a", "c"}
