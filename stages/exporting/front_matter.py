@@ -12,7 +12,11 @@ LIBRARY = "onnx"
 METRICS = {  # of details.json: the hub's name of the metric, and ours
     "accuracy": ("accuracy", "Accuracy"),
     "macro_f1": ("f1", "Macro F1"),
+    "micro_f1": ("f1", "Micro F1"),
     "balanced_accuracy": ("balanced_accuracy", "Balanced accuracy"),
+    "mean_absolute_error": ("mae", "Mean absolute error"),
+    "r2": ("r_squared", "R²"),
+    "spearman": ("spearmanr", "Spearman's rank correlation"),
 }
 DECIMALS = 4
 LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]*")  # as the hub writes them, such as apache-2.0
@@ -31,7 +35,8 @@ def written(
     """
     from huggingface_hub import EvalResult, ModelCardData
 
-    task = f"{card.modality}-classification"
+    has_classes = card.as_task().has_classes
+    task = f"{card.modality}-{'classification' if has_classes else 'regression'}"
     known = {metric: names for metric, names in METRICS.items() if metric in metrics}
     results = [
         EvalResult(
@@ -50,9 +55,9 @@ def written(
         eval_results=results or None,
         library_name=LIBRARY,
         license=licence if licence and LICENCE.fullmatch(licence) else None,
-        metrics=[kind for kind, _ in known.values()] or None,
+        metrics=[*dict.fromkeys(kind for kind, _ in known.values())] or None,
         model_name=name,
-        pipeline_tag=task,
+        pipeline_tag=task if has_classes else None,  # the hub has no name for numbers from texts or pictures
         tags=["headstart", LIBRARY, task],
     )
     return f"---\n{data.to_yaml()}\n---\n"

@@ -1,4 +1,4 @@
-"""What is known of every distinct content, in columns of numbers: some 170 bytes for a text, most of them its id."""
+"""What is known of every distinct content, in columns of numbers: some 200 bytes for a text, most of them its id."""
 
 from array import array
 from collections.abc import Container, Iterable, Iterator, Sequence

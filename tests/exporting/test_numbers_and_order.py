@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from huggingface_hub import ModelCard
 
-from stages.exporting import checking
+from stages.exporting import checking, front_matter
+from stages.heads import model_card
 from tests.projects import TFIDF, Verb, run, set_params, stage
 
 ORDER = ["short", "medium", "long"]
@@ -57,6 +59,20 @@ def test_the_graph_gives_what_predict_gives(project: Path, verb: Verb, task: str
         "regression": "# A model that gives every text a number",
     }
     assert wanted[task] in lines
+
+
+def test_the_hub_is_told_what_numbers_are(project: Path) -> None:
+    made(project, "regression")
+    trained = model_card.read_trained(project / "data/head")
+    metrics = {"mean_absolute_error": 2.0, "r2": 0.51234}
+    head = front_matter.written(trained, name="words", metrics=metrics, ends={}, licence=None)
+    data = ModelCard(head).data
+    assert data.pipeline_tag is None and data.tags is not None and "text-regression" in data.tags
+    assert data.eval_results is not None
+    assert [(result.metric_type, result.metric_value) for result in data.eval_results] == [
+        ("mae", 2.0),
+        ("r_squared", 0.5123),
+    ]
 
 
 def test_int8_is_refused(project: Path) -> None:

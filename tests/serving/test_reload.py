@@ -12,7 +12,6 @@ from tests.conftest import Once, copy
 from tests.serving.servers import Server, make_mails, make_texts
 
 
-
 @pytest.fixture
 def server(once: Once, tmp_path: Path) -> Server:
     return Server(copy(once("serving-texts", make_texts), tmp_path / "project"))
