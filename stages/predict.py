@@ -103,7 +103,7 @@ def predict(
             raise HeadstartError(f"{new} has no rows to classify")
         stack.pop_all().close()
     print(
-        f"predict: {counted(counts[False], 'row')} classified, {counts[True]:,} rejected -> {target}"
+        f"predict: {counted(counts[False], 'row')} predicted, {counts[True]:,} rejected -> {target}"
         f" in {run_stats.spent()}"
     )
     certain = [sure.held_out.in_words(settings)] if sure.held_out else []

@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser
 
 from tests.browsers import browser  # noqa: F401, a fixture
 from tests.conftest import Once
 from tests.evaluation.report_pages import Opened
-from tests.projects import QUICK, make_project, run_stages, set_params, stage
+from tests.pictures import encoded
+from tests.projects import QUICK, Verb, make_project, run_stages, set_params, stage
 
 DATA = "data/rows.jsonl"
 WORDS = {"bug": ("crash", "error"), "billing": ("invoice", "refund"), "praise": ("lovely", "thanks")}
@@ -149,3 +151,22 @@ def test_the_same_rows_give_the_same_bytes(evaluated: Path, tmp_path: Path) -> N
         assert files
         for path in files:
             assert (again / path).read_bytes() == (evaluated / path).read_bytes(), path
+
+
+def test_pictures_may_have_several_labels(project: Path, verb: Verb) -> None:
+    """Their table names the files; red, green or both are what they are made of."""
+    lines = ["image,colours"]
+    for number in range(60):
+        red, green = number % 3 != 1, number % 3 != 2
+        picture = Image.new("RGB", (9, 9), (255 * red, 255 * green, 4 * number))
+        (project / f"data/{number}.png").write_bytes(encoded(picture))
+        lines.append(f"{number}.png,{';'.join(['green'] * green + ['red'] * red)}")
+    (project / "data/pictures.csv").write_text("\n".join(lines) + "\n", "utf-8")
+    data = {"data": "data/pictures.csv", "input": "image", "label": "colours", "label_separator": ";"}
+    pixels = {"backbone__family": "pixels", "backbone__name": "rgb", "backbone__revision": None}
+    set_params(project, **{**QUICK, **pixels}, **{f"prepare__{key}": value for key, value in data.items()})
+    for name in ("prepare", "extract", "train_head"):
+        verb(name)
+    verb("predict", "data/head", "data/pictures.csv", "out.parquet")
+    said = pq.read_table(project / "out.parquet")["predicted"].to_pylist()
+    assert said == 20 * [["green", "red"], ["green"], ["red"]]

@@ -69,7 +69,7 @@ def test_every_verb_of_a_project_works(trained: Path) -> None:
     assert after == after | before, "what was made with them has the same bytes"
     for model in ("head", "finetuned"):
         predicted = run(trained, *stage_command("predict", f"data/{model}", "data/reviews.csv", f"{model}.parquet"))
-        assert "160 rows classified, 0 rejected" in predicted.stdout
+        assert "160 rows predicted, 0 rejected" in predicted.stdout
     gate = run(trained, *stage_command("gate", "data/evaluation"))
     assert "gate: passed against data/evaluation" in gate.stdout
     assert "backbone" in run(trained, *stage_command("cache", "--clear")).stdout

@@ -129,7 +129,7 @@ def test_predict_takes_a_folder_or_a_table_and_lists_what_it_cannot_read(digits:
     (new / "broken.png").write_bytes(png(1)[:60])
     (digits / "params.yaml").unlink()
     done = verb("predict", "data/head", "new", "out.parquet")
-    assert "2 rows classified, 1 rejected" in done.stdout
+    assert "2 rows predicted, 1 rejected" in done.stdout
     rows = {row["source"]: row for row in pq.read_table(digits / "out.parquet").to_pylist()}
     assert rows.keys() == {"0.png", "1.png", "broken.png"}
     assert [rows[f"{label}.png"]["predicted"] for label in "01"] == ["0", "1"]
