@@ -4,7 +4,8 @@
 
 Reads the vectors and texts of the rows without a label that prepare and extract keep, and the head, if there is one
 yet. NEXT ends in .csv, .jsonl, .parquet, or with the extra `spreadsheets` in .xlsx. Its columns: id, source, text,
-predicted, confidence, margin (between the two likeliest labels), reason, and an empty label to fill in.
+predicted, confidence, margin (between the two likeliest labels; of several labels per row, how sure all are), reason,
+and an empty label to fill in.
 
 With a head, rows are chosen that stand for many others of which the head is unsure; without one, the most typical ones.
 No two of them are nearly copies. All are rows that prepare will train on, so that validation and test stay a fair
@@ -25,7 +26,8 @@ from stages.suggestion import choosing, table
 from stages.suggestion.future_splits import FutureSplits
 from stages.tables import features, prepared
 from stages.tables.features import Features
-from stages.tables.label_info import check_single
+from stages.tables.label_info import check_task
+from stages.tasks import ClassTask
 
 
 def suggest(
@@ -54,15 +56,15 @@ def suggest(
     unlabelled, count = _unlabelled(features_folder, prepared_folder, settings)
     train, *judged = (features.read(features_folder, split) for split in prepared.SPLITS)
     scored = _scores(head_folder, features_folder, unlabelled, train)
-    P, labels = scored or (None, ())
-    batch = choosing.choose(unlabelled.X, train.X, P, rows, judged=[part.X for part in judged])
+    margins = scored and scored[0].margins(scored[1])
+    batch = choosing.choose(unlabelled.X, train.X, margins, rows, judged=[part.X for part in judged])
     if not len(batch.rows):
         raise HeadstartError(
             f"nothing is left to label: all rows in {features_folder / prepared.UNLABELLED} are nearly copies of"
             " labelled ones; add other rows"
         )
     chosen = table.read_inputs(prepared_folder, unlabelled.metadata.modality, unlabelled.ids[batch.rows].tolist())
-    suggestions = table.make(chosen, batch.stands_for, None if P is None else P[batch.rows], labels)
+    suggestions = table.make(chosen, batch.stands_for, scored and (scored[0], scored[1][batch.rows]))
     with (
         atomic.file(target) as out,
         prediction_files.writer(out, target.suffix, suggestions.schema) as write,
@@ -70,7 +72,7 @@ def suggest(
         write(suggestions)
     print(
         f"suggest: {len(chosen):,} of {counted(count, 'unlabelled row')}"
-        f" {'of which the head is unsure' if labels else 'that are typical, as there is no head yet'}"
+        f" {'of which the head is unsure' if scored else 'that are typical, as there is no head yet'}"
         f" -> {target} in {run_stats.spent()}"
     )
     if len(chosen) < min(rows, len(unlabelled.ids)):
@@ -86,7 +88,8 @@ def _unlabelled(features_folder: Path, prepared_folder: Path, settings: PrepareP
         HeadstartError: there are none.
     """
     rows = features.read(features_folder, prepared.UNLABELLED)
-    check_single(rows.metadata, "suggesting rows", instead="label random ones")
+    instead = "label rows that you draw at random, since suggestions were no better for it"
+    check_task(rows.metadata, "suggesting rows", "single", "multilabel", instead=instead)
     count = len(rows.ids)
     if not count:
         raise HeadstartError(
@@ -105,11 +108,11 @@ def _unlabelled(features_folder: Path, prepared_folder: Path, settings: PrepareP
 
 def _scores(
     head_folder: Path, features_folder: Path, rows: Features, train: Features
-) -> tuple[np.ndarray, tuple[str, ...]] | None:
-    """Compute probabilities, (rows, labels), and name the labels; None where two classes have no training rows yet.
+) -> tuple[ClassTask, np.ndarray] | None:
+    """Give the head's task and its outputs, (rows, …); None where the training rows do not differ in labels yet.
 
     Raises:
-        HeadstartError: the head is missing or damaged, or was trained on features of another backbone.
+        HeadstartError: the head is missing or damaged, or was trained on features of another backbone or task.
     """
     if len(np.unique(train.labels.astype(str))) < 2:
         return None
@@ -117,8 +120,14 @@ def _scores(
     if card.method != "head":
         raise HeadstartError(f"{head_folder} holds a fine-tuned model, but suggest needs the folder of the head")
     model_card.check_features(card, rows.metadata.fingerprint, head_folder=head_folder, features_folder=features_folder)
-    head = loading.load(head_folder, card, rows.metadata.dim)
-    return head(rows.X), card.labels
+    if card.task != rows.metadata.task:
+        raise HeadstartError(
+            f"{head_folder} was trained for prepare.task {card.task}, but {features_folder} is of {rows.metadata.task};"
+            " run `dvc repro train_head`"
+        )
+    task = card.as_task()
+    assert task.has_classes
+    return task, loading.load(head_folder, card, rows.metadata.dim)(rows.X)
 
 
 def main() -> None:

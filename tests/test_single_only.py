@@ -1,4 +1,4 @@
-"""Verbs that work for rows of one class each say so for others, and the table of vectors hands the task on."""
+"""Verbs that do not work for every task say so, and the table of vectors hands the task on."""
 
 import json
 from collections.abc import Callable
@@ -11,13 +11,12 @@ from stages.common.errors import HeadstartError
 from stages.common.params import (
     BackboneParams,
     BudgetParams,
-    ExtractParams,
     ExtractSection,
     RuntimeParams,
     TrainHeadParams,
 )
 from stages.extract import extract
-from stages.heads import model_card, training
+from stages.heads import training
 from stages.label import label
 from stages.prepare import prepare
 from stages.suggest import suggest
@@ -27,22 +26,6 @@ from tests.tables_of_text import settings
 
 TFIDF = BackboneParams(family="tfidf", name="word")
 LABELS = [["bug"], ["bug", "billing"], [], None]
-CARD = model_card.ModelCard(
-    method="head",
-    labels=("billing", "bug"),
-    task="multilabel",
-    input="text",
-    modality="text",
-    max_side=None,
-    backbone=TFIDF,
-    extract=ExtractParams(),
-    fingerprint="",
-    temperature=1.0,
-    validation_temperature=1.0,
-    chosen={},
-    training={},
-    versions={},
-)
 
 
 def make_features(folder: Path) -> None:
@@ -58,14 +41,12 @@ def make_features(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Prepared rows of several labels, their vectors, and a head that is only a card."""
+    """Prepared rows of several labels, and their vectors."""
     folder = tmp_path_factory.mktemp("data")
     lines = [json.dumps({"text": f"word{n % 7} other{n}", "label": LABELS[n % 4]}) for n in range(80)]
     (folder / "rows.jsonl").write_text("\n".join(lines), "utf-8")
     prepare(folder / "prepared", settings(folder / "rows.jsonl"))
     make_features(folder)
-    (folder / "head").mkdir()
-    model_card.write(folder / "head", CARD)
     return folder
 
 
@@ -83,14 +64,6 @@ VERBS: dict[str, Callable[[Path], Any]] = {
         prepared_folder=data / "prepared",
         features_folder=data / "features",
     ),
-    "suggesting rows": lambda data: suggest(
-        head_folder=data / "head",
-        target=data / "next.csv",
-        rows=5,
-        prepared_folder=data / "prepared",
-        features_folder=data / "features",
-        settings=settings(data / "rows.jsonl"),
-    ),
     "learning from unlabelled rows": lambda data: training.unlabelled_rows(
         data / "features", TrainHeadParams(unlabelled="propagate")
     ),
@@ -101,6 +74,25 @@ VERBS: dict[str, Callable[[Path], Any]] = {
 def test_others_are_refused(data: Path, doing: str) -> None:
     with pytest.raises(HeadstartError) as error:
         VERBS[doing](data)
-    tasks = "single and ordinal and regression" if doing == "exporting" else "single"
-    words = f"{doing} works for the task {tasks} only, but prepare.task of these rows is multilabel; "
+    words = f"{doing} works for the task single only, but prepare.task of these rows is multilabel; "
     assert str(error.value).startswith(words)
+
+
+def test_rows_to_label_are_not_suggested_for_numbers(tmp_path: Path) -> None:
+    lines = [json.dumps({"text": f"word{n % 7} other{n}", "label": n if n % 2 else None}) for n in range(80)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines), "utf-8")
+    numbers = settings(tmp_path / "rows.jsonl", task="regression")
+    prepare(tmp_path / "prepared", numbers)
+    make_features(tmp_path)
+    words = (
+        "single and multilabel only, but prepare.task of these rows is regression; label rows that you draw at random"
+    )
+    with pytest.raises(HeadstartError, match=words):
+        suggest(
+            head_folder=tmp_path / "head",
+            target=tmp_path / "next.csv",
+            rows=5,
+            prepared_folder=tmp_path / "prepared",
+            features_folder=tmp_path / "features",
+            settings=numbers,
+        )

@@ -92,8 +92,9 @@ class Learner:
             return []
         X = vectors.unlabelled.X[[vectors.row_of[row_id] for row_id in ids]]
         train, validation, test = (rows_of(vectors, labels, split)[0] for split in ("train", "validation", "test"))
-        P = self._now[1].probabilities(X) if self._now else None
-        batch = choosing.choose(X, train, P, BATCH_ROWS, judged=[validation, test])
+        head = self._now[1] if self._now else None
+        margins = head.task.margins(head.outputs(X)) if head else None
+        batch = choosing.choose(X, train, margins, BATCH_ROWS, judged=[validation, test])
         return [ids[row] for row in batch.rows]
 
     def guess(self, vectors: Vectors, row_id: str) -> list[tuple[str, float]]:

@@ -167,6 +167,7 @@ def remarks(selection: Selection, counts: Counts, data: Path) -> Iterator[str]:
         yield (
             f"{counted(counts.unlabelled, 'row')} without a label {'waits' if counts.unlabelled == 1 else 'wait'} to be"
             f" used: {_asks(counts, 'their labels, those worth most first')}"
+            f"{'; `python -m stages.suggest` names those worth most' if counts.task == 'multilabel' else ''}"
         )
         if trouble := problem(counts, selection.settings, is_tested=selection.is_tested):
             yield trouble

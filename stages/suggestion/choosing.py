@@ -1,10 +1,10 @@
 """Choose the rows that are worth labelling next: those that are like many rows of which the head is unsure.
 
-A row is worth 1 - margin, where the margin is the difference of the two highest probabilities; without a head, all are
-worth the same. A labelled or chosen row covers others by a kernel of their distance. Greedily, the row comes next that
-covers most of the worth that is not covered yet (facility location; Wei, Iyer & Bilmes 2015, Submodularity in Data
-Subset Selection and Active Learning). So a batch is spread out, keeps away from labelled rows, and holds typical rows
-before there are labels.
+A row is worth 1 - margin, where the margin is that of the head's task, such as the difference of the two highest
+probabilities; without a head, all are worth the same. A labelled or chosen row covers others by a kernel of their
+distance. Greedily, the row comes next that covers most of the worth that is not covered yet (facility location; Wei,
+Iyer & Bilmes 2015, Submodularity in Data Subset Selection and Active Learning). So a batch is spread out, keeps away
+from labelled rows, and holds typical rows before there are labels.
 """
 
 import heapq
@@ -37,24 +37,18 @@ class Batch:
     )  # (chosen,) other candidates that are nearer to this row than to other chosen or labelled ones
 
 
-def margins(P: np.ndarray) -> np.ndarray:
-    """Return how far the highest probability is above the second: (rows,), 0 to 1. `P`: (rows, labels), two or more."""
-    highest = np.partition(P, -2, axis=1)
-    return np.asarray(highest[:, -1] - highest[:, -2])
-
-
-def choose(X: Matrix, train: Matrix, P: np.ndarray | None, count: int, *, judged: Sequence[Matrix] = ()) -> Batch:
+def choose(X: Matrix, train: Matrix, margins: np.ndarray | None, count: int, *, judged: Sequence[Matrix] = ()) -> Batch:
     """Choose rows.
 
     Args:
         X: (rows, dim) vectors of unlabelled rows.
         train: (training rows, dim)
-        P: (rows, labels) probabilities; None without a head.
+        margins: (rows,) how far from undecided the head is, 0 to 1; None without a head.
         count: of rows to choose; fewer are chosen where all others are copies.
         judged: vectors of rows that are validated or tested on, of which no copy is to be trained on.
     """
     rows = X.shape[0]
-    worth = np.ones(rows) if P is None else 1 - margins(P)
+    worth = np.ones(rows) if margins is None else 1 - margins
     order = np.lexsort((np.random.default_rng(0).permutation(rows), -worth))  # of the same worth: in no order
     number = max(MIN_CANDIDATES, CANDIDATES_PER_ROW * count)
     with threadpool_limits(1):  # the same sums on every run

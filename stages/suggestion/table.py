@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -13,54 +13,56 @@ from stages.common.params import Modality
 from stages.sources import table_files, values
 from stages.sources.row import DEFAULT_READING, Columns
 from stages.tables import prepared
+from stages.tasks import ClassTask
 
 LABEL = "label"
 Input: TypeAlias = tuple[str, str, str | None]  # id, source, and text; None for an image
-SURE_MARGIN = 0.5  # from which the second guess is not named
 OWN = ("id", "predicted", "confidence", "margin", "reason", LABEL)
 
 
-def make(inputs: Sequence[Input], stands_for: np.ndarray, P: np.ndarray | None, labels: Sequence[str]) -> pa.Table:
+def make(inputs: Sequence[Input], stands_for: np.ndarray, guessed: tuple[ClassTask, np.ndarray] | None) -> pa.Table:
     """Make the table, one line for every chosen row, best first.
 
     Args:
         inputs: of the rows.
         stands_for: (rows,) how many other unlabelled rows each is the nearest to.
-        P: (rows, labels) probabilities; None where there is no head yet.
+        guessed: the head's task and its outputs, (rows, …); None where there is no head yet.
     """
     ids, sources, texts = zip(*inputs, strict=True)
-    nothing = np.full((len(ids), 2), np.nan)
-    order = None if P is None else np.argsort(-P, axis=1, kind="stable")[:, :2]
-    highest = (nothing if P is None or order is None else np.take_along_axis(P, order, axis=1)).astype(np.float32)
-    guesses = [None] * len(ids) if order is None else [tuple(labels[column] for column in row) for row in order]
-    reasons = [_reason(*row) for row in zip(stands_for.tolist(), guesses, highest, strict=True)]
+    numbers = stands_for.tolist()
+    reasons = [f"stands for {counted(others, 'other row') if others else 'no other row'}" for others in numbers]
+    if guessed:
+        task, outputs = guessed
+        reasons = [f"{guess}; {reason}" for guess, reason in zip(task.guesses(outputs), reasons, strict=True)]
     return pa.table(
         {
             "id": pa.array(ids, pa.string()),
             "source": pa.array(sources, pa.string()),
             **({} if texts[0] is None else {"text": pa.array(texts, pa.large_string())}),
-            "predicted": pa.array([pair and pair[0] for pair in guesses], pa.string()),
-            "confidence": pa.array(highest[:, 0], from_pandas=True),
-            "margin": pa.array(highest[:, 0] - highest[:, 1], from_pandas=True),
+            **_guess_columns(len(ids), guessed),
             "reason": pa.array(reasons, pa.string()),
             LABEL: pa.nulls(len(ids), pa.string()),
         }
     )
 
 
-def _reason(others: int, guesses: tuple[str, str] | None, shares: np.ndarray) -> str:
-    """Say why a row was chosen; `guesses`: the two likeliest labels, whose probabilities are `shares`."""
-    typical = f"stands for {counted(others, 'other row')}" if others else "stands for no other row"
-    if guesses is None:
-        return typical
-    (first, second), (high, low) = guesses, shares
-    doubt = f" or {second} ({low:.2f})" if high - low < SURE_MARGIN else ""
-    return f"{first} ({high:.2f}){doubt}; {typical}"
+def _guess_columns(count: int, guessed: tuple[ClassTask, np.ndarray] | None) -> dict[str, pa.Array]:
+    """Make the columns of what the head says of `count` rows, which are empty without one."""
+    if guessed is None:
+        shares = pa.nulls(count, pa.float32())
+        return {"predicted": pa.nulls(count, pa.string()), "confidence": shares, "margin": shares}
+    task, outputs = guessed
+    return {
+        "predicted": task.predicted(outputs),
+        "confidence": pa.array(task.confidence(outputs).astype(np.float32)),
+        # The difference of probabilities as they would be written, so that the columns agree.
+        "margin": pa.array(task.margins(outputs.astype(np.float32)).astype(np.float32)),
+    }
 
 
 def check_replaceable(path: Path) -> None:
     """Raise a HeadstartError if `path` is a table of suggestions in which labels were filled in."""
-    if labels := sum(label is not None for label in _labels(path) or ()):
+    if labels := sum(_are_filled(path) or ()):
         raise HeadstartError(
             f"{path} holds {counted(labels, 'label')}, which would be lost; put them into your table first and delete"
             " it, or name another file"
@@ -69,16 +71,20 @@ def check_replaceable(path: Path) -> None:
 
 def is_own(path: Path) -> bool:
     """Tell whether a file is a table of suggestions."""
-    return _labels(path) is not None
+    return _are_filled(path) is not None
 
 
-def _labels(path: Path) -> list[str | None] | None:
-    """Read the labels that were filled in, however the file was saved since; None if it is no table of suggestions."""
+def _are_filled(path: Path) -> list[bool] | None:
+    """Tell which labels were filled in, however the file was saved since; None if it is no table of suggestions."""
     with suppress(Exception):  # whatever a reader raises on a file of others
         columns = Columns(OWN)
         rows = table_files.records(path, columns, DEFAULT_READING)
-        return [values.as_text(record[LABEL]) for _, record in rows]
+        return [_is_filled(record[LABEL]) for _, record in rows]
     return None
+
+
+def _is_filled(label: Any) -> bool:
+    return isinstance(label, list) or values.as_text(label) is not None
 
 
 def read_inputs(prepared_folder: Path, modality: Modality, ids: Sequence[str]) -> list[Input]:

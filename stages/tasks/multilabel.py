@@ -6,14 +6,17 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-from scipy.special import expit, logit, softmax
+from scipy.special import entr, expit, logit, softmax
 
+from stages.common.errors import listed
 from stages.common.gate_params import GateName
 from stages.scores import calibration, metrics, multilabel, thresholds
 from stages.scores.row_metrics import RowMetrics
 from stages.tables import label_texts
 from stages.tasks.resampled import Resampled
 
+MIN_POSSIBLE = 0.25  # probability from which a guess names a label that is not given
+MAX_GUESSES = 5  # labels that a guess names
 # Thresholds of a model that is calibrated: those of the best F1 for labels with enough rows; its own, as numbers; those
 # that give the same labels as its own did before.
 ThresholdRule: TypeAlias = Literal["best_f1", "own", "same_labels"]
@@ -107,6 +110,23 @@ class Multilabel(Resampled):
         """Return the lowest probability of any decision, to give a label or not to: (rows,)."""
         P = outputs[..., 0]
         return np.asarray(np.where(self.decisions(outputs), P, 1 - P).min(axis=1))
+
+    def margins(self, outputs: np.ndarray) -> np.ndarray:
+        """Return how sure all labels are together: (rows,), 1 minus their mean entropy in bits, 0 to 1."""
+        P = outputs[..., 0]
+        return np.asarray(1 - (entr(P) + entr(1 - P)).mean(axis=1) / np.log(2))
+
+    def guesses(self, outputs: np.ndarray) -> list[str]:
+        """Write the labels that rows are given with their probabilities, and those that may apply, too."""
+        texts = []
+        for P, given in zip(outputs[..., 0], self.decisions(outputs), strict=True):
+            order = np.argsort(-P, kind="stable")
+            sure, possible = (
+                listed((f"{self.labels[label]} ({P[label]:.2f})" for label in order if chosen[label]), MAX_GUESSES)
+                for chosen in (given, ~given & (P >= MIN_POSSIBLE))
+            )
+            texts.append((sure or "no label") + (f", maybe {possible}" if possible else ""))
+        return texts
 
     def is_right(self, T: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """Tell which rows get all of their labels and no other: (rows,) bool."""

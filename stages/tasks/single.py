@@ -12,6 +12,8 @@ from stages.common.gate_params import GateName
 from stages.scores import calibration, intervals, metrics
 from stages.scores.intervals import Intervals
 
+SURE_MARGIN = 0.5  # from which the second guess is not named
+
 
 @dataclass(frozen=True)
 class Single:
@@ -91,6 +93,21 @@ class Single:
     def confidence(self, outputs: np.ndarray) -> np.ndarray:
         """Return the probability of the predicted label: (rows,)."""
         return np.asarray(outputs.max(axis=1))
+
+    def margins(self, outputs: np.ndarray) -> np.ndarray:
+        """Return how far the highest probability is above the second: (rows,), 0 to 1. There are two labels or more."""
+        highest = np.partition(outputs, -2, axis=1)
+        return np.asarray(highest[:, -1] - highest[:, -2])
+
+    def guesses(self, outputs: np.ndarray) -> list[str]:
+        """Write the likeliest label of rows with its probability, and the second unless the first is sure."""
+        order = np.argsort(-outputs, axis=1, kind="stable")[:, :2]
+        highest = np.take_along_axis(outputs, order, axis=1).astype(np.float32)
+        texts = []
+        for (first, second), (high, low) in zip(order, highest, strict=True):
+            doubt = f" or {self.labels[second]} ({low:.2f})" if high - low < SURE_MARGIN else ""
+            texts.append(f"{self.labels[first]} ({high:.2f}){doubt}")
+        return texts
 
     def is_right(self, T: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """Tell which rows get their label: (rows,) bool."""

@@ -66,13 +66,17 @@ def vectors(data: Path, folder: Path, name: str) -> tuple[np.ndarray, np.ndarray
     if not path.exists():
         tables = [read(file) for file in sorted((data / name).glob("*.csv"))]
         texts, labels = ([value for table in tables for value in table[k].to_pylist()] for k in (0, 1))
-        spec = BackboneParams(family="transformers", name=MINILM, revision=REVISION)
-        encoder = backbones.load(spec, ExtractParams(), RuntimeParams(device="cpu"), modality="text")
-        X = np.asarray(encoder.encode(texts)).astype(np.float16).astype(np.float32)
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(path, X=X, y=np.array(labels))
+        np.savez(path, X=encoded(texts), y=np.array(labels))
     with np.load(path) as file:
         return file["X"], file["y"]
+
+
+def encoded(texts: list[str]) -> np.ndarray:
+    """Make the vectors of texts by the packaged MiniLM, rounded as extract does: (rows, dim) float32."""
+    spec = BackboneParams(family="transformers", name=MINILM, revision=REVISION)
+    encoder = backbones.load(spec, ExtractParams(), RuntimeParams(device="cpu"), modality="text")
+    return np.asarray(encoder.encode(texts)).astype(np.float16).astype(np.float32)
 
 
 def draw(y: np.ndarray, case: Case, seed: int) -> tuple[np.ndarray, np.ndarray]:

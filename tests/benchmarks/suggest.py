@@ -51,7 +51,8 @@ def curve(X: np.ndarray, y: np.ndarray, pool: np.ndarray, case: Case, seed: int,
         if by_chance:
             chosen = rng.choice(len(rest), case.batch, replace=False)
         else:
-            chosen = choosing.choose(X[rest], X[labelled], head.probabilities(X[rest]), case.batch).rows
+            margins = head.task.margins(head.outputs(X[rest]))
+            chosen = choosing.choose(X[rest], X[labelled], margins, case.batch).rows
         labelled = np.append(labelled, rest[chosen])
 
 
