@@ -21,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from stages.backbones import Backbone
-from stages.common import atomic, backbone_shorthand, cli, params, run_stats, targets
+from stages.common import atomic, backbone_shorthand, cli, hidden_modules, params, run_stats, targets
 from stages.common.errors import counted
 from stages.common.params import Backbones, ExtractParams, ExtractSection, RuntimeParams
 from stages.extraction import encode, ray_cluster, rows
@@ -160,6 +160,7 @@ def _long_texts(tokens: Sequence[int], total: int, max_length: int, settings: Ex
 
 
 def main() -> None:
+    hidden_modules.use_arrow_without_pandas()
     args = cli.arguments(
         __doc__,
         prepared="folder that prepare wrote",

@@ -32,7 +32,7 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from stages import sources
-from stages.common import atomic, cli, predict_params, run_stats, targets, threads
+from stages.common import atomic, cli, hidden_modules, predict_params, run_stats, targets, threads
 from stages.common.errors import HeadstartError, counted, listed
 from stages.common.params import RuntimeParams
 from stages.common.predict_params import PredictParams
@@ -190,6 +190,7 @@ def _columns(
 
 
 def main() -> None:
+    hidden_modules.use_arrow_without_pandas()
     args = cli.arguments(
         __doc__,
         model="folder that train_head or finetune wrote",

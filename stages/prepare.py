@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages import sources
-from stages.common import atomic, cli, json_file, params, run_stats, targets
+from stages.common import atomic, cli, hidden_modules, json_file, params, run_stats, targets
 from stages.common.errors import HeadstartError, counted, printable
 from stages.common.params import Modality
 from stages.common.prepare_params import PrepareParams
@@ -207,6 +207,7 @@ def _write(
 
 
 def main() -> None:
+    hidden_modules.use_arrow_without_pandas()
     args = cli.arguments(__doc__, prepared="folder to write")
     settings = params.load(args.params)
     prepare(args.prepared, settings.prepare, learn_from_unlabelled=settings.finetune.unlabelled is not None)

@@ -92,6 +92,13 @@ assert "torch" not in sys.modules, "reading a head"
     assert done.returncode == 0, done.stderr
 
 
+def test_verbs_that_fit_nothing_start_without_the_modules_of_scipy() -> None:
+    code = "import sys, stages.prepare, stages.extract, stages.finetune, stages.predict"
+    code += "; print([name for name in ('pandas', 'scipy.sparse', 'scipy.special', 'sklearn') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help(verb: str) -> None:
     command = [sys.executable, "-m", f"stages.{verb}", "--help"]

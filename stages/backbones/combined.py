@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse
+import scipy
 
 from stages.backbones import fingerprint
 from stages.common.params import ExtractParams
@@ -52,7 +52,9 @@ class Combined:
         """
         scaled = [self._scaled(part) for part in parts]
         if self.is_sparse:
-            return sparse.hstack([sparse.csr_matrix(part) for part in scaled], format="csr", dtype=np.float32)
+            return scipy.sparse.hstack(
+                [scipy.sparse.csr_matrix(part) for part in scaled], format="csr", dtype=np.float32
+            )
         return np.hstack(scaled)
 
     def save(self, folder: Path) -> None:

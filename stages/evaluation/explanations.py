@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from scipy.special import expit, logsumexp
+import scipy
 
 from stages.common.params import Modality
 from stages.evaluation.input_parts import Part, Picture, Text
@@ -54,6 +54,7 @@ class Explanation:
 
     def content(self) -> dict[str, Any]:
         """Return the probabilities and the parts in reading order, as the files hold them."""
+        expit = scipy.special.expit
         output, empty = float(expit(self.output)), float(expit(self.empty))
         # Near 1, probabilities differ by less than their last digit; their complements do not.
         gained = expit(-self.empty) - expit(-self.output) if min(self.output, self.empty) > 0 else output - empty
@@ -123,7 +124,7 @@ class _Contrast(NamedTuple):
         if self.truth is not None:
             against = S[:, self.truth]
         else:
-            against = logsumexp(np.delete(S, self.predicted, axis=1), axis=1)
+            against = scipy.special.logsumexp(np.delete(S, self.predicted, axis=1), axis=1)
         odds: np.ndarray = S[:, self.predicted] - against
         return odds
 

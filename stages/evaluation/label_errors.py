@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stages import tasks
+from stages.common import hidden_modules
 from stages.scores import calibration, exclusive
 from stages.tables.features import Features
 from stages.tasks import Task
@@ -72,7 +73,8 @@ def find_classes(y: np.ndarray, P: np.ndarray) -> "pd.DataFrame":
     present = np.unique(y)
     if len(y) < MIN_LABEL_ERROR_ROWS or len(present) < 2:
         return from_array(np.empty((0, len(COLUMNS))))
-    from cleanlab.filter import find_label_issues
+    with hidden_modules.without("datasets"):  # cleanlab would import it, 1 processor second, for what is not used here
+        from cleanlab.filter import find_label_issues
 
     # Labels without a row have no average confidence to compare with.
     shares = P[:, present] / np.maximum(P[:, present].sum(axis=1, keepdims=True), np.finfo(float).tiny)

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Literal, NamedTuple, Self
 
 import numpy as np
-from scipy import sparse
+import scipy
 from threadpoolctl import threadpool_limits
 
 from stages.common.errors import HeadstartError, counted
@@ -259,4 +259,4 @@ def _rounded(X: Matrix) -> Matrix:
     """Round to float16, in which vectors are stored."""
     if isinstance(X, np.ndarray):
         return X.astype(np.float16).astype(np.float32)
-    return sparse.csr_matrix((X.data.astype(np.float16).astype(np.float32), X.indices, X.indptr), X.shape)
+    return scipy.sparse.csr_matrix((X.data.astype(np.float16).astype(np.float32), X.indices, X.indptr), X.shape)

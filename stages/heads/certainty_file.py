@@ -11,7 +11,7 @@ from typing import cast, get_args
 import numpy as np
 import safetensors
 import safetensors.numpy
-from scipy import sparse
+import scipy
 
 from stages.common.errors import damaged
 from stages.heads.certainty import Certainty, HeldOut, HeldOutNumbers, Known, Source
@@ -90,7 +90,7 @@ def _known(tensors: Mapping[str, np.ndarray]) -> Known | None:
         dim = tensors["vectors"].shape[-1]
         return Known(_checked(tensors, "vectors", np.float16, (rows, dim)).astype(np.float32), distances)
     count = len(tensors["values"])
-    X = sparse.csr_matrix(
+    X = scipy.sparse.csr_matrix(
         (
             _checked(tensors, "values", np.float16, (count,)).astype(np.float32),
             _checked(tensors, "indices", np.int32, (count,)),

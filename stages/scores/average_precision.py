@@ -1,7 +1,7 @@
 """Compute the average precision of a label under many row weights at once, as a bootstrap needs it."""
 
 import numpy as np
-from scipy import sparse
+import scipy
 
 
 def average_precision(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -31,5 +31,5 @@ def average_precision(positive: np.ndarray, scores: np.ndarray, weights: np.ndar
 def _sums(step: np.ndarray, rows: np.ndarray, weights: np.ndarray, steps: int) -> np.ndarray:
     """Sum the weights of the given rows (bool) by step: (steps, samples)."""
     columns = np.flatnonzero(rows)
-    picks = sparse.csr_matrix((np.ones(len(columns)), (step[columns], columns)), shape=(steps, len(step)))
+    picks = scipy.sparse.csr_matrix((np.ones(len(columns)), (step[columns], columns)), shape=(steps, len(step)))
     return np.asarray(picks @ weights)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 import numpy as np
-from scipy.special import ndtr, stdtrit
+import scipy
 
 from stages.scores import proportions
 from stages.scores.resampling import draws
@@ -87,7 +87,7 @@ def levels(rows: int) -> tuple[float, float]:
     """
     if rows == 1:
         return 0.0, 1.0
-    low = float(ndtr(math.sqrt(rows / (rows - 1)) * stdtrit(rows - 1, 0.025)))
+    low = float(scipy.special.ndtr(math.sqrt(rows / (rows - 1)) * scipy.special.stdtrit(rows - 1, 0.025)))
     return low, 1 - low
 
 

@@ -6,8 +6,7 @@ Dividing scores by the temperature makes confidence match accuracy; predicted la
 from collections.abc import Callable
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+import scipy
 
 MIN_CALIBRATION_ROWS = 20  # with fewer rows, a temperature fits their noise
 MIN_LABEL_ROWS = 5  # with fewer, what is fitted to a label by itself fits their noise
@@ -50,7 +49,9 @@ def _label_temperature(logits: np.ndarray, applies: np.ndarray) -> float:
 
 def best_temperature(loss: Callable[[float], float]) -> float:
     """Find the temperature between exp(-7) and exp(7) that has the least loss."""
-    result = minimize_scalar(lambda logarithm: loss(np.exp(logarithm)), bounds=(-7.0, 7.0), method="bounded")
+    result = scipy.optimize.minimize_scalar(
+        lambda logarithm: loss(np.exp(logarithm)), bounds=(-7.0, 7.0), method="bounded"
+    )
     return float(np.exp(result.x))
 
 
@@ -61,7 +62,7 @@ def log_loss(scores: np.ndarray, y: np.ndarray) -> float:
 
 def losses(scores: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Compute -log softmax(scores)[true label] of every row: (rows,). Arguments as of `log_loss`."""
-    return np.asarray(-log_softmax(scores, axis=1)[np.arange(len(y)), y])
+    return np.asarray(-scipy.special.log_softmax(scores, axis=1)[np.arange(len(y)), y])
 
 
 def logits(P: np.ndarray) -> np.ndarray:

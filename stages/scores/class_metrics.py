@@ -10,7 +10,7 @@ between its own and that of all classes.
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import gammaln
+import scipy
 
 from stages.scores import metrics
 
@@ -135,6 +135,7 @@ def _choose(counts: np.ndarray, mean: np.ndarray, samples: int, generator: np.ra
     """
     alpha = PSEUDO_ROWS[:, None, None] * mean  # (choices, 1, cells)
     total, rows = alpha.sum(axis=2), counts.sum(axis=1)  # (choices, 1), (groups,)
+    gammaln = scipy.special.gammaln
     likelihood = (gammaln(counts + alpha) - gammaln(alpha)).sum(axis=2) + gammaln(total) - gammaln(rows + total)
     weights = np.exp(likelihood.sum(axis=1) - likelihood.sum(axis=1).max())
     return generator.choice(PSEUDO_ROWS, size=(samples, 1), p=weights / weights.sum())

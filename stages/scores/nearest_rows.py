@@ -3,11 +3,11 @@
 from typing import Any, TypeAlias
 
 import numpy as np
-from scipy import sparse
+import scipy
 
 from stages.scores import products
 
-Matrix: TypeAlias = "np.ndarray | sparse.csr_matrix"
+Matrix: TypeAlias = "np.ndarray | scipy.sparse.csr_matrix"
 
 COSINES_PER_BLOCK = 2**24  # cosines held at a time
 TRAIN_ROWS_PER_PART = 2**17  # scaled copies of training rows held at a time
@@ -87,9 +87,9 @@ def _highest_of(values: np.ndarray, count: int) -> np.ndarray:
 
 def unit(X: Any) -> Any:
     """Scale the rows to length 1; rows of zeros, whose cosines are all 0, stay as they are."""
-    if sparse.issparse(X):
+    if not isinstance(X, np.ndarray):
         norms = np.sqrt(np.asarray(X.multiply(X).sum(axis=1)).ravel())
-        return sparse.diags(1 / np.where(norms > 0, norms, 1)).astype(np.float32) @ X
+        return scipy.sparse.diags(1 / np.where(norms > 0, norms, 1)).astype(np.float32) @ X
     X = X.astype(np.float32, copy=False)
     norms = np.linalg.norm(X, axis=1, keepdims=True)
     return X / np.where(norms > 0, norms, 1)

@@ -3,10 +3,9 @@
 import math
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import bdtrc, betainc, chdtrc, ndtri
+import scipy
 
-Z = float(ndtri(0.975))
+Z = 1.959963984540054  # scipy.special.ndtri(0.975)
 
 
 def cross_validation_spread(folds: int, repeats: int) -> float:
@@ -33,6 +32,7 @@ def interval(hits: float, rows: float) -> tuple[float, float]:
         hits: number of rows that count; a fraction where rows count by as much less as they tell less.
         rows: number of all rows.
     """
+    brentq, bdtrc, betainc = scipy.optimize.brentq, scipy.special.bdtrc, scipy.special.betainc
     if hits == 0:
         return 0.0, 1 - 0.025 ** (1 / rows)
     if hits == rows:
@@ -71,6 +71,7 @@ def difference_interval(wins: float, losses: float, rows: float) -> tuple[float,
         losses: rows that count in the second share only.
         rows: number of all rows; all three may be fractions, as for `interval`.
     """
+    brentq = scipy.optimize.brentq
     low = -1.0 if losses == rows else brentq(lambda d: _score(d, wins, losses, rows) - Z, -1, (wins - losses) / rows)
     high = 1.0 if wins == rows else brentq(lambda d: _score(d, wins, losses, rows) + Z, (wins - losses) / rows, 1)
     return float(low), float(high)
@@ -85,7 +86,7 @@ def mcnemar(wins: float, losses: float) -> float:
 
     Source: McNemar 1947, Note on the Sampling Error of the Difference between Correlated Proportions.
     """
-    return float(chdtrc(1, (wins - losses) ** 2 / (wins + losses))) if wins + losses else 1.0
+    return float(scipy.special.chdtrc(1, (wins - losses) ** 2 / (wins + losses))) if wins + losses else 1.0
 
 
 def _score(difference: float, wins: float, losses: float, rows: float) -> float:

@@ -1,7 +1,7 @@
 """Compute Spearman's rank correlation under many row weights at once, as a bootstrap needs it."""
 
 import numpy as np
-from scipy import sparse
+import scipy
 
 MIN_VARIANCE = 1e-12  # of ranks in units of all rows; below, all are equal but for rounding
 
@@ -29,6 +29,6 @@ def spearman(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.n
 def _ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Give the weight of all rows of a lower value, and half of that of an equal one: (rows, samples)."""
     codes = np.unique(values, return_inverse=True)[1]
-    sums = sparse.csr_matrix((np.ones(len(codes)), (codes, np.arange(len(codes))))) @ weights  # (values, samples)
+    sums = scipy.sparse.csr_matrix((np.ones(len(codes)), (codes, np.arange(len(codes))))) @ weights  # (values, samples)
     ranks: np.ndarray = (sums.cumsum(axis=0) - sums / 2)[codes]
     return ranks

@@ -8,7 +8,7 @@ Source: Geifman and El-Yaniv 2017, Selective Classification for Deep Neural Netw
 import math
 
 import numpy as np
-from scipy.special import betaincinv
+import scipy
 
 MISS_RATE = 0.05  # of the bound under the accuracy of a threshold
 
@@ -28,7 +28,9 @@ def threshold(confidence: np.ndarray, is_right: np.ndarray, target: float) -> fl
     if not len(confidence):
         return math.inf
     values, rows, right = _at_least(confidence, is_right)
-    is_met = np.where(right > 0, betaincinv(np.maximum(right, 1), rows - right + 1, MISS_RATE), 0) >= target
+    is_met = (
+        np.where(right > 0, scipy.special.betaincinv(np.maximum(right, 1), rows - right + 1, MISS_RATE), 0) >= target
+    )
     return float(values[is_met].min(initial=math.inf))
 
 

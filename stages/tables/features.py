@@ -13,8 +13,8 @@ from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import scipy
 from pydantic import Field
-from scipy import sparse
 
 from stages.common.errors import damaged
 from stages.common.params import Backbones, BudgetParams, ExtractParams, Modality
@@ -33,7 +33,7 @@ COUNTS = [pa.field(name, pa.int32(), nullable=False) for name in ("tokens", "unc
 IDENTITY = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("id", "label")])
 GROUP = pa.field("group", pa.string())
 
-Matrix: TypeAlias = "np.ndarray | sparse.csr_matrix"
+Matrix: TypeAlias = "np.ndarray | scipy.sparse.csr_matrix"
 
 
 class Metadata(LabelInfo):
@@ -112,7 +112,7 @@ def joined(parts: Mapping[str, Features]) -> Features:
     return Features(
         np.concatenate([part.ids for part in several]),
         np.concatenate([part.labels for part in several]),
-        sparse.vstack(vectors, format="csr") if metadata.sparse else np.concatenate(vectors),
+        scipy.sparse.vstack(vectors, format="csr") if metadata.sparse else np.concatenate(vectors),
         metadata,
         None if metadata.max_length is None else np.concatenate([part.is_long for part in several]),
         sum(part.unclear_share * count for part, count in zip(several, counts, strict=True)) / max(sum(counts), 1),
@@ -170,8 +170,8 @@ def vectors(features_folder: Path, split: str, rows: np.ndarray, *, as_stored: b
     """Read the vectors of chosen rows of one split, as `matrices` does, into one matrix: (rows, dim)."""
     metadata = read_metadata(features_folder / split)
     if metadata.sparse:
-        no_rows = sparse.csr_matrix((0, metadata.dim), dtype=np.float32)  # vstack needs a matrix
-        return sparse.vstack([*matrices(features_folder, split, rows), no_rows], format="csr")
+        no_rows = scipy.sparse.csr_matrix((0, metadata.dim), dtype=np.float32)  # vstack needs a matrix
+        return scipy.sparse.vstack([*matrices(features_folder, split, rows), no_rows], format="csr")
     X, start = np.empty((len(rows), metadata.dim), metadata.extract.dtype if as_stored else np.float32), 0
     for part in matrices(features_folder, split, rows, as_stored=as_stored):
         X[start : start + len(part)] = part
@@ -227,7 +227,7 @@ def _matrix(batch: pa.RecordBatch, metadata: Metadata) -> Matrix:
     if metadata.sparse:
         offsets = batch["values"].offsets.to_numpy()
         parts = (*(batch[name].flatten().to_numpy() for name in ("values", "indices")), offsets - offsets[0])
-        X = sparse.csr_matrix(parts, shape=(batch.num_rows, metadata.dim), dtype=np.float32)
+        X = scipy.sparse.csr_matrix(parts, shape=(batch.num_rows, metadata.dim), dtype=np.float32)
         X.check_format()
         values = X.data
     else:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-from scipy.special import entr, expit, logit, softmax
+import scipy
 
 from stages.common.errors import listed
 from stages.common.gate_params import GateName
@@ -68,9 +68,9 @@ class Multilabel(Resampled):
 
     def outputs(self, scores: np.ndarray) -> np.ndarray:
         """Compute the outputs of scores, (rows, labels) float64: log odds, or in a set logits."""
-        P = expit(scores)
+        P = scipy.special.expit(scores)
         for labels in self.exclusive_indices():
-            P[:, labels] = softmax(scores[:, labels], axis=1)
+            P[:, labels] = scipy.special.softmax(scores[:, labels], axis=1)
         return self.from_probabilities(P)
 
     def from_probabilities(self, P: np.ndarray) -> np.ndarray:
@@ -114,6 +114,7 @@ class Multilabel(Resampled):
     def margins(self, outputs: np.ndarray) -> np.ndarray:
         """Return how sure all labels are together: (rows,), 1 minus their mean entropy in bits, 0 to 1."""
         P = outputs[..., 0]
+        entr = scipy.special.entr
         return np.asarray(1 - (entr(P) + entr(1 - P)).mean(axis=1) / np.log(2))
 
     def guesses(self, outputs: np.ndarray) -> list[str]:
@@ -198,14 +199,16 @@ class Multilabel(Resampled):
 
     def uncalibrated(self, outputs: np.ndarray, factors: np.ndarray) -> np.ndarray:
         """Return the outputs before scores were divided by `factors`, (labels,)."""
-        scores = logit(outputs[..., 0])
+        scores = scipy.special.logit(outputs[..., 0])
         for labels in self.exclusive_indices():
             scores[:, labels] = calibration.logits(outputs[:, labels, 0])
         return self.outputs(scores * factors)
 
     def calibrated(self, temperatures: np.ndarray) -> "Multilabel":
         """Return thresholds that give the same labels where scores are divided by temperatures, (labels,)."""
-        return replace(self, thresholds=tuple(expit(logit(self.thresholds) / temperatures).tolist()))
+        return replace(
+            self, thresholds=tuple(scipy.special.expit(scipy.special.logit(self.thresholds) / temperatures).tolist())
+        )
 
     def calibration(self, scores: np.ndarray, T: np.ndarray, rule: ThresholdRule) -> "tuple[np.ndarray, Multilabel]":
         """Fit the temperatures of a model, (labels,), and its thresholds, to rows that it was not trained on.
@@ -223,7 +226,7 @@ class Multilabel(Resampled):
             return temperatures, self
         task = self.calibrated(temperatures)
         if rule == "best_f1":
-            best = thresholds.choose(expit(scores / temperatures), T)
+            best = thresholds.choose(scipy.special.expit(scores / temperatures), T)
             is_enough = T.sum(axis=0) >= calibration.MIN_LABEL_ROWS
             task = replace(self, thresholds=tuple(np.where(is_enough, best, task.thresholds).tolist()))
         return temperatures, task

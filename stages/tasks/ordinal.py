@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import expit, logit
+import scipy
 
 from stages.common.gate_params import GateName
 from stages.scores import calibration, metrics, ordinal
@@ -40,7 +40,7 @@ class Ordinal(Resampled, Single):
         Scores that training left out of order count as the lowest up to them: a label above the second is above the
         first too.
         """
-        above = np.minimum.accumulate(expit(scores), axis=1)
+        above = np.minimum.accumulate(scipy.special.expit(scores), axis=1)
         ones, zeros = np.ones((len(scores), 1)), np.zeros((len(scores), 1))
         return np.asarray(np.hstack([ones, above]) - np.hstack([above, zeros]))
 
@@ -67,7 +67,7 @@ class Ordinal(Resampled, Single):
     def uncalibrated(self, outputs: np.ndarray, factors: np.ndarray) -> np.ndarray:
         """Return the outputs before scores were divided by `factors`, one for all."""
         above = np.minimum(outputs[:, :0:-1].cumsum(axis=1)[:, ::-1], 1)
-        return self.outputs(logit(above) * factors)
+        return self.outputs(scipy.special.logit(above) * factors)
 
     def calibration(self, scores: np.ndarray, T: np.ndarray, rule: str) -> "tuple[np.ndarray, Ordinal]":
         """Fit the temperature of a model, as `Single.calibration` does; `scores`: (rows, labels - 1)."""

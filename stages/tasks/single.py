@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-from scipy.special import softmax
+import scipy
 
 from stages.common.gate_params import GateName
 from stages.scores import calibration, intervals, metrics
@@ -60,7 +60,7 @@ class Single:
 
     def outputs(self, scores: np.ndarray) -> np.ndarray:
         """Compute the outputs of scores, (rows, labels) float64."""
-        return np.asarray(softmax(scores, axis=1))
+        return np.asarray(scipy.special.softmax(scores, axis=1))
 
     def class_scores(self, scores: np.ndarray) -> np.ndarray:
         """Turn scores into those whose softmax are the probabilities: (rows, labels) float64."""

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -27,6 +29,14 @@ def test_planted_wrong_labels_are_found_first_and_others_are_not() -> None:
     assert named["split"].tolist() == ["train", "train"]
     assert named["id"].tolist() == [str(row) for row in suspects["row"]]
     assert {(row.id, row.label, row.suggested) for row in named.itertuples()} == {("4", "c", "b"), ("50", "a", "c")}
+
+
+def test_cleanlab_is_imported_without_datasets() -> None:
+    code = "import sys; import numpy as np; from stages.evaluation import label_errors"
+    code += "; label_errors.find_classes(np.arange(40) % 2, np.full((40, 2), 0.5))"
+    code += "; print([name for name in ('cleanlab', 'datasets', 'torch') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "['cleanlab']\n"
 
 
 def test_classes_with_an_order_are_suggested_by_their_places_in_it() -> None:

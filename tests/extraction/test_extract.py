@@ -62,7 +62,8 @@ def test_a_table_from_the_cache_needs_no_network(
     verb("extract")
     first = table(project)
     code = "import sys; sys.argv[1:] = ['data/prepared', 'data/features']; from stages import extract; extract.main()"
-    code += "; print([name for name in ('torch', 'transformers', 'torchvision', 'timm') if name in sys.modules])"
+    heavy = "torch", "transformers", "torchvision", "timm", "pandas", "sklearn", "scipy.sparse", "scipy.special"
+    code += f"; print([name for name in {heavy} if name in sys.modules])"
     done = run(project, sys.executable, "-c", code)
     assert from_cache(done) == (60, 60) and done.stdout.endswith("[]\n"), done.stdout
     assert table(project) == first

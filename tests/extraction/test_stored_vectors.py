@@ -78,7 +78,8 @@ def test_predict_of_known_texts_equals_evaluate_and_loads_no_network(trained: Pa
     arguments = ("data/head", "new.csv", "out.parquet")
     stage(trained, "predict", *arguments)  # describes the backbone
     code = f"import sys; sys.argv[1:] = {arguments}; from stages import predict; predict.main(); "
-    code += "print([name for name in ('torch', 'transformers') if name in sys.modules])"
+    heavy = "torch", "transformers", "pandas", "sklearn", "scipy.optimize"
+    code += f"print([name for name in {heavy} if name in sys.modules])"
     assert run(trained, sys.executable, "-c", code).stdout.endswith("[]\n")
     predicted = pq.read_table(trained / "out.parquet").to_pandas()
     evaluated = pq.read_table(trained / "data/evaluation/predictions.parquet").to_pandas()
