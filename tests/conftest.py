@@ -39,10 +39,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(partial(shutil.rmtree, caches, ignore_errors=True))
     config.add_cleanup(_remove_empty_folders)
     os.environ |= {variable: str(caches / name) for variable, name in CACHES.items()}
+    _let_dvc_ask_for_no_update(caches / CACHES["DVC_GLOBAL_CONFIG_DIR"])
     os.environ |= {"DVC_NO_ANALYTICS": "1", "GIT_CONFIG_GLOBAL": os.devnull, "HF_ENDPOINT": NO_HUB}
     if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
         # Processes that test side by side share the cores.
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+
+
+def _let_dvc_ask_for_no_update(config_folder: Path) -> None:
+    """Keep each `dvc` command from starting one more process, which asks the internet for the newest version."""
+    config_folder.mkdir()
+    (config_folder / "config").write_text("[core]\n    check_update = false\n", "utf-8")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
