@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.projects import Done, stage
+from tests.projects import QUICK, Done, make_project, set_params, stage
 
 
 def dvc(project: Path, *command: str, check: bool = True) -> Done:
@@ -52,3 +52,11 @@ def _run_stage(executable: str | None, command: str, *, cwd: str, env: dict[str,
     sys.stderr.write(done.stderr)
     if done.returncode:
         raise StageCmdFailedError(command, done.returncode)
+
+
+def make_reproduced(folder: Path) -> Path:
+    """A project in which `dvc repro` ran, with the settings `QUICK`."""
+    project = make_project(folder)
+    set_params(project, **QUICK)
+    dvc(project, "repro", "-q")
+    return project
