@@ -55,7 +55,7 @@ def _let_dvc_ask_for_no_update(config_folder: Path) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest files, so that at the end no core waits for one."""
-    items.sort(key=lambda item: "pipeline" not in item.path.parts)
+    items.sort(key=lambda item: "pipeline" not in item.path.parts and item.path.name != "test_architectures.py")
 
 
 def pytest_collection_finish() -> None:

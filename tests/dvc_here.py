@@ -5,6 +5,7 @@ import logging
 import shlex
 import subprocess
 import sys
+import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,16 @@ def dvc(project: Path, *command: str, check: bool = True) -> Done:
     from dvc import cli
 
     out, errors = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(errors):
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        warnings.catch_warnings(action="ignore", category=DeprecationWarning),  # DVC has hundreds
+        redirect_stdout(out),
+        redirect_stderr(errors),
+    ):
         patch.chdir(project)
         patch.setattr("dvc.stage.run._run", _run_stage)
-        for handler in logging.getLogger(
-            "dvc"
-        ).handlers:  # which took the streams of this process when DVC was imported
+        # Its handlers hold the streams that this process had when DVC was imported.
+        for handler in logging.getLogger("dvc").handlers:
             if isinstance(handler, logging.StreamHandler):
                 patch.setattr(handler, "stream", errors if handler.level >= logging.WARNING else out)
         code = cli.main(list(command))

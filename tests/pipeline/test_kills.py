@@ -24,18 +24,18 @@ def test_kills_at_any_moment_leave_the_next_run_the_same_dvc_lock(finished: Path
     killed = 0
     for number in range(KILLS):
         name = list(STAGES)[number % len(STAGES)]
-        dvc = start(finished, "dvc", "repro", "--force", "--single-item", "--no-run-cache", name)
-        child = stage_of(dvc, name)
+        process = start(finished, "dvc", "repro", "--force", "--single-item", "--no-run-cache", name)
+        child = stage_of(process, name)
         time.sleep(chance.uniform(0, 1.5))
         dvc_too = number % 2 == 1
         try:
-            dvc.kill() if dvc_too else child.kill()
+            process.kill() if dvc_too else child.kill()
         except psutil.NoSuchProcess:
             continue  # had ended by itself
         finally:
-            out = "".join(dvc.communicate())
+            out = "".join(process.communicate())
         child.wait(HANG_SECONDS)
-        killed += dvc.returncode != 0
+        killed += process.returncode != 0
         after = dvc(finished, "repro", "--no-run-cache")
         assert (finished / "dvc.lock").read_bytes() == lock, f"{name}: {out}{after.stdout}"
     assert killed >= KILLS / 2, "most of them hit"
