@@ -206,14 +206,6 @@ def ran(done: Done) -> list[str]:
     return re.findall(r"Running stage '(\w+)'", done.stdout)
 
 
-def make_reproduced(folder: Path) -> Path:
-    """A project in which `dvc repro` ran, with the settings `QUICK`."""
-    project = make_project(folder)
-    set_params(project, **QUICK)
-    run(project, "dvc", "repro", "-q")
-    return project
-
-
 def make_trained(folder: Path, encoder: Path) -> Path:
     """A project on a tiny encoder, up to the head; two classes that one word tells apart."""
     import numpy as np

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.conftest import copy
+from tests.dvc_here import dvc
 from tests.projects import contents, git, make_project, run, run_stages, set_params, stage
 
 SETTINGS: dict[str, object] = {
@@ -45,7 +46,7 @@ def table(path: Path, *, shuffled: float = 0.0) -> None:
 def reproduce(project: Path) -> None:
     """Leave what `dvc repro` leaves, by stages in this process."""
     run_stages(project)
-    run(project, "dvc", "commit", "-q", "--force")
+    dvc(project, "commit", "-q", "--force")
 
 
 def gate(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -88,7 +89,7 @@ def test_shuffled_labels_fail_and_nothing_is_changed(repository: Path, tmp_path:
 def test_the_same_rows_pass_and_settings_are_listed(repository: Path, tmp_path: Path) -> None:
     project = copy(repository, tmp_path / "project")
     git(project, "checkout", "-q", "main")
-    run(project, "dvc", "checkout", "-q")
+    dvc(project, "checkout", "-q")
     assert gate(project, "main").returncode == 0
     set_params(project, train_head__C=[5], train_head__kind="ridge")
     reproduce(project)
@@ -329,8 +330,8 @@ def test_a_project_below_the_root_of_its_repository(repository: Path, tmp_path: 
     git(project, "add", "-A")
     git(project, "commit", "-qm", "a project")
     assert "passed against HEAD" in gate(project, "HEAD").stdout
-    run(project, "dvc", "remote", "add", "--local", "-d", "storage", str(tmp_path / "storage"))
-    run(project, "dvc", "push", "-q")
+    dvc(project, "remote", "add", "--local", "-d", "storage", str(tmp_path / "storage"))
+    dvc(project, "push", "-q")
     shutil.rmtree(project / ".dvc/cache")
     done = gate(project, "HEAD")
     assert done.returncode == 0 and "4,000 test rows in common" in done.stdout, done.stdout + done.stderr

@@ -10,6 +10,7 @@ from stages.common.errors import HeadstartError
 from stages.prepare import prepare
 from stages.sources import Row
 from stages.sources.rejections import Rejections
+from tests.dvc_here import dvc
 from tests.pictures import png
 from tests.projects import TFIDF, contents, run, set_params
 from tests.tables_of_text import ROWS, csv_of, settings
@@ -101,11 +102,11 @@ def test_a_file_of_that_name_by_others_is_kept(tmp_path: Path) -> None:
 def test_under_dvc_the_way_back_to_the_last_output_is_named(project: Path) -> None:
     csv_of(ROWS, project / "data/rows.csv")
     set_params(project, **TFIDF, prepare__data="data/rows.csv", prepare__label="label")
-    run(project, "dvc", "repro", "-q", "prepare")
+    dvc(project, "repro", "-q", "prepare")
     csv_of([*ROWS, *BAD], project / "data/rows.csv")
-    done = run(project, "dvc", "repro", "-q", "prepare", check=False)
+    done = dvc(project, "repro", "-q", "prepare", check=False)
     assert done.returncode and "`dvc checkout data/prepared` brings back the last output" in done.stderr, done.stderr
     assert len(listed(project / "data/prepared.rejected.parquet")) == 6
-    run(project, "dvc", "checkout", "-q", "--force", "data/prepared")
+    dvc(project, "checkout", "-q", "--force", "data/prepared")
     assert (project / "data/prepared/summary.json").exists()
     assert "rejected" not in run(project, "git", "status", "--short").stdout, "Git ignores it"

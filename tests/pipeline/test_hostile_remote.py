@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.conftest import Once, copy
+from tests.dvc_here import dvc
 from tests.projects import Done, git, ran, run, set_params, stage
 
 EVIL = b"raise SystemExit('evil ran')\n"
@@ -63,9 +64,9 @@ class Team:
 def make_shared(folder: Path, reproduced: Path) -> None:
     """A project whose outputs and run cache were pushed to the folder `store` beside it."""
     project = copy(reproduced, folder / "project")
-    run(project, "dvc", "remote", "add", "-q", "-d", "storage", "../store")
-    run(project, "dvc", "remote", "modify", "storage", "verify", "true")
-    run(project, "dvc", "push", "-q", "--run-cache")
+    dvc(project, "remote", "add", "-q", "-d", "storage", "../store")
+    dvc(project, "remote", "modify", "storage", "verify", "true")
+    dvc(project, "push", "-q", "--run-cache")
     git(project, "add", "-A")
     git(project, "commit", "-qm", "reproduced")
 
@@ -103,7 +104,7 @@ def test_one_more_file_in_a_folder_is_refused(team: Team) -> None:
 def test_dvc_pull_itself_believes_such_a_list(team: Team) -> None:
     """The reason for a verb of our own; should this fail with a newer DVC, the verb may go."""
     team.list_in("data/head", "../../argparse.py")
-    run(team.clone, "dvc", "pull", "-q", check=False)
+    dvc(team.clone, "pull", "-q", check=False)
     assert (team.clone / "argparse.py").read_bytes() == EVIL
 
 
@@ -125,7 +126,7 @@ def test_other_content_under_a_hash_is_refused(team: Team) -> None:
 
 
 def test_other_content_is_refused_where_nobody_set_verify(team: Team) -> None:
-    run(team.clone, "dvc", "remote", "modify", "storage", "verify", "false")
+    dvc(team.clone, "remote", "modify", "storage", "verify", "false")
     (file,) = [entry for entry in json.loads(team.path(team.key("data/head")).read_bytes()) if "skops" in str(entry)]
     team.write(EVIL, file["md5"])
     assert "data/head" in team.pull().stderr
@@ -145,9 +146,9 @@ def test_the_gate_judges_by_no_other_predictions(team: Team) -> None:
 
 
 def test_a_list_that_an_earlier_pull_believed_is_refused(team: Team) -> None:
-    run(team.clone, "dvc", "remote", "modify", "storage", "verify", "false")
+    dvc(team.clone, "remote", "modify", "storage", "verify", "false")
     team.list_in("data/head", "more.py")
-    run(team.clone, "dvc", "fetch", "-q")
+    dvc(team.clone, "fetch", "-q")
     assert "data/head" in team.pull().stderr
     assert not (team.clone / "data/head").exists()
 
@@ -155,7 +156,7 @@ def test_a_list_that_an_earlier_pull_believed_is_refused(team: Team) -> None:
 def test_a_pulled_project_is_up_to_date(team: Team) -> None:
     done = team.pull(check=True)
     assert "pull: 11 of 11 outputs in place" in done.stdout and ", 0 files" not in done.stdout
-    assert ran(run(team.clone, "dvc", "repro")) == [] and team.changed() == []
+    assert ran(dvc(team.clone, "repro")) == [] and team.changed() == []
     again = team.pull(check=True)
     assert "11 of 11 outputs in place, 0 files from the remote" in again.stdout
 
@@ -182,13 +183,13 @@ def test_changes_in_the_workspace_are_kept(team: Team) -> None:
 
 
 def test_without_a_remote_one_sentence_says_what_is_missing(team: Team) -> None:
-    run(team.clone, "dvc", "remote", "remove", "storage")
+    dvc(team.clone, "remote", "remove", "storage")
     done = team.pull()
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and done.stderr.count("dvc remote add") == 1
 
 
 def test_a_remote_that_cannot_be_reached_is_one_sentence(team: Team) -> None:
-    run(team.clone, "dvc", "remote", "modify", "storage", "url", "ssh://127.0.0.1:9/store")
+    dvc(team.clone, "remote", "modify", "storage", "url", "ssh://127.0.0.1:9/store")
     done = team.pull()
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert done.stderr.count("the remote cannot be read") == 1, "not once for every output"
@@ -215,7 +216,7 @@ def test_an_output_that_the_run_cache_adds_is_not_written(team: Team) -> None:
     poison(team.store, "prepare", "argparse.py", team.write(EVIL))
     (team.clone / "dvc.lock").unlink()
     team.pull()
-    done = run(team.clone, "dvc", "repro")
+    done = dvc(team.clone, "repro")
     assert ran(done) == ["prepare", "extract", "train_head", "finetune", "evaluate"]
     assert team.changed() == [], "computed anew, with the same dvc.lock"
 
@@ -224,7 +225,7 @@ def test_dvc_itself_would_write_that_output(team: Team) -> None:
     """The reason why recipes and workflows do without `--pull` and `--run-cache`."""
     poison(team.store, "prepare", "argparse.py", team.write(EVIL))
     (team.clone / "dvc.lock").unlink()
-    run(team.clone, "dvc", "repro", "--pull", "prepare")
+    dvc(team.clone, "repro", "--pull", "prepare")
     assert (team.clone / "argparse.py").read_bytes() == EVIL
 
 

@@ -14,6 +14,7 @@ from stages.heads import linear_layer, loading, model_card
 from stages.tables import features
 from tests.backbones.image_backbones import make_vision_encoder
 from tests.conftest import Once, copy
+from tests.dvc_here import dvc
 from tests.pictures import png
 from tests.projects import (
     RANDOM_SQUEEZENET,
@@ -21,7 +22,6 @@ from tests.projects import (
     Verb,
     contents,
     make_project,
-    run,
     run_stages,
     set_params,
     stage,
@@ -185,16 +185,16 @@ def test_a_fine_tuned_backbone_is_the_start_of_the_next_task(digits: Path, verb:
     """Chain transfer: and the pipeline sees when the weights behind the name change."""
     # Without validation rows the last epoch is kept; the weights that training started from never are.
     set_params(digits, finetune__method="full", prepare__validation=0)
-    run(digits, "dvc", "repro")
+    dvc(digits, "repro")
     before = json.loads((digits / "data/head/model.json").read_text("utf-8"))["fingerprint"]
     target = digits / "data/pretrained/zero-one.safetensors"
     shutil.copy(digits / "data/finetuned/model.safetensors", target)
     set_params(digits, backbone__weights="data/pretrained/zero-one.safetensors", finetune__method="none")
-    run(digits, "dvc", "repro")
+    dvc(digits, "repro")
     first = json.loads((digits / "data/head/model.json").read_text("utf-8"))["fingerprint"]
     assert first != before
-    assert "didn't change, skipping" in run(digits, "dvc", "repro", "extract").stdout
+    assert "didn't change, skipping" in dvc(digits, "repro", "extract").stdout
     shutil.copy(target, target.with_name("x.safetensors"))
-    assert "didn't change, skipping" not in run(digits, "dvc", "repro", "extract").stdout.replace(
+    assert "didn't change, skipping" not in dvc(digits, "repro", "extract").stdout.replace(
         "Stage 'prepare' didn't change, skipping", ""
     )

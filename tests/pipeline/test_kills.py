@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.dvc_here import dvc
 from tests.pipeline.faults import HANG_SECONDS, run, stage, stage_of, start
 from tests.projects import STAGES, contents, stage_command
 
@@ -23,19 +24,19 @@ def test_kills_at_any_moment_leave_the_next_run_the_same_dvc_lock(finished: Path
     killed = 0
     for number in range(KILLS):
         name = list(STAGES)[number % len(STAGES)]
-        dvc = start(finished, "dvc", "repro", "--force", "--single-item", "--no-run-cache", name)
-        child = stage_of(dvc, name)
+        process = start(finished, "dvc", "repro", "--force", "--single-item", "--no-run-cache", name)
+        child = stage_of(process, name)
         time.sleep(chance.uniform(0, 1.5))
         dvc_too = number % 2 == 1
         try:
-            dvc.kill() if dvc_too else child.kill()
+            process.kill() if dvc_too else child.kill()
         except psutil.NoSuchProcess:
             continue  # had ended by itself
         finally:
-            out = "".join(dvc.communicate())
+            out = "".join(process.communicate())
         child.wait(HANG_SECONDS)
-        killed += dvc.returncode != 0
-        after = run(finished, "dvc", "repro", "--no-run-cache")
+        killed += process.returncode != 0
+        after = dvc(finished, "repro", "--no-run-cache")
         assert (finished / "dvc.lock").read_bytes() == lock, f"{name}: {out}{after.stdout}"
     assert killed >= KILLS / 2, "most of them hit"
     assert "up to date" in run(finished, "dvc", "status").stdout
@@ -55,7 +56,7 @@ def test_the_second_of_two_runs_at_once_is_refused(finished: Path) -> None:
     assert by_hand.returncode == 0 or "is being written by another process" in by_hand.stderr
     out = "".join(first.communicate())
     assert first.returncode == 0 or "being written by another process" in out, out
-    run(finished, "dvc", "repro")
+    dvc(finished, "repro")
     assert (finished / "dvc.lock").read_bytes() == lock
 
 

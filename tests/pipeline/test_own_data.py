@@ -3,15 +3,14 @@
 import re
 import shlex
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.projects import QUICK, ROOT, git, make_project, run, set_params
+from tests.dvc_here import dvc
+from tests.projects import QUICK, ROOT, git, make_project, run, set_params, stage
 
 README = (ROOT / "README.md").read_text("utf-8")
-DVC = [sys.executable, "-m", "dvc"]
 
 
 def tracking() -> list[list[str]]:
@@ -28,18 +27,18 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
         git(project, "config", name, value)
     shutil.copy(project / "data/reviews.csv", project / "data/mine.csv")
     set_params(project, **QUICK, prepare__data="data/mine.csv")
-    run(project, *DVC, "repro")
+    dvc(project, "repro")
     for command in tracking():
-        run(project, *(DVC if command[0] == "dvc" else [command[0]]), *command[1:])
+        dvc(project, *command[1:]) if command[0] == "dvc" else run(project, *command)
     assert git(project, "status", "--short") == ""
     return project
 
 
 @pytest.mark.slow
 def test_an_experiment_in_a_copy_has_the_data(mine: Path) -> None:
-    run(mine, *DVC, "exp", "run", "--temp", "-S", "train_head.kind=ridge")
-    [name] = run(mine, *DVC, "exp", "list", "--name-only").stdout.split()
-    assert "gate: passed" in run(mine, sys.executable, "-m", "stages.gate", name).stdout
+    run(mine, "dvc", "exp", "run", "--temp", "-S", "train_head.kind=ridge")
+    [name] = dvc(mine, "exp", "list", "--name-only").stdout.split()
+    assert "gate: passed" in stage(mine, "gate", name).stdout
 
 
 @pytest.mark.slow
@@ -50,13 +49,13 @@ def test_an_earlier_model_comes_back_even_after_gc(mine: Path) -> None:
     (mine / "dvc.lock").write_text(re.sub("md5: [0-9a-f]{32}.dir", f"md5: {32 * 'a'}.dir", lock), "utf-8")
     git(mine, "commit", "-qam", "outputs that are not on this machine, as in most commits of a clone")
     (mine / "dvc.lock").write_text(lock, "utf-8")
-    run(mine, *DVC, "exp", "run", "-S", "train_head.C=[0.5]")
+    dvc(mine, "exp", "run", "-S", "train_head.C=[0.5]")
     git(mine, "commit", "-qam", "another head")
     [gc] = re.findall(r"`dvc (gc [^`]+)`", README)
-    run(mine, *DVC, *gc.split(), "--force")
+    dvc(mine, *gc.split(), "--force")
     assert (mine / "data/head/head.skops").read_bytes() != head
     git(mine, "checkout", "-q", commit)
-    run(mine, *DVC, "checkout")
+    dvc(mine, "checkout")
     assert (mine / "data/head/head.skops").read_bytes() == head
 
 
@@ -64,7 +63,7 @@ def test_an_earlier_model_comes_back_even_after_gc(mine: Path) -> None:
 def test_a_clone_without_a_remote_has_a_table_that_is_in_git(mine: Path, tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     git(mine, "clone", "-q", ".", str(clone))
-    lacks = run(clone, *DVC, "repro", check=False)
+    lacks = dvc(clone, "repro", check=False)
     assert lacks.returncode and "data/mine.csv" in lacks.stderr
     (clone / "data/mine.csv.dvc").unlink()
     (clone / "data/.gitignore").unlink()
@@ -72,4 +71,4 @@ def test_a_clone_without_a_remote_has_a_table_that_is_in_git(mine: Path, tmp_pat
     git(clone, "add", "-A")
     git(clone, "commit", "-qm", "the table in Git")
     git(clone, "clone", "-q", ".", str(tmp_path / "other"))
-    run(tmp_path / "other", *DVC, "repro", "prepare")
+    dvc(tmp_path / "other", "repro", "prepare")

@@ -16,6 +16,7 @@ from stages.common.params import RuntimeParams
 from stages.extraction import ray_cluster
 from stages.heads import model_card
 from stages.tables import features, prepared
+from tests.dvc_here import dvc
 from tests.hostile.verbs import here, refused
 from tests.pipeline.test_reruns import STAGES
 from tests.projects import contents, ran, run, run_stages, set_params, stage
@@ -212,8 +213,8 @@ def test_a_cluster_makes_the_same_table(pairs: Path, tmp_path: Path, monkeypatch
 
 @pytest.mark.slow
 def test_a_change_of_combine_reruns_what_follows_prepare(pairs: Path) -> None:
-    assert ran(run(pairs, "dvc", "repro")) == STAGES
+    assert ran(dvc(pairs, "repro")) == STAGES
     set_params(pairs, extract__combine="join")
-    assert ran(run(pairs, "dvc", "repro")) == STAGES[1:]
+    assert ran(dvc(pairs, "repro")) == STAGES[1:]
     set_params(pairs, extract__combine="pair")
-    assert ran(run(pairs, "dvc", "repro")) == []
+    assert ran(dvc(pairs, "repro")) == []

@@ -11,6 +11,7 @@ from dvc.repo import Repo
 from stages.tables.labels_file import NewLabel, append
 from stages.tables.prepared import content_id
 from tests.conftest import copy
+from tests.dvc_here import dvc
 from tests.projects import STAGES as FOLDERS
 from tests.projects import make_project, ran, run, set_params
 
@@ -90,9 +91,9 @@ def test_a_change_reruns_only_what_it_affects(
 ) -> None:
     before = (light / "params.yaml").read_text("utf-8")
     set_params(light, **change)
-    assert ran(run(light, "dvc", "repro")) == stages
+    assert ran(dvc(light, "repro")) == stages
     (light / "params.yaml").write_text(before, "utf-8")
-    assert ran(run(light, "dvc", "repro")) == [], "switched back: restored from the run cache"
+    assert ran(dvc(light, "repro")) == [], "switched back: restored from the run cache"
     assert (light / "dvc.lock").read_text("utf-8") == lock
 
 
@@ -111,13 +112,13 @@ def test_a_new_label_is_seen_by_prepare_alone(light: Path, monkeypatch: pytest.M
 def test_a_label_reruns_all_stages_and_taking_it_back_prepare_alone(finished: Path) -> None:
     with (finished / "data/reviews.csv").open("a", encoding="utf-8", newline="\n") as file:
         file.writelines(f"a headphone number {number} that I know little of,,\n" for number in range(20))
-    run(finished, "dvc", "repro")
+    dvc(finished, "repro")
     row_id = content_id("a headphone number 7 that I know little of")
     append(finished / "data/labels.csv", [NewLabel(row_id, "", "headphones", "train")])
-    done = run(finished, "dvc", "repro")
+    done = dvc(finished, "repro")
     assert ran(done) == STAGES and "494 train, 139 validation, 168 test, 19 unlabelled; 0 left out" in done.stdout
     append(finished / "data/labels.csv", [NewLabel(row_id, "", "")])
-    done = run(finished, "dvc", "repro")
+    done = dvc(finished, "repro")
     assert ran(done) == ["prepare"] and "20 unlabelled; 0 left out" in done.stdout
 
 
@@ -125,7 +126,7 @@ def test_a_label_reruns_all_stages_and_taking_it_back_prepare_alone(finished: Pa
 def test_more_unlabelled_rows_rerun_prepare_and_extract_alone(finished: Path) -> None:
     with (finished / "data/reviews.csv").open("a", encoding="utf-8", newline="\n") as file:
         file.writelines(f"a headphone number {number} that I know little of,,\n" for number in range(20))
-    done = run(finished, "dvc", "repro")
+    done = dvc(finished, "repro")
     assert ran(done) == ["prepare", "extract"] and "20 unlabelled; 0 left out" in done.stdout
     assert len(list((finished / "data/features/unlabelled").iterdir())) == 1
 
@@ -141,13 +142,13 @@ def test_a_change_of_fine_tuning_reruns_it_and_evaluate(tmp_path: Path, tiny_enc
         finetune__method="full",
         finetune__epochs=1,
     )
-    assert ran(run(project, "dvc", "repro")) == STAGES
+    assert ran(dvc(project, "repro")) == STAGES
     set_params(project, finetune__seed=1)
-    assert ran(run(project, "dvc", "repro")) == ["finetune", "evaluate"]
+    assert ran(dvc(project, "repro")) == ["finetune", "evaluate"]
     assert "finetuned" in json.loads((project / "data/evaluation/details.json").read_text("utf-8"))
     # Without fine-tuning there are no plots of it, and no intervals without a bootstrap: DVC still draws what there is.
     set_params(project, finetune__method="none", evaluate__bootstrap=0)
-    run(project, "dvc", "repro")
+    dvc(project, "repro")
     report = json.loads((project / "data/evaluation/details.json").read_text("utf-8"))
     assert "finetuned" not in report and not [name for name in report if name.endswith("_ci95")]
     assert not json.loads(run(project, "dvc", "plots", "show", "--json").stdout).get("errors")

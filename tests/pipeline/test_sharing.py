@@ -1,9 +1,9 @@
 """A team that shares artifacts: two clones and a remote, over real servers."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from tests.conftest import copy
+from tests.dvc_here import dvc
 from tests.pipeline import servers
-from tests.projects import ran, set_params
+from tests.projects import Done, ran, run, set_params
 
 
 @dataclass(frozen=True)
@@ -22,15 +23,25 @@ class Clone:
     folder: Path
     remote: servers.Remote
 
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command in the clone; `dvc` is that of this environment."""
-        environment = {**os.environ, **self.remote.environment, "DVC_NO_ANALYTICS": "1"}
-        environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
-        assert not check or done.returncode == 0, done.stdout + done.stderr
-        return done
+    def run(self, *command: str, check: bool = True) -> Done:
+        """Run a command in the clone."""
+        with self._environment():
+            return run(self.folder, *command, check=check)
 
-    def pull(self, *outputs: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def dvc(self, *command: str) -> Done:
+        """Run DVC and its stages in the clone, in this process."""
+        with self._environment():
+            return dvc(self.folder, *command)
+
+    @contextmanager
+    def _environment(self) -> Iterator[None]:
+        """Set what the commands need that use the remote."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.remote.environment.items():
+                patch.setenv(name, value)
+            yield
+
+    def pull(self, *outputs: str, check: bool = True) -> Done:
         return self.run(sys.executable, "-m", "stages.pull", *outputs, check=check)
 
     def commit(self, message: str) -> None:
@@ -60,7 +71,7 @@ class Team:
         member.run("git", "config", "user.name", "t")
         member.run("git", "config", "user.email", "t@example.org")
         for name, value in self.remote.local.items():
-            member.run("dvc", "remote", "modify", "--local", "storage", name, value)
+            member.dvc("remote", "modify", "--local", "storage", name, value)
         return member
 
 
@@ -75,13 +86,13 @@ def team(request: pytest.FixtureRequest, reproduced: Path, tmp_path_factory: pyt
         origin = folder / "origin.git"
         subprocess.run(["git", "init", "-q", "--bare", "-b", "main", origin], check=True)
         first = Clone(copy(reproduced, folder / "first"), remote)
-        first.run("dvc", "remote", "add", "-d", "storage", remote.url)
-        first.run("dvc", "remote", "modify", "storage", "verify", "true")
+        first.dvc("remote", "add", "-d", "storage", remote.url)
+        first.dvc("remote", "modify", "storage", "verify", "true")
         team = Team(origin, remote)
         team.with_access(first.folder)
         first.run("git", "checkout", "-qb", "main")
         first.commit("reproduced")
-        first.run("dvc", "push", "-q")
+        first.dvc("push", "-q")
         first.run("git", "remote", "add", "origin", str(origin))
         first.run("git", "push", "-q", "origin", "main")
         yield team
@@ -97,7 +108,7 @@ def hash_of(clone: Clone, stage: str, path: str) -> str:
 def test_a_clone_that_pulls_runs_nothing(team: Team, tmp_path: Path) -> None:
     second = team.clone(tmp_path / "second")
     second.pull()
-    done = second.run("dvc", "repro")
+    done = second.dvc("repro")
     assert "Running stage" not in done.stdout and "Data and pipelines are up to date." in done.stdout
     assert second.run("git", "status", "--short").stdout == ""
     for path in ("data/head/head.skops", "data/evaluation/report.html"):
@@ -109,7 +120,7 @@ def test_a_change_pulls_only_what_it_needs(team: Team, tmp_path: Path) -> None:
     set_params(second.folder, train_head__C=[3])
     replaced = {hash_of(second, "train_head", "data/head")}
     second.pull("data/prepared", "data/features")
-    done = second.run("dvc", "repro", "--allow-missing")
+    done = second.dvc("repro", "--allow-missing")
     assert ran(done) == ["train_head", "finetune", "evaluate"], done.stdout
     assert not replaced & second.cached(), "the head that is replaced was not pulled"
 
@@ -118,17 +129,17 @@ def test_experiments_go_from_clone_to_clone(team: Team, tmp_path: Path) -> None:
     one, two = (team.clone(tmp_path / name) for name in ("one", "two"))
     for clone, name, value in ((one, "first-try", "3"), (two, "second-try", "7")):
         clone.pull()
-        clone.run("dvc", "exp", "run", "-q", "-n", name, "-S", f"train_head.C=[{value}]")
-        clone.run("dvc", "exp", "push", "-q", "origin", name)
+        clone.dvc("exp", "run", "-q", "-n", name, "-S", f"train_head.C=[{value}]")
+        clone.dvc("exp", "push", "-q", "origin", name)
     for clone, name in ((one, "second-try"), (two, "first-try")):
-        clone.run("dvc", "exp", "pull", "-q", "--no-cache", "origin", name)
-        shown = clone.run("dvc", "exp", "show", "--csv").stdout
+        clone.dvc("exp", "pull", "-q", "--no-cache", "origin", name)
+        shown = clone.dvc("exp", "show", "--csv").stdout
         assert "first-try" in shown and "second-try" in shown
     one.run("git", "checkout", "-q", "--", ".")
-    one.run("dvc", "exp", "branch", "-q", "second-try", "second")
+    one.dvc("exp", "branch", "-q", "second-try", "second")
     one.run("git", "switch", "-q", "second")
     one.pull()
-    assert "Running stage" not in one.run("dvc", "repro").stdout
+    assert "Running stage" not in one.dvc("repro").stdout
     assert yaml.safe_load((one.folder / "params.yaml").read_text("utf-8"))["train_head"]["C"] == [7]
 
 

@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.conftest import Once, copy
+from tests.dvc_here import dvc
 from tests.pipeline import code_host
-from tests.projects import NO_HUB, QUICK, ROOT, git, make_project, run, set_params
+from tests.projects import NO_HUB, ROOT, git, set_params
 
 GITHUB = ROOT / ".github/workflows"
 GITLAB = ROOT / ".gitlab-ci.yml"
@@ -171,19 +173,23 @@ class Runner:
         assert done.returncode == 0, f"{lines}\n{done.stdout}{done.stderr}"
 
 
-@pytest.fixture
-def runner(tmp_path: Path) -> Iterator[tuple[Runner, str]]:
-    """A fresh clone of a change to a project whose artifacts are in a remote; and the commit that it is based on."""
-    project = make_project(tmp_path / "project")
-    set_params(project, **QUICK)
-    shutil.copy(ROOT / "pyproject.toml", project)
-    shutil.copy(ROOT / "README.md", project)
-    shutil.copy(ROOT / "LICENSE", project)
-    run(project, "dvc", "remote", "add", "-d", "storage", str(tmp_path / "store"))
-    run(project, "dvc", "repro", "-q")
-    run(project, "dvc", "push", "-q")
+def make_base(folder: Path, reproduced: Path) -> None:
+    """A committed project, and the folder `store` beside it, which its outputs were pushed to."""
+    project = copy(reproduced, folder / "project")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, project)
+    dvc(project, "remote", "add", "-q", "-d", "storage", "../store")
+    dvc(project, "push", "-q")
     git(project, "add", "-A")
     git(project, "commit", "-qm", "base")
+
+
+@pytest.fixture
+def runner(tmp_path: Path, once: Once, reproduced: Path) -> Iterator[tuple[Runner, str]]:
+    """A fresh clone of a change to a project whose artifacts are in a remote; and the commit that it is based on."""
+    made = once("evaluated-for-workflows", lambda folder: make_base(folder, reproduced))
+    shutil.copytree(made / "store", tmp_path / "store")
+    project = copy(made / "project", tmp_path / "project")
     base = git(project, "rev-parse", "HEAD").strip()
     set_params(project, train_head__C=[5])
     git(project, "commit", "-qam", "change")
