@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 import weakref
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,7 @@ from stages.evaluation import explained_mistakes
 from stages.heads import certainty_file
 from stages.tables import features
 from tests.conftest import copy
-from tests.dvc_here import dvc
-from tests.projects import ROOT, STAGES, contents, make_project, run_stages, set_params, stage
+from tests.projects import ROOT, STAGES, contents, make_project, run, run_stages, set_params, stage
 
 SETTINGS: dict[str, object] = {
     "prepare__data": "data/rows.csv",
@@ -191,7 +191,7 @@ def test_the_budget_holds_for_the_baseline_too(tmp_path: Path) -> None:
 def test_dvc_draws_every_plot(usual: tuple[dict, Path]) -> None:
     _, folder = usual
     project = folder.parents[1]
-    done = dvc(project, "plots", "show", "-o", "drawn")
+    done = run(project, sys.executable, "-m", "dvc", "plots", "show", "-o", "drawn")
     page = (project / "drawn/index.html").read_text("utf-8")
     assert done.returncode == 0
     for name in ("backbone.json", "head/reliability.json", "head/per_class.json", "head/roc.json", "actual"):

@@ -1,6 +1,7 @@
 """Fine-tuning as a stage, on a tiny encoder."""
 
 import json
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,7 @@ from stages.finetuning.progress import Progress
 from stages.heads import loading, model_card
 from stages.tables import features
 from tests.conftest import Once, copy
-from tests.dvc_here import dvc
-from tests.projects import Verb, contents, make_trained, relabel_validation, run_stages, set_params, stage
+from tests.projects import Verb, contents, make_trained, relabel_validation, run, run_stages, set_params, stage
 
 CPU = RuntimeParams(device="cpu")
 
@@ -115,7 +115,7 @@ def test_a_fine_tuned_model_is_evaluated_beside_head_and_baseline(tuned: Path) -
     assert list(metrics) == ["accuracy", "macro_f1", "head", "baseline", "test_rows", "classes"]
     assert details["finetuned_certainty"].keys() >= {"accepted", "set_size", "unfamiliar"}
     assert metrics["accuracy"] == details["finetuned"]["accuracy"] and metrics["head"] == details["head"]["accuracy"]
-    shown = dvc(tuned, "metrics", "show").stdout.splitlines()
+    shown = run(tuned, sys.executable, "-m", "dvc", "metrics", "show").stdout.splitlines()
     assert len(shown) == 2 and max(map(len, shown)) <= 100
     assert details["finetuned"]["accuracy"] > 0.9 and details["finetuned_ci95"]["roc_auc"]["low"] > 0.5
     table = pq.read_table(tuned / "data/evaluation/predictions.parquet").to_pylist()

@@ -2,13 +2,13 @@
 
 import csv
 import json
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from tests.dvc_here import dvc
-from tests.projects import QUICK, run_stages, set_params
+from tests.projects import QUICK, run, run_stages, set_params
 
 SCRIPT = "</script><script>alert(1)</script>"
 COMMENT = "<!--<script>"
@@ -45,7 +45,7 @@ def marked_up(project: Path) -> Path:
 
 
 def test_dvc_plots_show_runs_no_label(marked_up: Path) -> None:
-    dvc(marked_up, "plots", "show", "-o", "drawn")
+    run(marked_up, sys.executable, "-m", "dvc", "plots", "show", "-o", "drawn")
     page = (marked_up / "drawn/index.html").read_text("utf-8")
     assert "alert(1)" in page, "labels are shown"
     scripts = Scripts(page)

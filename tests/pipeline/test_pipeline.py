@@ -8,7 +8,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.dvc_here import dvc
 from tests.projects import STAGES, make_project, ran, run, run_stages, set_params, stage
 
 
@@ -35,8 +34,8 @@ def restored(default_run: Path) -> Iterator[Path]:
     yield default_run
     (default_run / "params.yaml").write_text(before[0], "utf-8")
     (default_run / "dvc.lock").write_text(before[1], "utf-8")
-    dvc(default_run, "checkout", "--force")
-    dvc(default_run, "repro")
+    run(default_run, "dvc", "checkout", "--force")
+    run(default_run, "dvc", "repro")
 
 
 def test_the_default_run_makes_a_real_classifier(default_run: Path) -> None:
@@ -60,7 +59,7 @@ def test_a_head_change_takes_a_fraction_of_a_run_and_nothing_to_do_a_fraction_of
     To explain mistakes, evaluate loads the backbone, as extract does.
     """
     set_params(restored, evaluate__explain=0)
-    dvc(restored, "repro")
+    run(restored, "dvc", "repro")
     start = processor_seconds()
     run(restored, "dvc", "repro")
     nothing = processor_seconds() - start
@@ -86,9 +85,9 @@ def test_forcing_a_run_leaves_dvc_lock_as_it_is(restored: Path) -> None:
 
 
 def test_dvc_draws_the_plots_and_shows_the_metrics(default_run: Path) -> None:
-    plots = json.loads(dvc(default_run, "plots", "show", "--json").stdout)
+    plots = json.loads(run(default_run, "dvc", "plots", "show", "--json").stdout)
     assert len(plots["data"]) == 14 and not plots.get("errors")
-    assert "accuracy" in dvc(default_run, "metrics", "show").stdout
+    assert "accuracy" in run(default_run, "dvc", "metrics", "show").stdout
 
 
 def test_a_failed_stage_loses_nothing(restored: Path) -> None:
@@ -99,7 +98,7 @@ def test_a_failed_stage_loses_nothing(restored: Path) -> None:
     done = run(restored, "dvc", "repro", check=False)
     assert done.returncode != 0
     assert "error: params.yaml: train_head.kind is 'lagistic', but must be one of 'logistic'" in done.stderr
-    dvc(restored, "checkout", "--force")
+    run(restored, "dvc", "checkout", "--force")
     assert (restored / "data/head/head.skops").read_bytes() == before
 
 
