@@ -13,7 +13,7 @@ from stages.tables import prepared, splitting
 
 LABEL = "`python -m stages.label`"
 RANDOM_ONES = "labels of random ones"
-MAX_NUMBER_CLASSES = 10  # more classes that are numbers may be meant as numbers
+MAX_STEPS = 10  # classes 1, 2, 3 and so on up to this may be meant as steps, such as stars; more are class numbers
 
 
 def in_words(counts: Counts) -> str:
@@ -107,17 +107,19 @@ def _too_alike(counts: Counts, settings: PrepareParams) -> str:
 
 
 def _numbers_hint(counts: Counts, settings: PrepareParams) -> str:
-    """Recommend another task where the classes of `prepare.task: auto` are numbers, many and not counted through."""
-    if settings.task != "auto" or counts.task != "single" or len(labels := counts.labels()) <= MAX_NUMBER_CLASSES:
+    """Recommend another task where the classes of `prepare.task: auto` are numbers, but not counted as classes are."""
+    labels = counts.labels()
+    if settings.task != "auto" or counts.task != "single" or len(labels) < 3:
         return ""
     if not all(map(label_values.NUMBER.fullmatch, labels)):
         return ""
     numbers = sorted(map(float, labels))
-    if numbers[0] in (0, 1) and numbers == list(range(int(numbers[0]), int(numbers[0]) + len(numbers))):
-        return ""  # as class numbers are
+    first = 1 if len(labels) > MAX_STEPS and numbers[0] == 1 else 0
+    if numbers == list(range(first, first + len(numbers))):
+        return ""
     return (
-        f"the {len(labels):,} classes are numbers from {numbers[0]:g} to {numbers[-1]:g}: prepare.task: regression"
-        " learns them as numbers, ordinal as classes in their order"
+        f"the {len(labels):,} classes are numbers from {numbers[0]:g} to {numbers[-1]:g}, taken as names without an"
+        " order: prepare.task: regression learns them as numbers, ordinal as classes in their order"
     )
 
 
