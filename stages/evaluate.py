@@ -190,8 +190,8 @@ def _models(folders: Mapping[str, Path], cards: Mapping[str, ModelCard], load: C
 def _read_cards(features_folder: Path, head_folder: Path, finetuned_folder: Path) -> dict[str, ModelCard]:
     """Read and check the model cards of `head` and, where fine-tuning was asked for, of `finetuned`."""
     head_card, finetuned_card = model_card.read_head(head_folder), model_card.read(finetuned_folder)
-    fingerprint = features.read_metadata(features_folder / "test").fingerprint
-    model_card.check_features(head_card, fingerprint, head_folder=head_folder, features_folder=features_folder)
+    metadata = features.read_metadata(features_folder / "test")
+    model_card.check_features(head_card, metadata, head_folder=head_folder, features_folder=features_folder)
     if finetuned_card and finetuned_card.labels != head_card.labels:
         raise HeadstartError(f"{finetuned_folder} and {head_folder} have different labels; run `dvc repro finetune`")
     return {"head": head_card} | ({"finetuned": finetuned_card} if finetuned_card else {})

@@ -119,12 +119,7 @@ def _scores(
     card = model_card.read_head(head_folder)
     if card.method != "head":
         raise HeadstartError(f"{head_folder} holds a fine-tuned model, but suggest needs the folder of the head")
-    model_card.check_features(card, rows.metadata.fingerprint, head_folder=head_folder, features_folder=features_folder)
-    if card.task != rows.metadata.task:
-        raise HeadstartError(
-            f"{head_folder} was trained for prepare.task {card.task}, but {features_folder} is of {rows.metadata.task};"
-            " run `dvc repro train_head`"
-        )
+    model_card.check_features(card, rows.metadata, head_folder=head_folder, features_folder=features_folder)
     task = card.as_task()
     assert task.has_classes
     return task, loading.load(head_folder, card, rows.metadata.dim)(rows.X)

@@ -54,7 +54,9 @@ def optimized(body: nn.Module) -> nn.Module:
             convolutions.pack(fast)
         if onednn.is_faster():
             _join_gelu(fast)
-        _replace_linear_layers(fast, PackedLinear if onednn.is_faster() else GroupedLinear)
+            _replace_linear_layers(fast, PackedLinear)
+        else:
+            _replace_linear_layers(fast, GroupedLinear)
     return fast
 
 

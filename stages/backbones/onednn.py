@@ -9,18 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stages.backbones.shared_linear import SharedLinear
+
 PLAIN: tuple[Any, ...] = ("none", [], "")
 THEN_GELU: tuple[Any, ...] = ("gelu", [], "none")
 
 
-class PackedLinear(nn.Linear):
+class PackedLinear(SharedLinear):
     """A linear layer for inference, whose weights are packed once."""
 
     def __init__(self, linear: nn.Linear, *, then_gelu: bool = False) -> None:
-        nn.Module.__init__(self)
+        super().__init__(linear)
         self._after = THEN_GELU if then_gelu else PLAIN
-        self.in_features, self.out_features = linear.in_features, linear.out_features
-        self.weight, self.bias = linear.weight, linear.bias
         self._packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), None)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -29,13 +29,8 @@ class PackedLinear(nn.Linear):
         return packed
 
 
-class TrainableLinear(nn.Linear):
+class TrainableLinear(SharedLinear):
     """A linear layer for training: oneDNN computes outputs and gradients."""
-
-    def __init__(self, linear: nn.Linear) -> None:
-        nn.Module.__init__(self)
-        self.in_features, self.out_features = linear.in_features, linear.out_features
-        self.weight, self.bias = linear.weight, linear.bias
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x`, (…, in_features) float32, to (…, out_features).

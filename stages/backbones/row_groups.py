@@ -6,19 +6,16 @@ on 16 threads up to 27 did. Multiples of four never did.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
+
+from stages.backbones.shared_linear import SharedLinear
 
 GROUP = 4
 
 
-class GroupedLinear(nn.Linear):
+class GroupedLinear(SharedLinear):
     """A linear layer for inference, which fills up the last group of few rows."""
-
-    def __init__(self, linear: nn.Linear) -> None:
-        nn.Module.__init__(self)
-        self.in_features, self.out_features = linear.in_features, linear.out_features
-        self.weight, self.bias = linear.weight, linear.bias
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x`, (…, in_features) float32, to (…, out_features)."""

@@ -17,6 +17,7 @@ from stages.common.errors import HeadstartError, damaged
 from stages.common.params import BackboneParams, Backbones, ExtractParams, Modality
 from stages.common.section import Section, validate
 from stages.common.setting_types import ColumnNames
+from stages.tables.features import Metadata
 from stages.tables.label_info import LabelInfo
 from stages.tasks.multilabel import Multilabel
 from stages.tasks.regression import Regression
@@ -223,12 +224,17 @@ def check_backbone(card: ModelCard, fingerprint: str) -> None:
         )
 
 
-def check_features(card: ModelCard, fingerprint: str, *, head_folder: Path, features_folder: Path) -> None:
-    """Raise a HeadstartError unless a head was trained on features of the backbone with this fingerprint."""
-    if card.fingerprint != fingerprint:
+def check_features(card: ModelCard, table: Metadata, *, head_folder: Path, features_folder: Path) -> None:
+    """Raise a HeadstartError unless a head was trained on features of this backbone, for this task."""
+    if card.fingerprint != table.fingerprint:
         raise HeadstartError(
             f"{head_folder} was trained on features of another backbone than {features_folder} holds;"
             f" run `dvc repro train_head`"
+        )
+    if card.task != table.task:
+        raise HeadstartError(
+            f"{head_folder} was trained for prepare.task {card.task}, but {features_folder} is of {table.task};"
+            " run `dvc repro train_head`"
         )
 
 

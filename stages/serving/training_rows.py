@@ -27,9 +27,7 @@ class TrainingRows:
         if card.method != "head":
             raise HeadstartError("the model is fine-tuned, and the vectors of the training rows are those of before")
         metadata = features.read_metadata(features_folder / SPLIT)
-        model_card.check_features(
-            card, metadata.fingerprint, head_folder=Path("the head"), features_folder=features_folder
-        )
+        model_card.check_features(card, metadata, head_folder=Path("the head"), features_folder=features_folder)
         prepared.read_info(prepared_folder)
         self._card, self._prepared_folder = card, prepared_folder
         self._rows = features.read(features_folder, SPLIT)

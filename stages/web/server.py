@@ -14,7 +14,7 @@ class Server(uvicorn.Server):
         announce: called once, when it listens and heeds signals: before, Ctrl+C ends it with a warning of Python's.
     """
 
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], object]) -> None:
         super().__init__(config)
         self._announce = announce
 
