@@ -43,6 +43,7 @@ def install(encoder: Encoder, name: str, example: Any) -> None:
     inputs = dict(example) if isinstance(example, Mapping) else {"pixels": example}
     graph = _Graph(encoder.body, tuple(inputs)).eval()
     threads = torch.get_num_threads()
+    torch.backends.mha.set_fastpath_enabled(False)  # OpenVINO knows no joint attention, and traces it one time of two
     build = _openvino if name == "OpenVINO" else _onnxruntime
     encoder._optimized = (_Engine(build(graph, inputs, threads, encoder.batch_per_core)),)
 

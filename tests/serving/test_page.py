@@ -35,6 +35,8 @@ def opened(browser: Browser) -> Iterator[Open]:
             address = stack.enter_context(listening_server(server))
             watched = WatchedPage(browser, width=width, height=800)
             watched.page.goto(address + path)
+            if not path:  # its script makes the field and focuses it: what is typed before that is lost
+                expect(watched.page.locator("input:focus, textarea:focus")).to_be_visible()
             pages.append((watched, address))
             return watched
 
