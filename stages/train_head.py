@@ -18,29 +18,31 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stages.common import atomic, cli, params, run_stats, targets
+from stages.common import atomic, cli, hidden_modules, params, run_stats, targets
 from stages.common.errors import HeadstartError, counted, listed
 from stages.common.params import BudgetParams, TrainHeadParams
-from stages.heads import (
-    certainty,
-    certainty_file,
-    choosing,
-    folds,
-    from_disk,
-    held_out,
-    linear_layer,
-    model_card,
-    persistence,
-    training,
-)
-from stages.heads.certainty import Certainty
-from stages.heads.choosing import Chosen
-from stages.heads.numbers import ChosenNumber, NumberHead
-from stages.heads.one_vs_rest import ChosenByLabel
-from stages.heads.one_vs_rest_head import OneVsRest
-from stages.heads.propagation import Trial
 from stages.scores import calibration
 from stages.tables import features, label_texts, prepared, shards
+
+with hidden_modules.without("pandas"):  # scikit-learn would import it, 1 processor second, to know a table by
+    from stages.heads import (
+        certainty,
+        certainty_file,
+        choosing,
+        folds,
+        from_disk,
+        held_out,
+        linear_layer,
+        model_card,
+        persistence,
+        training,
+    )
+    from stages.heads.certainty import Certainty
+    from stages.heads.choosing import Chosen
+    from stages.heads.numbers import ChosenNumber, NumberHead
+    from stages.heads.one_vs_rest import ChosenByLabel
+    from stages.heads.one_vs_rest_head import OneVsRest
+    from stages.heads.propagation import Trial
 
 CONTENT = targets.Content(
     "train_head",
@@ -274,6 +276,7 @@ def _learned(features_folder: Path, fitted: _Fitted, settings: TrainHeadParams) 
 
 def main() -> None:
     args = cli.arguments(__doc__, features="folder that extract wrote", head="folder to write")
+    hidden_modules.use_arrow_without_pandas()
     settings = params.load(args.params)
     train_head(features_folder=args.features, target=args.head, budget=settings.budget, settings=settings.train_head)
 

@@ -77,13 +77,14 @@ def test_import_rules() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_light_verbs_import_no_torch() -> None:
+def test_light_verbs_import_no_torch_and_the_first_three_no_pandas() -> None:
     code = """
 import sys
 verbs = "prepare extract train_head finetune evaluate predict gate compare_backbones suggest label export serve"
 for verb in verbs.split():
     __import__(f"stages.{verb}")
     assert "torch" not in sys.modules, verb
+    assert verb not in ("prepare", "extract", "train_head") or "pandas" not in sys.modules, verb
 from stages.heads import persistence, skops_bytes
 skops_bytes.skops_io(persistence.ESTIMATORS)
 assert "torch" not in sys.modules, "reading a head"

@@ -73,7 +73,7 @@ def find_classes(y: np.ndarray, P: np.ndarray) -> "pd.DataFrame":
     present = np.unique(y)
     if len(y) < MIN_LABEL_ERROR_ROWS or len(present) < 2:
         return from_array(np.empty((0, len(COLUMNS))))
-    with hidden_modules.without("datasets"):  # cleanlab would import it, 1 processor second, for what is not used here
+    with hidden_modules.without("cleanlab.datalab"):  # it and `datasets` take more than a second, and have no use here
         from cleanlab.filter import find_label_issues
 
     # Labels without a row have no average confidence to compare with.

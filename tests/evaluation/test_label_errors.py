@@ -31,10 +31,10 @@ def test_planted_wrong_labels_are_found_first_and_others_are_not() -> None:
     assert {(row.id, row.label, row.suggested) for row in named.itertuples()} == {("4", "c", "b"), ("50", "a", "c")}
 
 
-def test_cleanlab_is_imported_without_datasets() -> None:
+def test_cleanlab_is_imported_without_datalab() -> None:
     code = "import sys; import numpy as np; from stages.evaluation import label_errors"
     code += "; label_errors.find_classes(np.arange(40) % 2, np.full((40, 2), 0.5))"
-    code += "; print([name for name in ('cleanlab', 'datasets', 'torch') if name in sys.modules])"
+    code += "; print([name for name in ('cleanlab', 'cleanlab.datalab', 'datasets', 'torch') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "['cleanlab']\n"
 
