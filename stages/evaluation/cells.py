@@ -26,7 +26,7 @@ from stages.tables.features import Matrix
 RECALL = 0.998  # of pairs at just the threshold; of nearer ones more
 CELLS_PER_ROOT = 4  # times the root of the training rows: the more cells, the fewer rows are compared
 SAMPLE_ROWS = 10_000  # that are moved away; of a tenth, such a quantile is off by up to a half
-ROWS_PER_PASS = 8_192  # of those that are compared, by one thread
+MAX_ROWS_PER_PASS = 8_192  # of those that are compared, by one thread
 ROWS_PER_BLOCK = 1_024  # compared with all leaders at a time
 COSINES_PER_BLOCK = 2**20  # in memory at a time, by one thread
 
@@ -47,9 +47,11 @@ def find(train: Matrix, rows: Matrix, threshold: float, *, visit_all: bool = Fal
         cells = _divided(train, threshold, visit_all=visit_all)
 
         def run(first: int) -> tuple[np.ndarray, np.ndarray]:
-            return _search(cells, nearest_rows.unit(rows[first : first + ROWS_PER_PASS]), threshold)
+            return _search(cells, nearest_rows.unit(rows[first : first + size]), threshold)
 
-        passes = range(0, rows.shape[0], ROWS_PER_PASS)
+        # An even number of passes of like size: two cores end together, and other numbers of them compute the same.
+        size = -(-rows.shape[0] // (2 * -(-rows.shape[0] // (2 * MAX_ROWS_PER_PASS))))
+        passes = range(0, rows.shape[0], size)
         parts = list(threads.ordered(run, passes, workers=threads.cores()))
     nearest, cosines = (np.concatenate(values) for values in zip(*parts, strict=True))
     return nearest, np.minimum(cosines, 1)
@@ -112,7 +114,7 @@ def _search(cells: _Cells, rows: Any, threshold: float) -> tuple[np.ndarray, np.
 
     def compare(members: slice, guests: np.ndarray) -> None:
         """Note the members of a cell that are the nearest of these rows up to here."""
-        bounds = _product(short[guests], cells.short[members], buffer).max(axis=1)
+        bounds = _product(_taken(short, guests), cells.short[members], buffer).max(axis=1)
         guests = guests[bounds >= np.maximum(cosines[guests], threshold) - cosine_bounds.MARGIN]
         if not len(guests):
             return
@@ -129,6 +131,12 @@ def _search(cells: _Cells, rows: Any, threshold: float) -> tuple[np.ndarray, np.
         for first in range(0, len(guests) if end > start else 0, step):
             compare(slice(start, end), guests[first : first + step])
     return nearest, cosines
+
+
+def _taken(rows: Any, ascending: np.ndarray) -> Any:
+    """Give the rows of these indices, without a copy where none between them is left out."""
+    first, end = int(ascending[0]), int(ascending[-1]) + 1
+    return rows[first:end] if end - first == len(ascending) else rows[ascending]
 
 
 def _product(A: Any, B: Any, buffer: np.ndarray) -> np.ndarray:

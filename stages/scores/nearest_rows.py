@@ -11,7 +11,7 @@ Matrix: TypeAlias = "np.ndarray | scipy.sparse.csr_matrix"
 
 COSINES_PER_BLOCK = 2**24  # cosines held at a time
 TRAIN_ROWS_PER_PART = 2**17  # scaled copies of training rows held at a time
-MIN_GROUPED_COLUMNS = 2**14  # cosines of a row of which the highest are looked for by groups
+MIN_GROUPED_COLUMNS = 2**11  # cosines of a row of which the highest are looked for by groups
 COLUMNS_PER_GROUP = 128
 
 

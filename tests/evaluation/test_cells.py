@@ -34,7 +34,7 @@ def test_nearly_all_pairs_are_found_with_their_nearest_row(
     train, test = tables(kind)
     exact = near_duplicates.find(wrap(train), wrap(test), 0.98)
     assert len(exact) >= 180
-    monkeypatch.setattr(cells, "ROWS_PER_PASS", 400)
+    monkeypatch.setattr(cells, "MAX_ROWS_PER_PASS", 400)
     monkeypatch.setattr(cells, "ROWS_PER_BLOCK", 100)
     monkeypatch.setattr(cells, "COSINES_PER_BLOCK", 4_000)
     monkeypatch.setattr(near_duplicates, "MAX_FULL_PAIRS", 0)
