@@ -276,7 +276,13 @@ def _cross_validate(
         out[ascending[:, None], held_out] = -np.inf
         for index in ascending:
             estimator = estimators.fit(
-                X_training, y_training, candidates[index], settings, start=estimator, moments=moments
+                X_training,
+                y_training,
+                candidates[index],
+                settings,
+                start=estimator,
+                moments=moments,
+                is_trial=len(candidates) > 1,
             )
             for first in range(0, len(held_out), MAX_SCORED_ROWS):
                 rows = held_out[first : first + MAX_SCORED_ROWS]

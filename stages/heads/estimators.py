@@ -29,6 +29,7 @@ def fit(
     start: Any = None,
     moments: np.ndarray | None = None,
     weights: np.ndarray | None = None,
+    is_trial: bool = False,
 ) -> Any:
     """Fit a classifier of kind `settings.kind`.
 
@@ -39,6 +40,7 @@ def fit(
         start: a classifier of the same kind, rows and labels with another value, which saves steps of `lbfgs`.
         moments: the `lbfgs.second_moments` of these rows, or of rows like them, where they are known already.
         weights: (rows,) what every row counts, beside `class_weight`; knn and mlp take none.
+        is_trial: whether the classifier is only compared with those of other values of C, for which less will do.
     """
     if not is_for_lbfgs(X.shape[0], settings):
         return _build(value, settings).fit(X, y, **({} if weights is None else {"sample_weight": weights}))
@@ -52,6 +54,7 @@ def fit(
         start=zeros if start is None else layer(start),
         moments=lbfgs.second_moments(X) if moments is None else moments,
         row_weights=weights,
+        tolerance=lbfgs.SPARSE_TRIAL_TOLERANCE if is_trial and sparse.issparse(X) else lbfgs.TOLERANCE,
     )
 
 
@@ -77,6 +80,7 @@ def fit_on_blocks(
     start: np.ndarray,
     moments: np.ndarray,
     row_weights: np.ndarray | None = None,
+    tolerance: float = lbfgs.TOLERANCE,
 ) -> LogisticRegression:
     """Fit a logistic classifier on rows that come in blocks.
 
@@ -86,12 +90,14 @@ def fit_on_blocks(
         start: (dim + 1, labels or 1), as `layer` gives it, such as zeros or the solution for a sample of the rows.
         moments: the `lbfgs.second_moments` of these rows, or of rows like them.
         row_weights: (rows,) what every row counts, beside `class_weight`.
+        tolerance: of `lbfgs.fit`.
     """
     estimator: LogisticRegression = _build(C, settings)
     weights = compute_sample_weight(settings.class_weight, y)
     if row_weights is not None:
         weights = weights * row_weights
-    W = lbfgs.fit(parts, y, C=C, weights=weights, start=start, moments=moments).astype(np.float32)
+    W = lbfgs.fit(parts, y, C=C, weights=weights, start=start, moments=moments, tolerance=tolerance)
+    W = W.astype(np.float32)
     estimator.coef_, estimator.intercept_ = np.ascontiguousarray(W[:-1].T), W[-1]
     estimator.classes_ = np.arange(int(y.max()) + 1)
     estimator.n_features_in_ = len(W) - 1

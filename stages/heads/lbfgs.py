@@ -22,6 +22,9 @@ SPARSE_BLOCK_ROWS = 16_384  # of sparse features, for which the gradient of all 
 MOMENT_ROWS = 8_192  # rows that tell how the features vary
 MAX_MOMENT_DIM = 4_096  # beyond, products of two features cost more than the steps that they save
 TOLERANCE = 3e-5  # largest gradient of the mean loss, in the coordinates of the steps
+# Enough to compare values of C on sparse features, whose steps are many and dear: half of them, and log losses off by
+# 0.001 at most: where two values differ by less, either will do.
+SPARSE_TRIAL_TOLERANCE = 3e-4
 MAX_STEPS = 1_000
 # Steps that the next one is made from. With many thousands of features they cost more than a pass over the rows.
 DENSE_MEMORY, SPARSE_MEMORY = 10, 5
@@ -61,7 +64,14 @@ def second_moments(X: Matrix) -> np.ndarray:
 
 
 def fit(
-    parts: Blocks, y: np.ndarray, *, C: float, weights: np.ndarray, start: np.ndarray, moments: np.ndarray
+    parts: Blocks,
+    y: np.ndarray,
+    *,
+    C: float,
+    weights: np.ndarray,
+    start: np.ndarray,
+    moments: np.ndarray,
+    tolerance: float = TOLERANCE,
 ) -> np.ndarray:
     """Minimise C · sum(weights · log loss) + ||coefficients||² / 2, which scikit-learn's LogisticRegression minimises.
 
@@ -73,6 +83,7 @@ def fit(
         start: (dim + 1, labels or 1), such as the solution for another C, or for a sample of the rows. With two labels,
             one column suffices, as in scikit-learn: the scores of the second label, the first one's being 0.
         moments: `second_moments` of these rows, or of rows like them.
+        tolerance: largest gradient at which it ends.
 
     Returns:
         (dim + 1, labels or 1) float64, of the shape of `start`: coefficients, and intercepts in the last row.
@@ -96,7 +107,7 @@ def fit(
 
     first = triangle[:, None] * start if triangle.ndim == 1 else triangle.T @ start
     memory = DENSE_MEMORY if moments.ndim == 2 else SPARSE_MEMORY
-    options = {"maxiter": MAX_STEPS, "maxls": 50, "gtol": TOLERANCE, "ftol": 1e-10, "maxcor": memory}
+    options = {"maxiter": MAX_STEPS, "maxls": 50, "gtol": tolerance, "ftol": 1e-10, "maxcor": memory}
     solution = minimize(loss, first.ravel(), jac=True, method="L-BFGS-B", options=options).x
     return solve(triangle, solution.reshape(start.shape), trans="T")
 

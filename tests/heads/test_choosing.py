@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
 from stages.common.params import TrainHeadParams
-from stages.heads import choosing, estimators
+from stages.heads import choosing, estimators, lbfgs
 from tests.heads.tables import data, settings
 
 
@@ -133,6 +133,27 @@ def test_candidates_that_are_much_alike_stay_to_the_last_fold(monkeypatch: pytes
     _, same = choosing.fit(X, labels, wanted)
     np.testing.assert_allclose(same.log_losses, chosen.log_losses, atol=1e-4)
     assert same.accuracies == pytest.approx(chosen.accuracies, abs=0.01)
+
+
+def test_sparse_features_are_fitted_less_precisely_to_compare_values_than_for_the_head(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(estimators, "MAX_SKLEARN_ROWS", 100)
+    X, labels = data(3, rows=300)
+    tolerances: list[float] = []
+    minimise = lbfgs.fit
+
+    def noted(*args: Any, tolerance: float, **named: Any) -> Any:
+        tolerances.append(tolerance)
+        return minimise(*args, tolerance=tolerance, **named)
+
+    monkeypatch.setattr(lbfgs, "fit", noted)
+    choosing.fit(sparse.csr_matrix(X), labels, settings("logistic"))
+    assert {*tolerances[:-1]} == {lbfgs.SPARSE_TRIAL_TOLERANCE} and tolerances[-1] == lbfgs.TOLERANCE
+    tolerances.clear()
+    choosing.out_of_fold(sparse.csr_matrix(X), labels, 1.0)
+    choosing.fit(X, labels, settings("logistic"))
+    assert {*tolerances} == {lbfgs.TOLERANCE}, "probabilities, and dense features"
 
 
 def test_few_rows_and_other_kinds_stay_with_scikit_learn() -> None:
