@@ -197,7 +197,7 @@ def _choose(X: Matrix, y: np.ndarray, settings: TrainHeadParams, groups: np.ndar
         return Chosen(parameter, default_value(parameter, candidates), candidates, folds=0), 1.0
     if len(rows) < len(y):
         X, y = X[rows], np.unique(y[rows], return_inverse=True)[1]
-    by_candidate = _cross_validate(X, y, parts, candidates, settings, most=MAX_FIT_ROWS)  # (candidates, rows, labels)
+    by_candidate = _cross_validate(X, y, parts, candidates, settings, most=MAX_FIT_ROWS, is_trial=not takes_all)
     if len(judged := held_out_rows(parts)) < len(y):
         by_candidate, y = by_candidate[:, judged], y[judged]
     temperatures = [calibration.fit_temperature(scores, y) if calibrate else 1.0 for scores in by_candidate]
@@ -255,8 +255,11 @@ def _cross_validate(
     settings: TrainHeadParams,
     *,
     most: int,
+    is_trial: bool = False,
 ) -> np.ndarray:
     """Compute the out-of-fold scores by every candidate, fitted on about `most` rows at most.
+
+    `is_trial`: the scores only compare the candidates, as `estimators.fit` has it.
 
     Returns:
         (candidates, rows, labels) float64; -inf for a class that the fold of a row does not train on; NaN for rows that
@@ -276,13 +279,7 @@ def _cross_validate(
         out[ascending[:, None], held_out] = -np.inf
         for index in ascending:
             estimator = estimators.fit(
-                X_training,
-                y_training,
-                candidates[index],
-                settings,
-                start=estimator,
-                moments=moments,
-                is_trial=len(candidates) > 1,
+                X_training, y_training, candidates[index], settings, start=estimator, moments=moments, is_trial=is_trial
             )
             for first in range(0, len(held_out), MAX_SCORED_ROWS):
                 rows = held_out[first : first + MAX_SCORED_ROWS]

@@ -152,8 +152,10 @@ def test_sparse_features_are_fitted_less_precisely_to_compare_values_than_for_th
     assert {*tolerances[:-1]} == {lbfgs.SPARSE_TRIAL_TOLERANCE} and tolerances[-1] == lbfgs.TOLERANCE
     tolerances.clear()
     choosing.out_of_fold(sparse.csr_matrix(X), labels, 1.0)
+    choosing.cross_validated(sparse.csr_matrix(X), labels)
+    choosing.fit(sparse.csr_matrix(X), labels, settings("logistic", final="all"))
     choosing.fit(X, labels, settings("logistic"))
-    assert {*tolerances} == {lbfgs.TOLERANCE}, "probabilities, and dense features"
+    assert {*tolerances} == {lbfgs.TOLERANCE}, "scores that are used, and dense features"
 
 
 def test_few_rows_and_other_kinds_stay_with_scikit_learn() -> None:
