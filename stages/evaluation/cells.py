@@ -28,7 +28,7 @@ CELLS_PER_ROOT = 4  # times the root of the training rows: the more cells, the f
 SAMPLE_ROWS = 10_000  # that are moved away; of a tenth, such a quantile is off by up to a half
 MAX_ROWS_PER_PASS = 8_192  # of those that are compared, by one thread
 ROWS_PER_BLOCK = 1_024  # compared with all leaders at a time
-COSINES_PER_BLOCK = 2**20  # in memory at a time, by one thread
+COSINES_PER_BLOCK = 2**18  # in memory at a time, by one thread: they stay in the processor's cache
 
 
 def find(train: Matrix, rows: Matrix, threshold: float, *, visit_all: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -114,11 +114,13 @@ def _search(cells: _Cells, rows: Any, threshold: float) -> tuple[np.ndarray, np.
 
     def compare(members: slice, guests: np.ndarray) -> None:
         """Note the members of a cell that are the nearest of these rows up to here."""
-        bounds = _product(_taken(short, guests), cells.short[members], buffer).max(axis=1)
-        guests = guests[bounds >= np.maximum(cosines[guests], threshold) - cosine_bounds.MARGIN]
-        if not len(guests):
+        bounds = _product(_taken(short, guests), cells.short[members], buffer)
+        least = np.maximum(cosines[guests], threshold) - cosine_bounds.MARGIN
+        near = np.flatnonzero(bounds.max(axis=1) >= least)
+        if not len(near):
             return
-        inside = cells.members[members]
+        inside = cells.members[members][(bounds[near] >= least[near, None]).any(axis=0)]
+        guests = guests[near]
         product = _product(rows[guests], nearest_rows.unit(cells.train[inside]), buffer)
         best = product.argmax(axis=1)
         cosine = product[np.arange(len(guests)), best]
