@@ -64,26 +64,36 @@ def extract(
     tables = prepared.tables(prepared_folder)
     total = sum(shards.count(prepared_folder / table) for table in tables if table != prepared.UNLABELLED)
     total += len(unlabelled)
-    backbone = rows.load_backbone(prepared_folder, spec, settings, runtime, info.modality)
-    metadata = features.Metadata(
-        backbone=spec,
-        extract=backbone.settings,
-        fingerprint=backbone.fingerprint,
-        dim=backbone.dim,
-        sparse=backbone.is_sparse,
-        max_length=backbone.max_length,
-        **info.model_dump(),
-    )
-    members = list(rows.members(backbone, spec))
-    for member, section in members:
-        if member.recipe_sentence:
-            print(f"extract: {section.name} with {member.recipe_sentence}")
     cached, long_texts = 0, []
-    with (
-        tqdm(total=total * len(members), desc="extract", unit=" vectors", disable=None) as progress,
-        atomic.directory(target, CONTENT) as out,
-        _row_caches(prepared_folder, backbone, metadata, runtime, unlabelled) as caches,
-    ):
+    with ExitStack() as stack:
+        cluster = None
+        if runtime.engine == "ray" and any(map(rows.is_cached, backbone_shorthand.members(spec))):
+            cluster = stack.enter_context(ray_cluster.cluster(runtime))
+        if cluster and not isinstance(spec, tuple):
+            cluster.describe(spec, settings, info.modality)
+        backbone = rows.load_backbone(prepared_folder, spec, settings, runtime, info.modality)
+        metadata = features.Metadata(
+            backbone=spec,
+            extract=backbone.settings,
+            fingerprint=backbone.fingerprint,
+            dim=backbone.dim,
+            sparse=backbone.is_sparse,
+            max_length=backbone.max_length,
+            **info.model_dump(),
+        )
+        members = list(rows.members(backbone, spec))
+        for member, section in members:
+            if member.recipe_sentence:
+                print(f"extract: {section.name} with {member.recipe_sentence}")
+        progress = stack.enter_context(tqdm(total=total * len(members), desc="extract", unit=" vectors", disable=None))
+        out = stack.enter_context(atomic.directory(target, CONTENT))
+        if cluster:
+            filled = _filled(
+                cluster, prepared_folder, backbone, metadata=metadata, runtime=runtime, unlabelled=unlabelled
+            )
+            caches = stack.enter_context(filled)
+        else:
+            caches = stack.enter_context(rows.open_caches(backbone, spec, runtime))
         for split in tables:
             has_groups = prepared.has_groups(prepared_folder, split)
             with feature_writer.Writer(out / split, metadata, has_groups=has_groups) as writer:
@@ -112,32 +122,26 @@ def extract(
 
 
 @contextmanager
-def _row_caches(
+def _filled(
+    cluster: ray_cluster.Cluster,
     prepared_folder: Path,
     backbone: Backbone,
+    *,
     metadata: features.Metadata,
     runtime: RuntimeParams,
     unlabelled: Collection[str],
 ) -> Iterator[rows.Caches]:
-    """Open the row caches of the backbone's members, filled by the workers if the engine is Ray."""
-    spec = metadata.backbone
-    if runtime.engine != "ray" or not any(map(rows.is_cached, backbone_shorthand.members(spec))):
-        with rows.open_caches(backbone, spec, runtime) as caches:
-            yield caches
-        return
+    """Open the row caches of the backbone's members, filled by the workers of a Ray cluster."""
     filled: list[RowCache | None] = []
     with ExitStack() as stack:
-        stack.enter_context(ray_cluster.cluster(runtime))
-        for member, section in rows.members(backbone, spec):
+        for member, section in rows.members(backbone, metadata.backbone):
             cache = None
             if rows.is_cached(section):
                 encoder = cast("Encoder", member)
-                worker_backbone = ray_cluster.WorkerBackbone(
-                    section, member.settings, metadata.modality, member.fingerprint
+                cache = stack.enter_context(encode.open_cache(encoder, member.settings, runtime, cluster.device))
+                cluster.fill(
+                    prepared_folder, section, encoder, cache, modality=metadata.modality, unlabelled=unlabelled
                 )
-                opened = encode.open_cache(encoder, member.settings, runtime, ray_cluster.device())
-                cache = stack.enter_context(opened)
-                ray_cluster.fill(prepared_folder, worker_backbone, cache, unlabelled)
             filled.append(cache)
         yield tuple(filled)
 

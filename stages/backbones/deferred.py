@@ -106,20 +106,31 @@ def load(
         ]
         return combined.Combined(members, settings)
     backbones.check(spec, settings, modality)
-    identity = _identity(spec) if spec.family in backbones.TRAINABLE else None
-    if identity is None:
+    path = _path(spec, settings, modality)
+    if path is None:
         return backbones.load(spec, settings, runtime, modality=modality, training_texts=training_texts, saved=saved)
-
     load_now = partial(backbones.load_encoder, spec, settings, runtime, modality)
-    try:
-        path = cache_folder.folder("backbones") / f"{_key(spec, settings, modality, identity)}.json"
-    except HeadstartError:  # nothing names a cache folder
-        return load_now()
     if description := _read(path):
         return DeferredEncoder(description, devices.chosen_type(runtime), load_now)
     encoder = load_now()
     _write(path, Description(**{name: getattr(encoder, name) for name in Description.model_fields}))
     return encoder
+
+
+def is_described(spec: BackboneParams, settings: ExtractParams, modality: Modality) -> bool:
+    """Tell whether `load` would find a description of this backbone. Raises as `hub.resolve`."""
+    path = _path(spec, settings, modality)
+    return path is not None and _read(path) is not None
+
+
+def _path(spec: BackboneParams, settings: ExtractParams, modality: Modality) -> Path | None:
+    """Return the file that describes a backbone; None where only loading tells, or nothing names a cache folder."""
+    identity = _identity(spec) if spec.family in backbones.TRAINABLE else None
+    if identity is None:
+        return None
+    with suppress(HeadstartError):
+        return cache_folder.folder("backbones") / f"{_key(spec, settings, modality, identity)}.json"
+    return None
 
 
 def _identity(spec: BackboneParams) -> dict[str, str | None] | None:

@@ -20,10 +20,10 @@ from stages import backbones
 from stages.backbones.encoder import Encoder
 from stages.common.errors import HeadstartError
 from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
-from stages.extraction import encode, ray_cluster
+from stages.extraction import encode, ray_batches, ray_cluster, ray_workers
 from stages.extraction.row_cache import RowCache
 from stages.tables import prepared
-from tests.projects import contents, make_project, set_params, stage, use_backbones
+from tests.projects import contents, make_project, run, set_params, stage, use_backbones
 
 pytestmark = pytest.mark.slow
 ray = pytest.importorskip("ray")
@@ -86,10 +86,25 @@ def test_the_table_is_that_of_the_local_engine(
     assert contents(project / "data/features") == on_ray
 
 
+def test_without_an_address_a_cluster_is_started_and_this_process_imports_no_torch(
+    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    set_params(project, runtime__ray_address=None)
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "on-ray"))
+    code = "import sys; from stages import extract; extract.main(); print('torch' in sys.modules)"
+    done = run(project, sys.executable, "-c", code, "data/prepared", "data/features")
+    assert "600 rows (600 from the cache)" in done.stdout and done.stdout.endswith("False\n"), done.stdout
+    on_ray = contents(project / "data/features")
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "local"))
+    set_params(project, runtime__engine="local")
+    stage(project, "extract")
+    assert contents(project / "data/features") == on_ray
+
+
 def make_prepared(folder: Path, inputs: list[str]) -> Path:
     """A prepared table whose training rows are `inputs`, in row groups of a hundred."""
     source = prepared.TableInfo(input="text", modality="text", max_side=None)
-    for split in prepared.SPLITS:
+    for split in (*prepared.SPLITS, prepared.UNLABELLED):
         with prepared.writer(folder / split, source) as writer:
             writer._group_rows = 100
             rows = [
@@ -100,27 +115,28 @@ def make_prepared(folder: Path, inputs: list[str]) -> Path:
     return folder
 
 
-class Slow(ray_cluster._Worker):
+class Slow(ray_workers.Worker):
     """Takes its time, so that something can happen meanwhile."""
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
+    def encode(self, inputs: tuple[Any, ...]) -> np.ndarray:
         time.sleep(0.5)
-        return super().__call__(batch)
+        return super().encode(inputs)
 
 
-class Dying(ray_cluster._Worker):
+class Dying(ray_workers.Worker):
     """Dies of one row, while it computes."""
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        stream = self._encoder.stream
+    def encode(self, inputs: tuple[Any, ...]) -> np.ndarray:
+        if "poison" in inputs:
+            os._exit(1)
+        return super().encode(inputs)
 
-        def fatal(inputs: Any) -> Any:
-            if "poison" in inputs:
-                os._exit(1)
-            return stream(inputs)
 
-        self._encoder.stream = fatal
-        return super().__call__(batch)
+class Broken(ray_workers.Worker):
+    """Dies before it computes anything."""
+
+    def load(self, *_: Any) -> str:
+        os._exit(1)
 
 
 Fill = Callable[..., tuple[RowCache, list[str]]]
@@ -130,37 +146,36 @@ Fill = Callable[..., tuple[RowCache, list[str]]]
 def fill(tmp_path: Path, tiny_encoder: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> Fill:
     """Fill an empty cache through the cluster with slow workers; gives the cache, and the keys of all rows."""
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(ray_cluster, "_Worker", Slow)
-    monkeypatch.setattr(ray_cluster, "BATCH_ROWS", {"text": 20})
+    monkeypatch.setattr(ray_workers, "Worker", Slow)
+    monkeypatch.setattr(ray_batches, "BATCH_ROWS", {"text": 20})
     from ray import cloudpickle
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     spec, settings = BackboneParams(family="transformers", name=str(tiny_encoder)), ExtractParams(max_length=32)
     encoder = backbones.load(spec, settings, RuntimeParams(device="cpu"), modality="text")
     assert isinstance(encoder, Encoder)
-    backbone = ray_cluster.WorkerBackbone(spec, settings, "text", encoder.fingerprint)
 
-    def run(inputs: list[str], meanwhile: Callable[[], None] = lambda: None) -> tuple[RowCache, list[str]]:
+    def fill_cache(inputs: list[str], meanwhile: Callable[[], None] = lambda: None) -> tuple[RowCache, list[str]]:
         values = encoder.dim + encode.COUNTS.itemsize // 2  # a vector in float16 and two counts of tokens
         cache = RowCache("0" * 64, dim=values, dtype="float16", limit_bytes=10**9)
-        with ray_cluster.cluster(RuntimeParams(ray_address=cluster.address)):
+        with ray_cluster.cluster(RuntimeParams(ray_address=cluster.address)) as joined:
             thread = threading.Thread(target=meanwhile)
             thread.start()
             try:
-                ray_cluster.fill(make_prepared(tmp_path / "prepared", inputs), backbone, cache)
+                joined.fill(make_prepared(tmp_path / "prepared", inputs), spec, encoder, cache, modality="text")
             finally:
                 thread.join()
         return cache, [prepared.content_id(text) for text in inputs]
 
-    return run
+    return fill_cache
 
 
 def workers() -> list[int]:
-    """Processes of workers that have an encoder."""
+    """Processes of workers that compute."""
     return [
         process.pid
         for process in psutil.process_iter(["cmdline"])
-        if any("ray::MapWorker" in word for word in process.info["cmdline"] or ())
+        if any("ray::Slow.encode" in word for word in process.info["cmdline"] or ())
     ]
 
 
@@ -170,7 +185,6 @@ def test_a_worker_that_is_killed_is_replaced(fill: Fill) -> None:
     def kill() -> None:
         for _ in range(600):
             for worker in workers():
-                time.sleep(0.5)  # so that it is at work
                 with suppress(ProcessLookupError):  # it has ended
                     os.kill(worker, signal.SIGKILL)
                     killed.append(worker)
@@ -198,17 +212,23 @@ def test_a_node_that_is_removed_takes_nothing_with_it(fill: Fill, cluster: Any) 
 
 
 def test_a_row_that_always_kills_its_worker_is_named(fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_cluster, "_Worker", Dying)
+    monkeypatch.setattr(ray_workers, "Worker", Dying)
     inputs = texts(100)
     inputs[55] = "poison"
     with pytest.raises(HeadstartError, match=r"one of 20 rows, x.csv:42 to x.csv:61, killed its worker 3 times"):
         fill(inputs)
 
 
+def test_a_worker_that_never_loads_is_one_sentence(fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_workers, "Worker", Broken)
+    with pytest.raises(HeadstartError, match=r"extraction on Ray failed: .*; the vectors computed so far are kept"):
+        fill(texts(50))
+
+
 def test_a_cluster_without_a_free_cpu_is_one_sentence(
     fill: Fill, cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ray_cluster, "WORKER_TIMEOUT_SECONDS", 5)
+    monkeypatch.setattr(ray_workers, "TIMEOUT_SECONDS", 5)
     held: list[Any] = []
 
     class Holder:
@@ -223,13 +243,13 @@ def test_a_cluster_without_a_free_cpu_is_one_sentence(
         held.extend(ray.remote(num_cpus=1)(Holder).remote() for _ in range(2))
         ray.get([holder.ready.remote() for holder in held], timeout=60)
 
-    original = ray_cluster._missing
+    original = ray_batches.missing
 
-    def missing(*given: Any) -> Any:
+    def missing(*given: Any, **named: Any) -> Any:
         hold()
-        return original(*given)
+        return original(*given, **named)
 
-    monkeypatch.setattr(ray_cluster, "_missing", missing)
+    monkeypatch.setattr(ray_batches, "missing", missing)
     with pytest.raises(HeadstartError, match=r"extraction on Ray failed: .*\(free: 0 CPUs"):
         fill(texts(50))
 

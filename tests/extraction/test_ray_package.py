@@ -19,7 +19,7 @@ def test_nodes_get_the_package_folder_with_its_verbs_and_rooms(monkeypatch: pyte
     )
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_BACKEND_LOG_LEVEL", "fatal")
-    with ray_cluster.cluster(RuntimeParams(engine="ray")):
+    with ray_cluster.cluster(RuntimeParams(engine="ray", ray_address="auto")):
         pass
     (folder,) = given["runtime_env"]["py_modules"]
     for name in ("__init__.py", "prepare.py", "extract.py", "extraction/ray_cluster.py", "backbones/__init__.py"):
