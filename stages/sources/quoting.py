@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,33 +79,50 @@ def divided(path: Path, layout: Layout, reading: Reading) -> Iterator[Record]:
         yield from records
 
 
-def blocks(path: Path, layout: Layout, reading: Reading) -> Iterator[tuple[Sequence[int], list[list[str]]]]:
-    """Yield the lines where rows start, and their fields, some thousand rows at a time: the rows of `divided`.
+def blocks(path: Path, layout: Layout, reading: Reading) -> Iterator[tuple[Sequence[int], list[str]]]:
+    """Yield the lines where rows start, and all of their fields in one list, some thousand rows at a time.
+
+    The rows are those of `divided`.
 
     Raises:
         QuoteError: as `divided` does, but before any of the rows that were read at that time.
+        HeadstartError: a row has more or fewer fields than the header.
     """
     with _opened(path, layout, reading) as lines:
         header = next(_divide(lines, layout.header_line, path, layout), None)
         line = header.last + 1 if header else 0
         while texts := list(islice(lines, BLOCK_LINES)):
-            numbers: Sequence[int]
+            end = line + len(texts)
             if layout.is_quoted and '"' in "".join(texts):
-                numbers, rows, end = [], [], line + len(texts)
+                numbers, rows = [], []
                 for record in _divide(chain(texts, lines), line, path, layout):  # the last may end behind these lines
                     numbers.append(record.line)
                     rows.append(record.fields)
                     if (line := record.last + 1) >= end:
                         break
-                line = max(line, end)
+                yield from _whole(path, numbers, rows, layout)
+            elif fields := _split(texts, layout):
+                yield range(line, end), fields
             else:  # every line is a row
-                numbers, rows = range(line, line + len(texts)), list(_reader(texts, layout))
-                line += len(texts)
-                if min(map(len, rows)) < 2:
-                    places = [place for place, fields in enumerate(rows) if not _is_blank(fields, layout)]
-                    numbers, rows = [numbers[place] for place in places], [rows[place] for place in places]
-            if rows:
-                yield numbers, rows
+                rows = list(_reader(texts, layout))
+                places = [place for place, row in enumerate(rows) if not _is_blank(row, layout)]
+                yield from _whole(path, [line + place for place in places], [rows[place] for place in places], layout)
+            line = max(line, end)
+
+
+def _whole(
+    path: Path, numbers: list[int], rows: list[list[str]], layout: Layout
+) -> Iterator[tuple[Sequence[int], list[str]]]:
+    """Yield the rows up to the first that has more or fewer fields than the header, which is an error."""
+    width = len(layout.header)
+    whole = next((place for place, fields in enumerate(rows) if len(fields) != width), len(rows))
+    if whole:
+        yield numbers[:whole], [*chain.from_iterable(rows[:whole])]
+    if whole < len(rows):
+        raise HeadstartError(
+            f"{path} has {counted(len(rows[whole]), 'field')} in line {numbers[whole]}, but its header has {width};"
+            " quote fields that hold the separator or a line break"
+        )
 
 
 @contextmanager
@@ -134,6 +151,15 @@ def _divide(lines: Iterator[str], first: int, path: Path, layout: Layout) -> Ite
                 yield Record(fields, line, first + reader.line_num - 1, taken)
     except csv.Error as error:
         raise not_closed(path, line, taken, layout.delimiter, one_line(error)) from None
+
+
+def _split(texts: list[str], layout: Layout) -> list[str]:
+    """Return the fields of lines in which no quote encloses one; none where only the csv module can divide them."""
+    delimiter, width, joined = layout.delimiter, len(layout.header), "".join(texts).replace("\r\n", "\n")
+    is_plain = width > 1 and not layout.is_spaced and "\r" not in joined
+    if not is_plain or set(map(str.count, texts, repeat(delimiter))) != {width - 1}:
+        return []
+    return joined.removesuffix("\n").replace("\n", delimiter).split(delimiter)
 
 
 def _reader(lines: Iterable[str], layout: Layout) -> "_csv.Reader":
