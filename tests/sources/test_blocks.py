@@ -52,7 +52,7 @@ def test_a_labelled_row_of_an_unlabelled_file_has_a_problem(tmp_path: Path) -> N
 
 
 def test_quoted_records_may_end_in_the_next_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.sources.quoting.BLOCK_LINES", 3)
+    monkeypatch.setattr("stages.sources.dividing.BLOCK_LINES", 3)
     texts = ["plain", "a\nb\nc\nd", "e", "f\n\ng", "plain", "plain", "h"]
     path = tmp_path / "rows.csv"
     pd.DataFrame({"text": texts, "label": list("ababcab")}).to_csv(path, index=False)
