@@ -1,4 +1,4 @@
-"""What is known of the rows and of their distinct contents, in columns of numbers: some 50 bytes for a row.
+"""What is known of the rows and of their distinct contents, in columns of numbers: some 90 bytes for a row.
 
 Rows are noted as they come. Which of them have the same content is told by one sort of their ids, when it is asked for;
 a mapping of ids would take three times the memory and longer.
@@ -42,7 +42,7 @@ class Names:
 class _Distinct:
     """The distinct contents, in the order of their keys."""
 
-    keys: np.ndarray  # (contents, 2) uint64: the bytes of the ids
+    keys: np.ndarray  # (2, contents) uint64: the halves of the bytes of the ids, each in one piece for fast search
     positions: np.ndarray  # (rows,) int32: the content of every row
     kept: np.ndarray  # (contents,) int64: the row that is kept, by its place among those that were added
     first_labels: np.ndarray  # (contents,) int32: numbers of names
@@ -116,11 +116,22 @@ class Contents:
 
     def position(self, row_id: str) -> int | None:
         """Return where a content is; None if it was not added."""
-        keys = self._contents().keys
-        high, low = np.frombuffer(bytes.fromhex(row_id), np.uint64)
-        first, end = np.searchsorted(keys[:, 0], high), np.searchsorted(keys[:, 0], high, "right")
-        places = first + np.flatnonzero(keys[first:end, 1] == low)
-        return int(places[0]) if len(places) else None
+        (high, low), (first, second) = self._contents().keys, np.frombuffer(bytes.fromhex(row_id), np.uint64)
+        position = int(high.searchsorted(first))
+        while position < len(high) and high[position] == first:
+            if low[position] == second:
+                return position
+            position += 1
+        return None
+
+    def holds(self, others: "Contents") -> np.ndarray:
+        """Tell which contents of `others` are here too: (contents of others,) bool."""
+        keys = np.concatenate([self._contents().keys, others._contents().keys], axis=1).T
+        order = _order(keys)
+        is_second = (keys[order[1:]] == keys[order[:-1]]).all(axis=1)
+        are_here = np.zeros(len(others), bool)
+        are_here[order[1:][is_second] - len(self)] = True
+        return are_here
 
     def kept(self, position: int) -> int:
         """Return the number of the row that is kept."""
@@ -188,8 +199,8 @@ class Contents:
 
     def _ids(self) -> Iterator[str]:
         keys = self._contents().keys
-        for start in range(0, len(keys), HEX_ROWS):
-            letters = keys[start : start + HEX_ROWS].tobytes().hex()
+        for start in range(0, keys.shape[1], HEX_ROWS):
+            letters = keys[:, start : start + HEX_ROWS].T.tobytes().hex()
             yield from [letters[at : at + 2 * KEY_BYTES] for at in range(0, len(letters), 2 * KEY_BYTES)]
 
     def _of_kept(self, column: "array[int]") -> np.ndarray:
@@ -208,18 +219,18 @@ class Contents:
         order = _order(keys)
         keys = keys[order]
         is_first = np.concatenate([np.ones(1, bool)[: len(keys)], (keys[1:] != keys[:-1]).any(axis=1)])
+        contents, starts = np.cumsum(is_first, dtype=np.int32) - 1, np.flatnonzero(is_first)
         positions = np.empty(len(keys), np.int32)
-        positions[order] = np.cumsum(is_first, dtype=np.int32) - 1
-        labels, ranks, starts = np.asarray(self._labels)[order], np.asarray(self._ranks), np.flatnonzero(is_first)
-        first_labels = labels[starts]
-        other_labels = {}
-        for position in np.unique(positions[order][labels != first_labels[positions[order]]]).tolist():
+        positions[order] = contents
+        labels, ranks = np.asarray(self._labels)[order], np.asarray(self._ranks)
+        first_labels, other_labels = labels[starts], {}
+        for position in dict.fromkeys(contents[labels != first_labels[contents]].tolist()):
             end = starts[position + 1] if position + 1 < len(starts) else len(labels)
             numbers = dict.fromkeys(labels[starts[position] : end].tolist())
             other_labels[position] = tuple(self._names.names[number] for number in numbers)
         if ranks.any():
             order = np.lexsort((-ranks, positions))
-        return _Distinct(keys[starts], positions, order[starts], first_labels, other_labels)
+        return _Distinct(np.ascontiguousarray(keys[starts].T), positions, order[starts], first_labels, other_labels)
 
     def _divided(self, origin: str) -> tuple[int, int]:
         """Divide an origin into the number of its file and its line, -1 where it has none."""

@@ -18,7 +18,7 @@ from stages.sources.blocks import Block
 from stages.sources.contents import Contents
 from stages.sources.row import Row
 from stages.tables import hashes, label_texts
-from stages.tables.prepared import SPLITS, UNLABELLED
+from stages.tables.prepared import SPLITS, TABLES, UNLABELLED
 from stages.tables.splitting import Shares, Units, exceptions
 
 Value = TypeVar("Value")
@@ -47,6 +47,7 @@ class Selection:
     # Once it is decided, of every content: its split, and whether it has a single label that is not left out.
     _splits: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int8))
     _are_kept: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    _are_only_unlabelled: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # of unlabelled contents
 
     def add(self, number: int, row: Row, row_id: str) -> None:
         """Note the row of this number; its content is not looked at."""
@@ -128,6 +129,7 @@ class Selection:
             self.untrained_classes = {label: sizes[label][0] for label in sorted(untrained)}
         without = () if self.task == "multilabel" else {*self.rare_classes, *self.untrained_classes}
         self._are_kept = contents.single(without)
+        self._are_only_unlabelled = ~contents.holds(self._unlabelled)
 
     def _class_counts(self, mask: np.ndarray, values: np.ndarray) -> dict[str, list[int]]:
         """Do what `Contents.counts` does by class; a content of several labels counts for each of them."""
@@ -158,7 +160,7 @@ class Selection:
         return splits
 
     def tables(self, first: int, rows: int) -> np.ndarray:
-        """Return the splits of consecutive rows that are kept and labelled, as places in SPLITS: (rows,) int8.
+        """Return the tables of consecutive rows that are kept, as places in TABLES: (rows,) int8.
 
         It is -1 for the others, about which `reason_to_leave_out` tells.
 
@@ -169,6 +171,9 @@ class Selection:
         numbers, positions, are_first = self._contents.rows(first, first + rows)
         is_kept = self._are_kept[positions] & are_first
         tables[numbers[is_kept] - first] = self._splits[positions[is_kept]]
+        numbers, positions, are_first = self._unlabelled.rows(first, first + rows)
+        is_kept = self._are_only_unlabelled[positions] & are_first
+        tables[numbers[is_kept] - first] = TABLES.index(UNLABELLED)
         return tables
 
     def reason_to_leave_out(self, number: int, row: Row, row_id: str) -> tuple[Kind, str] | None:

@@ -78,13 +78,12 @@ class TextPasses:
         with tqdm(total=selection.rows, desc="prepare: writing", unit=" rows", disable=None) as progress:
             for batch in pa.ipc.open_stream(self._file):
                 tables = selection.tables(number, len(batch))
-                for place in np.flatnonzero(tables < 0).tolist():
-                    row_id, label, source = (batch[name][place].as_py() for name in ("id", "label", "source"))
-                    row = Row(source, "", label=label)
-                    if reason := selection.reason_to_leave_out(number + place, row, row_id):
-                        left_out.append((reason[0], {"source": source, "reason": reason[1]}))
-                    else:
-                        tables[place] = prepared.TABLES.index(selection.split(row, row_id))
+                rows = batch.select(["id", "label", "source"]).filter(pa.array(tables < 0)).to_pylist()
+                for place, row in zip(np.flatnonzero(tables < 0).tolist(), rows, strict=True):
+                    known = Row(row["source"], "", label=row["label"])
+                    reason = selection.reason_to_leave_out(number + place, known, row["id"])
+                    assert reason is not None
+                    left_out.append((reason[0], {"source": row["source"], "reason": reason[1]}))
                 for index in np.flatnonzero(np.bincount(tables[tables >= 0])):
                     yield prepared.TABLES[index], pa.Table.from_batches([batch.filter(pa.array(tables == index))])
                 number += len(batch)

@@ -101,3 +101,15 @@ def test_rows_tell_their_contents_and_whether_they_are_kept() -> None:
     numbers, positions, are_kept = contents.rows(4, 8)
     assert numbers.tolist() == [5, 6] and are_kept.tolist() == [True, False]
     assert positions.tolist() == [contents.position(B), contents.position(A)]
+
+
+def test_contents_tell_which_of_others_they_hold() -> None:
+    contents, others = Contents(), Contents()
+    start = "0" * 16
+    for number, row_id in enumerate((A, start + "1" * 16, C, A)):
+        contents.add(row_id, number, 0, label="x", origin="", group=None)
+    ids = [B, C, start + "2" * 16, start + "1" * 16]
+    for number, row_id in enumerate(ids):
+        others.add(row_id, number, 0, label="", origin="", group=None)
+    are_here = contents.holds(others)
+    assert [bool(are_here[others.position(row_id) or 0]) for row_id in ids] == [False, True, False, True]
