@@ -11,12 +11,14 @@ rows are left out and no table can be written, data/prepared.rejected.parquet li
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -33,6 +35,7 @@ from stages.sources.rejections import LeftOut, Record, Rejections
 from stages.sources.selection import Selection
 from stages.sources.text_passes import TextPasses
 from stages.tables import prepared
+from stages.tables.behind import behind
 
 CONTENT = targets.Content(
     "prepare",
@@ -189,21 +192,28 @@ def _write(
     names = (*prepared.TABLES, *(prepared.UNKNOWN if unknown else ()))
     with ExitStack() as stack:
         writers = {name: stack.enter_context(prepared.writer(out / name, info)) for name in names}
+        write = {name: stack.enter_context(behind(writers[name].write)) for name in names}
         for name, rows in passes.kept(selection, left_out):
-            labels = [label and selection.kept_label(label) for label in rows["label"].to_pylist()]
-            columns = {field.name: rows[field.name] for field in writers[name].schema}
-            columns["label"] = pa.array(labels, pa.string())
-            table = pa.table(columns, schema=writers[name].schema)
+            table, labels = _labelled(rows.select(writers[name].schema.names), selection)
             if unknown and unknown in labels:
                 are_unknown = pc.equal(table["label"], unknown)
-                writers[prepared.unknown(name)].write(table.filter(are_unknown))
-                counts.unknown[name] += labels.count(unknown)
+                write[prepared.unknown(name)](table.filter(are_unknown))
+                counts.unknown[name] += labels.pop(unknown)
                 table = table.filter(pc.invert(are_unknown))
-                labels = [label for label in labels if label != unknown]
             counts.add(labels, name)
-            writers[name].write(table)
+            write[name](table)
     counts.left_out.update(kind for kind, _ in left_out)
     return counts, [record for _, record in left_out]
+
+
+def _labelled(rows: pa.Table, selection: Selection) -> tuple[pa.Table, dict[str | None, int]]:
+    """Return rows that are kept with the labels that they keep, and how many have each of these."""
+    codes = rows["label"].combine_chunks().dictionary_encode(null_encoding="encode")
+    names = pa.array([label and selection.kept_label(label) for label in codes.dictionary.to_pylist()], pa.string())
+    labels, counts = names.take(codes.indices), Counter[str | None]()
+    for name, number in zip(names.to_pylist(), np.bincount(codes.indices, minlength=len(names)).tolist(), strict=True):
+        counts[name] += number
+    return rows.set_column(rows.column_names.index("label"), "label", labels), counts
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Numbers of rows that prepare kept and left out."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stages.common.setting_types import TaskName
@@ -24,9 +24,9 @@ class Counts:
     unknown: Counter[str] = field(default_factory=Counter)  # rows of the class `prepare.unknown`, by split
     left_out: Counter[str] = field(default_factory=Counter)  # by kind of reason
 
-    def add(self, labels: Iterable[str | None], table: str) -> None:
-        """Count rows that are kept in a table, by their labels."""
-        for label, rows in Counter(labels).items():
+    def add(self, labels: Mapping[str | None, int], table: str) -> None:
+        """Count rows that are kept in a table; labels: how many have each."""
+        for label, rows in labels.items():
             if label is None:
                 self.unlabelled += rows
                 continue

@@ -7,13 +7,12 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from stages.common.errors import HeadstartError, counted, listed
-from stages.sources import quoting, text_files
-from stages.sources.quoting import Layout
+from stages.common.errors import HeadstartError, listed
+from stages.sources import dividing, quoting, text_files
+from stages.sources.dividing import Layout
 from stages.sources.row import Columns, Reading, require
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".psv")
@@ -44,18 +43,8 @@ def blocks(path: Path, columns: Columns, reading: Reading) -> Iterator[tuple[Seq
     layout = _layout(path, columns, reading)
     layout = replace(layout, is_quoted=quoting.encloses(path, layout, columns, reading))
     width, positions = len(layout.header), columns.positions(layout.header)
-    for lines, rows in quoting.blocks(path, layout, reading):
-        whole = len(rows)
-        if set(map(len, rows)) != {width}:
-            whole = next(place for place, fields in enumerate(rows) if len(fields) != width)
-        values = {name: list(map(itemgetter(position), rows[:whole])) for name, position in positions.items()}
-        if whole:
-            yield lines[:whole], values
-        if whole < len(rows):
-            raise HeadstartError(
-                f"{path} has {counted(len(rows[whole]), 'field')} in line {lines[whole]}, but its header has {width};"
-                " quote fields that hold the separator or a line break"
-            )
+    for lines, fields in dividing.blocks(path, layout, reading):
+        yield lines, {name: fields[position::width] for name, position in positions.items()}
 
 
 def _layout(path: Path, columns: Columns, reading: Reading) -> Layout:
@@ -81,7 +70,7 @@ def _layout(path: Path, columns: Columns, reading: Reading) -> Layout:
     delimiters = [excel[1]] if excel else sorted(DELIMITERS, key=lambda delimiter: delimiter != usual)
     headers = {delimiter: header for delimiter in delimiters if (header := _header(start, delimiter, columns))}
     if not headers:
-        raise quoting.not_closed(path, number, start, delimiters[0], "")
+        raise dividing.not_closed(path, number, start, delimiters[0], "")
     fitting = {at: header for at, header in headers.items() if set(columns.names()) <= set(header)}
     if sum(len(header) > 1 for header in fitting.values()) > 1:
         raise HeadstartError(

@@ -3,9 +3,11 @@
 They are joined by id. Where the table has another label, the file counts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from stages.common.errors import HeadstartError, counted, listed
 from stages.common.setting_types import TaskName
@@ -13,7 +15,7 @@ from stages.sources.blocks import Block
 from stages.sources.label_values import LabelForm
 from stages.sources.row import Row
 from stages.sources.values import ValueProblemError
-from stages.tables import label_texts, labels_file
+from stages.tables import hashes, label_texts, labels_file
 from stages.tables.labels_file import Labels
 from stages.tables.prepared import UNLABELLED
 
@@ -80,14 +82,18 @@ class GivenLabels:
         # A row of a file of unlabelled rows is of no split.
         return replace(row, label=given.label, split=None if row.split == UNLABELLED else row.split)
 
-    def join_block(self, block: Block, keys: Sequence[bytes]) -> None:
-        """Note the rows of a block as the table has them, and give them the labels that the file has for them."""
+    def join_block(self, block: Block, keys: np.ndarray) -> None:
+        """Note the rows of a block as the table has them, and give them the labels that the file has for them.
+
+        Args:
+            keys: (rows, 16) uint8: the bytes of the rows' ids.
+        """
         if not self.labels.by_id:
             return
         for label in set(block.labels) - {None}:
             self._note_classes(label)
-        for place, key in enumerate(keys):
-            if (row_id := key.hex()) in self.labels.by_id and place not in block.problems:
+        for place, row_id in enumerate(hashes.ids(keys).to_pylist()):
+            if row_id in self.labels.by_id and place not in block.problems:
                 row = block.row(place)
                 self.note(row, row_id)
                 block.put(place, self.join(row, row_id))

@@ -1,56 +1,19 @@
-"""Divide delimited lines into fields, and tell whether a file's quotes enclose fields or are ordinary characters.
+"""Tell whether a file's quotes enclose fields or are ordinary characters.
 
 A quote that starts a field and does not end it joins rows until the next quote. Such rows are never joined silently: a
 file of tabs or bars that plainly does not quote is read line by line, and any other is an error at the opening quote.
 """
 
-import csv
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from stages.common.errors import HeadstartError, counted, one_line
+from stages.common.errors import counted
 from stages.sources import text_files
+from stages.sources.dividing import FIX, Layout, QuoteError, Record, divided
 from stages.sources.row import Columns, Reading
-
-if TYPE_CHECKING:
-    import _csv
 
 UNQUOTED_DELIMITERS = ("\t", "|")  # of tools that write no quotes, since texts hold no delimiter
 MAX_TRAIT_LINES = 20_000  # of a file from which the traits of its columns are learnt
-BLOCK_LINES = 4096  # that are read at a time
-MAX_RECORD_LINES = 1000  # of one record that are kept for a closer look
-FIX = 'write a quote inside a field twice ("") and enclose the field in quotes'
-
-
-class QuoteError(HeadstartError):
-    """A quote opens a field and does not close it properly."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How the lines of a file are divided."""
-
-    delimiter: str
-    header: list[str]
-    header_line: int  # from 1
-    is_spaced: bool = False  # whether a space follows the delimiters
-    has_quoted_header: bool = False
-    is_quoted: bool = True  # whether quotes enclose fields
-
-
-@dataclass(slots=True)
-class Record:
-    """The fields of one row, until the next row is read."""
-
-    fields: list[str]
-    line: int  # where it starts, from 1
-    last: int  # where it ends
-    lines: list[str]  # as they are in the file, at most MAX_RECORD_LINES
 
 
 @dataclass
@@ -65,98 +28,6 @@ class _Scan:
     error: QuoteError | None = None
     # First and last line of records over several lines, and the fields that each line has if it is a row.
     joined: list[tuple[int, int, list[list[str]]]] = field(default_factory=list)
-
-
-def divided(path: Path, layout: Layout, reading: Reading) -> Iterator[Record]:
-    """Yield the rows below the header; blank lines are none.
-
-    Raises:
-        QuoteError: a quote opens a field and does not close where the field ends.
-    """
-    with _opened(path, layout, reading) as lines:
-        records = _divide(lines, layout.header_line, path, layout)
-        next(records, None)
-        yield from records
-
-
-def blocks(path: Path, layout: Layout, reading: Reading) -> Iterator[tuple[Sequence[int], list[list[str]]]]:
-    """Yield the lines where rows start, and their fields, some thousand rows at a time: the rows of `divided`.
-
-    Raises:
-        QuoteError: as `divided` does, but before any of the rows that were read at that time.
-    """
-    with _opened(path, layout, reading) as lines:
-        header = next(_divide(lines, layout.header_line, path, layout), None)
-        line = header.last + 1 if header else 0
-        while texts := list(islice(lines, BLOCK_LINES)):
-            numbers: Sequence[int]
-            if layout.is_quoted and '"' in "".join(texts):
-                numbers, rows, end = [], [], line + len(texts)
-                for record in _divide(chain(texts, lines), line, path, layout):  # the last may end behind these lines
-                    numbers.append(record.line)
-                    rows.append(record.fields)
-                    if (line := record.last + 1) >= end:
-                        break
-                line = max(line, end)
-            else:  # every line is a row
-                numbers, rows = range(line, line + len(texts)), list(_reader(texts, layout))
-                line += len(texts)
-                if min(map(len, rows)) < 2:
-                    places = [place for place, fields in enumerate(rows) if not _is_blank(fields, layout)]
-                    numbers, rows = [numbers[place] for place in places], [rows[place] for place in places]
-            if rows:
-                yield numbers, rows
-
-
-@contextmanager
-def _opened(path: Path, layout: Layout, reading: Reading) -> Iterator[Iterator[str]]:
-    """Give the lines of a file from its header on."""
-    csv.field_size_limit(text_files.MAX_LINE)
-    with text_files.opened(path, reading) as lines:
-        for _ in range(layout.header_line - 1):
-            next(lines, None)
-        yield lines
-
-
-def _divide(lines: Iterator[str], first: int, path: Path, layout: Layout) -> Iterator[Record]:
-    """Yield the rows of lines that are not blank; `first`: the number of the first line."""
-    taken: list[str] = []
-    reader = _reader(_noted(lines, taken), layout)
-    line = first
-    try:
-        while True:
-            line = first + reader.line_num
-            taken.clear()
-            fields = next(reader, None)
-            if fields is None:
-                return
-            if not _is_blank(fields, layout):
-                yield Record(fields, line, first + reader.line_num - 1, taken)
-    except csv.Error as error:
-        raise not_closed(path, line, taken, layout.delimiter, one_line(error)) from None
-
-
-def _reader(lines: Iterable[str], layout: Layout) -> "_csv.Reader":
-    return csv.reader(
-        lines,
-        delimiter=layout.delimiter,
-        strict=True,
-        skipinitialspace=layout.is_spaced,
-        quoting=csv.QUOTE_MINIMAL if layout.is_quoted else csv.QUOTE_NONE,
-    )
-
-
-def _is_blank(fields: list[str], layout: Layout) -> bool:
-    """Return whether a line holds nothing, or only spaces; in a table of one column these are a row's empty value."""
-    return not fields or (len(fields) == 1 < len(layout.header) and not fields[0].strip())
-
-
-def _noted(lines: Iterator[str], taken: list[str]) -> Iterator[str]:
-    """Yield the lines, and append them to `taken` while it is short."""
-    for line in lines:
-        if len(taken) < MAX_RECORD_LINES:
-            taken.append(line)
-        yield line
 
 
 def encloses(path: Path, layout: Layout, columns: Columns, reading: Reading) -> bool:
@@ -273,23 +144,3 @@ def _wrong_width(path: Path, record: Record, width: int) -> QuoteError:
         f"{path} opens a quote in line {record.line} that closes in line {record.last}, which leaves"
         f" {counted(len(record.fields), 'field')}, but its header has {width}; {FIX}, or delete it"
     )
-
-
-def not_closed(path: Path, line: int, lines: list[str], delimiter: str, problem: str) -> QuoteError:
-    """Return the error for a quote that the csv module cannot match, with the line where it opens.
-
-    Args:
-        line: where the record starts.
-        lines: the lines of the record up to the problem.
-        problem: the csv module's message.
-    """
-    at = re.escape(delimiter)
-    closed = rf'(?:(?:"(?:[^"]|"")*+"|[^"{at}\r\n][^{at}\r\n]*+|)(?:{at}|\r\n?|\n))*+'
-    before = re.match(closed, "".join(lines))
-    line += len(re.findall("\r\n?|\n", before[0])) if before else 0
-    if "expected after" in problem:
-        return QuoteError(
-            f"{path} is not valid CSV in line {line}: a quote opens a field there and closes before the field ends;"
-            f" {FIX}, or delete it"
-        )
-    return QuoteError(f"{path} opens a quote in line {line} that is never closed; close it, or {FIX}")

@@ -5,6 +5,7 @@ Memory holds ids, labels and origins, not the contents themselves.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from operator import add
 from typing import Literal, TypeVar, cast
 
@@ -16,8 +17,8 @@ from stages.common.setting_types import TaskName
 from stages.sources.blocks import Block
 from stages.sources.contents import Contents
 from stages.sources.row import Row
-from stages.tables import label_texts
-from stages.tables.prepared import SPLITS, UNLABELLED
+from stages.tables import hashes, label_texts
+from stages.tables.prepared import SPLITS, TABLES, UNLABELLED
 from stages.tables.splitting import Shares, Units, exceptions
 
 Value = TypeVar("Value")
@@ -46,6 +47,7 @@ class Selection:
     # Once it is decided, of every content: its split, and whether it has a single label that is not left out.
     _splits: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int8))
     _are_kept: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    _are_only_unlabelled: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # of unlabelled contents
 
     def add(self, number: int, row: Row, row_id: str) -> None:
         """Note the row of this number; its content is not looked at."""
@@ -62,54 +64,47 @@ class Selection:
         rank = self._rank(row.split, row_id)
         self._contents.add(row_id, number, rank, label=row.label, origin=row.origin, group=row.group)
 
-    def add_block(self, first: int, block: Block, keys: Sequence[bytes]) -> np.ndarray:
+    def add_block(self, first: int, block: Block, keys: np.ndarray) -> None:
         """Note the rows of a block; their contents are not looked at.
 
         Args:
             first: number of the first row.
-            keys: the bytes of the rows' ids.
-
-        Returns:
-            (rows,) int32: where the contents of labelled rows are; -1 for a row without a label or with a problem.
+            keys: (rows, 16) uint8: the bytes of the rows' ids.
         """
-        rows = len(keys)
-        self.rows += rows
+        self.rows += len(keys)
         self.unreadable.update((first + place, problem) for place, problem in block.problems.items())
-        usable = [place for place in range(rows) if place not in block.problems]
-        labelled = [place for place in usable if block.labels[place] is not None] if None in block.labels else usable
-        positions = np.full(rows, -1, np.int32)
-        positions[labelled] = self._contents.add_all(
-            _chosen(keys, labelled),
-            [first + place for place in labelled],
+        is_usable = np.ones(len(keys), bool)
+        is_usable[list(block.problems)] = False
+        has_label = np.array([label is not None for label in block.labels], bool)
+        labelled, unlabelled = np.flatnonzero(is_usable & has_label), np.flatnonzero(is_usable & ~has_label)
+        lines = np.asarray(block.lines, np.int64)
+        self._contents.add_all(
+            keys[labelled],
+            first + labelled,
             self._ranks(block, labelled, keys),
             labels=_chosen(cast("list[str]", block.labels), labelled),
             file=block.file,
-            lines=_chosen(block.lines, labelled),
+            lines=lines[labelled],
             groups=_chosen(block.groups, labelled),
         )
-        if len(labelled) < len(usable):
-            unlabelled = [place for place in usable if block.labels[place] is None]
-            self._unlabelled.add_all(
-                _chosen(keys, unlabelled),
-                [first + place for place in unlabelled],
-                [0] * len(unlabelled),
-                labels=[""] * len(unlabelled),
-                file=block.file,
-                lines=_chosen(block.lines, unlabelled),
-                groups=[None] * len(unlabelled),
-            )
-        return positions
+        self._unlabelled.add_all(
+            keys[unlabelled],
+            first + unlabelled,
+            np.zeros(len(unlabelled), np.int8),
+            labels=[""] * len(unlabelled),
+            file=block.file,
+            lines=lines[unlabelled],
+            groups=[None] * len(unlabelled),
+        )
 
-    def _ranks(self, block: Block, labelled: Sequence[int], keys: Sequence[bytes]) -> list[int]:
+    def _ranks(self, block: Block, labelled: np.ndarray, keys: np.ndarray) -> np.ndarray:
         """Return the ranks of labelled rows, by the splits that the data gives, which are noted."""
-        given = {split for split in set(block.splits) if split}
-        if not given:
-            return [0] * len(labelled)
-        self._given_splits.update(split for place in labelled if (split := block.splits[place]))
-        ranks = [self._rank(block.splits[place], "") for place in labelled]
-        if self.labels_file_splits:
-            ranks = [self._rank(block.splits[place], keys[place].hex()) for place in labelled]
-        return ranks
+        if not any(set(block.splits)):
+            return np.zeros(len(labelled), np.int8)
+        splits = _chosen(block.splits, labelled)
+        self._given_splits.update(filter(None, splits))
+        ids = hashes.ids(keys[labelled]).to_pylist() if self.labels_file_splits else repeat("")
+        return np.fromiter(map(self._rank, splits, ids), np.int8, len(labelled))
 
     def _rank(self, split: str | None, row_id: str) -> int:
         """Return the rank of a row with this given split."""
@@ -134,6 +129,7 @@ class Selection:
             self.untrained_classes = {label: sizes[label][0] for label in sorted(untrained)}
         without = () if self.task == "multilabel" else {*self.rare_classes, *self.untrained_classes}
         self._are_kept = contents.single(without)
+        self._are_only_unlabelled = ~contents.holds(self._unlabelled)
 
     def _class_counts(self, mask: np.ndarray, values: np.ndarray) -> dict[str, list[int]]:
         """Do what `Contents.counts` does by class; a content of several labels counts for each of them."""
@@ -163,20 +159,21 @@ class Selection:
                 splits[place] = SPLITS.index(split)
         return splits
 
-    def tables(self, first: int, positions: np.ndarray) -> np.ndarray:
-        """Return the splits of consecutive rows that are kept and labelled, as places in SPLITS: (rows,) int8.
+    def tables(self, first: int, rows: int) -> np.ndarray:
+        """Return the tables of consecutive rows that are kept, as places in TABLES: (rows,) int8.
 
         It is -1 for the others, about which `reason_to_leave_out` tells.
 
         Args:
             first: number of the first row.
-            positions: (rows,) as `add_block` returned them.
         """
-        tables = np.full(len(positions), -1, np.int8)
-        (labelled,) = np.nonzero(positions >= 0)
-        at = positions[labelled]
-        is_kept = self._are_kept[at] & (self._contents.kept_numbers()[at] == first + labelled)
-        tables[labelled[is_kept]] = self._splits[at[is_kept]]
+        tables = np.full(rows, -1, np.int8)
+        numbers, positions, are_first = self._contents.rows(first, first + rows)
+        is_kept = self._are_kept[positions] & are_first
+        tables[numbers[is_kept] - first] = self._splits[positions[is_kept]]
+        numbers, positions, are_first = self._unlabelled.rows(first, first + rows)
+        is_kept = self._are_only_unlabelled[positions] & are_first
+        tables[numbers[is_kept] - first] = TABLES.index(UNLABELLED)
         return tables
 
     def reason_to_leave_out(self, number: int, row: Row, row_id: str) -> tuple[Kind, str] | None:
@@ -276,6 +273,6 @@ class Selection:
         return groups.items
 
 
-def _chosen(column: Sequence[Value], places: Sequence[int]) -> Sequence[Value]:
+def _chosen(column: Sequence[Value], places: np.ndarray) -> Sequence[Value]:
     """Return some entries of a column."""
-    return column if len(places) == len(column) else [column[place] for place in places]
+    return column if len(places) == len(column) else [column[place] for place in places.tolist()]

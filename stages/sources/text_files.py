@@ -11,9 +11,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from itertools import count
+from itertools import chain, count
 from pathlib import Path, PurePath, PurePosixPath
-from typing import IO, TextIO, cast
+from typing import IO, cast
 
 import pyarrow as pa
 
@@ -44,7 +44,8 @@ STARTS = {  # of files that are no text, whatever their suffix says
     b"BZh9": "packed by bzip2; put .bz2 behind its name",
 }
 MAX_LINE = 2**26  # characters of a line or a field: far more than any text to classify, but safe for the memory
-BLOCK = 2**20  # bytes
+BLOCK = 2**18  # bytes that are read at a time
+FIRST_BLOCK = 2**14  # likewise, since many readers look only at the first lines
 MAX_SAMPLE = 2**14  # bytes of lines to guess an encoding from
 MIN_PRINTABLE = 0.9  # share of the characters of a text
 
@@ -64,8 +65,8 @@ def opened(path: Path, reading: Reading) -> Iterator[Iterator[str]]:
     """
     encoding = encoding_of(path, reading)
     try:
-        with _bytes(path) as stream, io.TextIOWrapper(stream, encoding=encoding, newline="") as file:
-            yield _lines(path, file)
+        with _bytes(path) as stream:
+            yield chain.from_iterable(_lines(path, stream, encoding))
     except UnicodeError:
         raise _wrong_encoding(path, encoding) from None
 
@@ -158,15 +159,27 @@ def _only_file(path: Path, archive: zipfile.ZipFile) -> str:
     return names[0]
 
 
-def _lines(path: Path, file: TextIO) -> Iterator[str]:
-    """Yield the lines of a file, and refuse one of more than `MAX_LINE` characters without reading it whole."""
-    for number in count(1):
-        line = file.readline(MAX_LINE)
-        if len(line) == MAX_LINE:
-            raise HeadstartError(f"{path} has more than {MAX_LINE:,} characters in line {number}; correct it")
-        if not line:
-            return
-        yield line
+def _lines(path: Path, stream: IO[bytes], encoding: str) -> Iterator[list[str]]:
+    """Yield the lines of a file, many at a time, and refuse one of `MAX_LINE` characters without reading it whole."""
+    decoder, number, rest, size = codecs.getincrementaldecoder(encoding)(), 1, "", FIRST_BLOCK
+    while block := stream.read(size):
+        size = max(BLOCK, len(rest))  # of a long line the more, so that it is not copied for every block of its
+        lines = io.StringIO(rest + decoder.decode(block), newline="").readlines()
+        # The last line may go on, as may the line end \r.
+        rest = lines.pop() if lines and not lines[-1].endswith("\n") else ""
+        _check_length(path, [*lines, rest], number)
+        yield lines
+        number += len(lines)
+    lines = io.StringIO(rest + decoder.decode(b"", final=True), newline="").readlines()
+    _check_length(path, lines, number)
+    yield lines
+
+
+def _check_length(path: Path, lines: list[str], first: int) -> None:
+    """Raise a HeadstartError if a line is too long; `first`: the number of the first line."""
+    if max(map(len, lines), default=0) >= MAX_LINE:
+        number = first + next(place for place, line in enumerate(lines) if len(line) >= MAX_LINE)
+        raise HeadstartError(f"{path} has more than {MAX_LINE:,} characters in line {number}; correct it")
 
 
 def _wrong_encoding(path: Path, encoding: str) -> HeadstartError:

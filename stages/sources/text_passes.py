@@ -4,12 +4,14 @@ Between the two passes the checked texts wait in a temporary file.
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from tqdm import tqdm
 
 from stages.sources import table_files
@@ -19,7 +21,8 @@ from stages.sources.notes import Notes
 from stages.sources.rejections import LeftOut, Rejections
 from stages.sources.row import Columns, Reading, Row
 from stages.sources.selection import Selection
-from stages.tables import prepared
+from stages.tables import hashes, prepared
+from stages.tables.behind import behind
 
 SCHEMA = pa.schema(
     [
@@ -30,7 +33,6 @@ SCHEMA = pa.schema(
         ("group", pa.string()),
         ("slice", pa.string()),
         ("source", pa.string()),
-        ("position", pa.int32()),  # of `Selection.add_block`
     ]
 )
 
@@ -56,14 +58,17 @@ class TextPasses:
         notes.skipped.extend(table_files.skipped(self._data))
         progress = tqdm(desc="prepare: reading", unit=" rows", disable=None)
         options = pa.ipc.IpcWriteOptions(compression="lz4")
-        with progress, pa.ipc.new_stream(self._file, SCHEMA, options=options) as waiting:
+        with ExitStack() as stack:
+            stack.enter_context(progress)
+            waiting = stack.enter_context(pa.ipc.new_stream(self._file, SCHEMA, options=options))
+            write = stack.enter_context(behind(waiting.write_batch))
             for block in table_files.text_blocks(self._data, self._columns, self._reading):
-                keys = prepared.content_keys(block.texts)
+                keys = hashes.content_keys(block.texts)
                 given.join_block(block, keys)
                 for place in sorted(block.problems):
                     unreadable.add(block.row(place))
-                positions = selection.add_block(selection.rows, block, keys)
-                waiting.write_batch(_batch(block, keys, positions))
+                selection.add_block(selection.rows, block, keys)
+                write(_batch(block, keys))
                 progress.update(len(keys))
 
     def kept(self, selection: Selection, left_out: list[LeftOut]) -> Iterator[tuple[str, pa.Table]]:
@@ -72,24 +77,23 @@ class TextPasses:
         self._file.seek(0)
         with tqdm(total=selection.rows, desc="prepare: writing", unit=" rows", disable=None) as progress:
             for batch in pa.ipc.open_stream(self._file):
-                tables = selection.tables(number, batch["position"].to_numpy())
-                for place in np.flatnonzero(tables < 0).tolist():
-                    row_id, label, source = (batch[name][place].as_py() for name in ("id", "label", "source"))
-                    row = Row(source, "", label=label)
-                    if reason := selection.reason_to_leave_out(number + place, row, row_id):
-                        left_out.append((reason[0], {"source": source, "reason": reason[1]}))
-                    else:
-                        tables[place] = prepared.TABLES.index(selection.split(row, row_id))
-                for index in np.unique(tables[tables >= 0]):
+                tables = selection.tables(number, len(batch))
+                rows = batch.select(["id", "label", "source"]).filter(pa.array(tables < 0)).to_pylist()
+                for place, row in zip(np.flatnonzero(tables < 0).tolist(), rows, strict=True):
+                    known = Row(row["source"], "", label=row["label"])
+                    reason = selection.reason_to_leave_out(number + place, known, row["id"])
+                    assert reason is not None
+                    left_out.append((reason[0], {"source": row["source"], "reason": reason[1]}))
+                for index in np.flatnonzero(np.bincount(tables[tables >= 0])):
                     yield prepared.TABLES[index], pa.Table.from_batches([batch.filter(pa.array(tables == index))])
                 number += len(batch)
                 progress.update(len(batch))
 
 
-def _batch(block: Block, keys: Sequence[bytes], positions: np.ndarray) -> pa.RecordBatch:
-    """Put rows in the form in which they wait; positions: of `Selection.add_block`."""
-    ids = [key.hex() for key in keys]
-    sources = [f"{block.file}:{line}" for line in block.lines]
-    columns = (ids, block.texts, block.spans, block.labels, block.groups, block.slices, sources, positions)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
-    return pa.record_batch(arrays, schema=SCHEMA)
+def _batch(block: Block, keys: np.ndarray) -> pa.RecordBatch:
+    """Put rows in the form in which they wait."""
+    lines = pa.array(np.asarray(block.lines, np.int64)).cast(pa.string())
+    sources = pc.binary_join_element_wise(block.file, lines, ":")
+    columns = (block.texts, block.spans, block.labels, block.groups, block.slices)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, list(SCHEMA)[1:-1], strict=True)]
+    return pa.record_batch([hashes.ids(keys), *arrays, sources], schema=SCHEMA)

@@ -95,20 +95,9 @@ def content_id(content: str | bytes | Pair) -> str:
     return hashlib.sha256(data).hexdigest()[:32]
 
 
-def content_keys(texts: Iterable[str]) -> list[bytes]:
-    """Return the bytes of the ids of texts."""
-    return [hashlib.sha256(text.encode()).digest()[:16] for text in texts]
-
-
 def uniform(key: str) -> float:
     """Return a hash of `key` as a number in [0, 1)."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) / 2**64
-
-
-def uniforms(start: str, ends: Iterable[str]) -> np.ndarray:
-    """Return `uniform` of keys that all start with `start`: (ends,) float64."""
-    hashes = b"".join([hashlib.sha256(f"{start}{end}".encode()).digest()[:8] for end in ends])
-    return np.frombuffer(hashes, ">u8").astype(np.float64) / 2**64
 
 
 def sample_unlabelled(ids: Collection[str], count: int) -> Collection[str]:

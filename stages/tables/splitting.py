@@ -21,7 +21,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from stages.tables.prepared import SPLITS, uniform, uniforms
+from stages.tables.hashes import uniforms
+from stages.tables.prepared import SPLITS, uniform
 
 HASH_ROWS = 65_536  # that are hashed at a time, to spare memory
 MIN_TEST_ROWS = 100  # of fewer, the 95 % interval of an accuracy of 0.5 is wider than ±0.1

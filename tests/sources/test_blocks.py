@@ -1,5 +1,6 @@
 """Prepare's blocks of texts hold the rows that predict reads one by one."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def test_a_labelled_row_of_an_unlabelled_file_has_a_problem(tmp_path: Path) -> N
 
 
 def test_quoted_records_may_end_in_the_next_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.sources.quoting.BLOCK_LINES", 3)
+    monkeypatch.setattr("stages.sources.dividing.BLOCK_LINES", 3)
     texts = ["plain", "a\nb\nc\nd", "e", "f\n\ng", "plain", "plain", "h"]
     path = tmp_path / "rows.csv"
     pd.DataFrame({"text": texts, "label": list("ababcab")}).to_csv(path, index=False)
@@ -59,3 +60,17 @@ def test_quoted_records_may_end_in_the_next_block(tmp_path: Path, monkeypatch: p
     blocks = [*table_files.text_blocks(path, Columns("text", "label"), Reading())]
     assert len(blocks) > 1 and [text for block in blocks for text in block.texts] == texts
     assert [line for block in blocks for line in block.lines] == [2, 3, 11, 12, 15, 16, 17]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("odd", ["", "\x0b\x0c\x1c\x85\u2028", "nul \0", "  ", "\n", ", "])
+def test_lines_without_quotes_are_divided_as_the_csv_module_does(tmp_path: Path, end: str, odd: str) -> None:
+    path, lines = tmp_path / "rows.csv", ["text,label", *(f"text {n}{odd},{'ab'[n % 2]}" for n in range(9))]
+    if odd in ("\n", ", "):  # a blank line; a header with a space behind its comma, which rows may lack
+        lines = [line.removesuffix(odd).replace(f"{odd},", ",") for line in lines]
+        lines = [*lines[:5], "", *lines[5:]] if odd == "\n" else [lines[0].replace(",", odd), *lines[1:]]
+    path.write_text(end.join(lines), "utf-8", newline="")
+    (rows,) = table_files.text_blocks(path, Columns("text", "label"), Reading())
+    with path.open(encoding="utf-8", newline="") as file:
+        expected = [row for row in csv.reader(file, skipinitialspace=odd == ", ") if row][1:]
+    assert [[text, label] for text, label in zip(rows.texts, rows.labels, strict=True)] == expected

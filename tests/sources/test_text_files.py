@@ -13,7 +13,7 @@ import pytest
 
 from stages.common.errors import HeadstartError
 from stages.prepare import prepare
-from stages.sources import Columns, Reading, rows
+from stages.sources import Columns, Reading, rows, text_files
 from stages.tables import prepared
 from tests.tables_of_text import ROWS, csv_of, settings, split_ids
 
@@ -193,3 +193,32 @@ def test_both_encodings_are_named_where_one_word_reads_well_in_both(tmp_path: Pa
     words = r"it looks like koi8_r, in which the line is '.*', or cp1253, in which the line is '\u0391\u03a1\u0399"
     with pytest.raises(HeadstartError, match=rf"{words}.*: if that is right, set prepare.encoding: koi8_r or cp1253"):
         texts(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_lines_are_whole_wherever_a_block_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, encoding: str
+) -> None:
+    lines = ["a\r\n", "\r\n", "\u65e5\u672c\n", "\n", "b\r", "\r", "\x0bc\u2028d\r", "\U0001f600 e"]
+    path = tmp_path / "rows.txt"
+    path.write_bytes("".join(lines).encode(encoding))
+    monkeypatch.setattr(text_files, "MAX_SAMPLE", 4)  # of the marks
+    monkeypatch.setattr(text_files, "FIRST_BLOCK", size)
+    monkeypatch.setattr(text_files, "BLOCK", size)
+    with text_files.opened(path, Reading()) as opened:
+        assert list(opened) == lines
+
+
+@pytest.mark.parametrize("size", [3, 100])
+def test_a_line_that_is_too_long_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\nx,a\n" + "y" * 30 + ",b\nz,a\n", "utf-8")
+    monkeypatch.setattr(text_files, "MAX_LINE", 20)
+    monkeypatch.setattr(text_files, "FIRST_BLOCK", size)
+    monkeypatch.setattr(text_files, "BLOCK", size)
+    with (
+        pytest.raises(HeadstartError, match="more than 20 characters in line 3"),
+        text_files.opened(path, Reading()) as lines,
+    ):
+        list(lines)
