@@ -27,7 +27,7 @@ from stages.sources.values import ValueProblemError
 from stages.tables import features, label_texts, shards
 from tests.projects import ROOT
 
-EXAMPLES = pytest.mark.parametrize("examples", [40, pytest.param(400, marks=pytest.mark.slow)])
+EXAMPLES = pytest.mark.parametrize("examples", [40, pytest.param(200, marks=pytest.mark.slow)])
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("1e999")
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)

@@ -1,12 +1,15 @@
-"""Run a verb on hostile input: in this process, or as a process whose memory is limited."""
+"""Run a verb on hostile input: in this process, or in one whose memory is limited."""
 
+import sys
+import tempfile
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.projects import POSIX, Done, stage, stage_process
+from tests.hostile import forks
+from tests.projects import POSIX, Done, stage
 
 MEMORY = 3 * 2**30  # bytes of address space; a limit on what a hostile input can make a verb take
 TORCH_MEMORY = 8 * 2**30  # of which importing torch takes the most
@@ -21,9 +24,12 @@ def here(project: Path, name: str, *arguments: str) -> Done:
 
 
 def limited(project: Path, name: str, *arguments: str) -> Done:
-    """Run a verb as a process with its memory limited."""
+    """Run a verb in a process with its memory limited."""
+    if sys.platform != "linux":
+        pytest.skip("only Linux limits the address space of a process")
     memory = TORCH_MEMORY if name == "extract" else MEMORY
-    return stage_process(project, name, *arguments, check=False, memory=memory)
+    with tempfile.TemporaryDirectory() as scratch:
+        return forks.run(project, name, *arguments, memory=memory, scratch=Path(scratch))
 
 
 def ways(
