@@ -124,7 +124,7 @@ OTHERS = [
 class Runner:
     """Runs the shell lines of steps in a clone, as the platforms do."""
 
-    def __init__(self, folder: Path, clone: Path) -> None:
+    def __init__(self, folder: Path, clone: Path, *, with_pip: bool = True) -> None:
         self.clone = clone
         self.state = folder / "comments.json"
         self.state.write_text(json.dumps(OTHERS), "utf-8")
@@ -135,7 +135,8 @@ class Runner:
             (programs / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n', "utf-8")
             (programs / name).chmod(0o755)
         environment = folder / "venv"
-        subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+        options = [] if with_pip else ["--without-pip"]
+        subprocess.run([sys.executable, "-m", "venv", *options, environment], check=True)
         # What this environment has installed is there already, so that installing downloads nothing.
         (site,) = (environment / "lib").glob("python*/site-packages")
         (site / "these.pth").write_text(sysconfig.get_path("purelib") + "\n", "utf-8")
@@ -275,7 +276,7 @@ def test_the_comment_is_edited_and_survives_a_job_without_a_verdict(tmp_path: Pa
     """As after a first run, a second one, and one that ended before the gate; json.py is nothing to import."""
     if not shutil.which("jq"):
         pytest.skip("jq, which gh has built in, is not installed (Debian: apt-get install jq)")
-    steps = Runner(tmp_path, tmp_path)
+    steps = Runner(tmp_path, tmp_path, with_pip=False)
     if platform == "github":
         (step,) = [step for step in workflow("headstart")["jobs"]["comment"]["steps"] if "run" in step]
         values = github_values("")
