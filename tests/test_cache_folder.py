@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import copy
-from tests.projects import LINUX, STAGES, Done, set_params, stage
+from tests.projects import LINUX, STAGES, Done, keep_rows, run_stages, set_params, stage
 
 FOLDERS: dict[str, Callable[[Path], str]] = {
     "a file": lambda at: str(write(at / "file")),
@@ -30,7 +30,9 @@ def circle(path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def done_before(reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return copy(reproduced, tmp_path_factory.mktemp("cache") / "project")
+    project = copy(reproduced, tmp_path_factory.mktemp("cache") / "project")
+    keep_rows(project, 200)
+    return run_stages(project)
 
 
 def check(done: Done) -> None:

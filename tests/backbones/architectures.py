@@ -479,12 +479,19 @@ IMAGES: dict[str, tuple[Any, ...]] = {
 }
 
 
-def make(folder: Path, name: str) -> Path:
-    """Write the folder of a model of `TEXTS` or `IMAGES`."""
-    config, preprocessing, *architecture = (TEXTS | IMAGES)[name]
+def make(folder: Path, name: str, *, layers: int = 2) -> Path:
+    """Write the folder of a model of `TEXTS` or `IMAGES`.
+
+    Args:
+        layers: 1 is for models of texts whose layers are all of one kind.
+    """
+    make_config, preprocessing, *architecture = (TEXTS | IMAGES)[name]
     torch.manual_seed(0)
     kind = getattr(transformers, architecture[0]) if architecture else None
-    body = kind(config()) if kind else transformers.AutoModel.from_config(config())
+    config = make_config()
+    if layers == 1:
+        getattr(config, "text_config", config).num_hidden_layers = 1
+    body = kind(config) if kind else transformers.AutoModel.from_config(config)
     _normalize(body)
     body.save_pretrained(folder)
     preprocessing().save_pretrained(folder)

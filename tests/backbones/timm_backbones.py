@@ -24,7 +24,13 @@ SMALL: dict[str, dict[str, Any]] = {
         "img_size": 64,
         "window_size": 4,
     },
-    "levit_128s": {"img_size": 64},
+    "levit_128s": {
+        "img_size": 64,
+        "embed_dim": (32, 48, 64),
+        "key_dim": 8,
+        "num_heads": (2, 3, 4),
+        "depth": (1, 1, 1),
+    },
     "deit_tiny_distilled_patch16_224": {"embed_dim": 32, "depth": 2, "num_heads": 2, "img_size": 64},
     "tf_efficientnet_lite0": {},
 }
