@@ -13,7 +13,7 @@ from stages.tables.prepared import content_id
 from tests.conftest import copy
 from tests.dvc_here import dvc
 from tests.projects import STAGES as FOLDERS
-from tests.projects import make_project, ran, run, set_params
+from tests.projects import keep_rows, make_project, ran, run, set_params
 
 STAGES = list(FOLDERS)
 
@@ -134,6 +134,7 @@ def test_more_unlabelled_rows_rerun_prepare_and_extract_alone(finished: Path) ->
 @pytest.mark.slow
 def test_a_change_of_fine_tuning_reruns_it_and_evaluate(tmp_path: Path, tiny_encoder: Path) -> None:
     project = make_project(tmp_path / "project")
+    keep_rows(project, 200)
     set_params(
         project,
         backbone__name=str(tiny_encoder),
@@ -141,6 +142,7 @@ def test_a_change_of_fine_tuning_reruns_it_and_evaluate(tmp_path: Path, tiny_enc
         extract__max_length=8,
         finetune__method="full",
         finetune__epochs=1,
+        evaluate__bootstrap=50,
     )
     assert ran(dvc(project, "repro")) == STAGES
     set_params(project, finetune__seed=1)
