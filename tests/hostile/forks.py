@@ -35,19 +35,19 @@ def run(project: Path, verb: str, *arguments: str, memory: int, scratch: Path) -
         memory: the most bytes of address space.
         scratch: an empty folder, for what the verb prints.
     """
-    command = stage_command(verb, *arguments)
+    command, printed = stage_command(verb, *arguments), [str(scratch / name) for name in ("out", "errors")]
     order = {
         "command": command,
         "folder": str(project),
         "environment": dict(os.environ),
         "memory": memory,
-        "printed": [str(scratch / name) for name in ("out", "errors")],
+        "printed": printed,
     }
     parent = _parent(verb)
     assert parent.stdin and parent.stdout
     print(json.dumps(order), file=parent.stdin, flush=True)
     code = int(parent.stdout.readline())
-    out, errors = (Path(path).read_text("utf-8", "replace") for path in order["printed"])
+    out, errors = (Path(path).read_text("utf-8", "replace") for path in printed)
     return subprocess.CompletedProcess(command, code, out, errors)
 
 
