@@ -27,6 +27,8 @@ LATE_IMPORTS = {
     "predict": ("stages.heads.persistence", "stages.backbones.tfidf", "sklearn.neighbors"),
 }
 
+TIMEOUT_SECONDS = 600  # after which a run is killed
+
 
 def run(project: Path, verb: str, *arguments: str, memory: int, scratch: Path) -> Done:
     """Do what `python -m stages.VERB` does in the project, but with the code of this clone.
@@ -85,7 +87,9 @@ def _become(
 ) -> None:
     """Let this process be that of a command `python -m stages.VERB …`; it ends with it."""
     import resource
+    import signal
 
+    signal.alarm(TIMEOUT_SECONDS)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for stream, path in enumerate(printed, start=1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream)
