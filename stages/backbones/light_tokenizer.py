@@ -36,18 +36,18 @@ class LightTokenizer:
         return_attention_mask: bool = True,
     ) -> dict[str, Any]:
         """Tokenize a text, or several, with the second texts of pairs: lists by the name of the network's input."""
-        one = isinstance(texts, str)
-        firsts = [texts] if one else texts
+        is_single = isinstance(texts, str)
+        firsts = [texts] if is_single else texts
         others = [seconds] if isinstance(seconds, str) else seconds
         rows: Any = firsts if others is None else list(zip(firsts, others, strict=True))
-        found = self._backend.encode_batch(rows, add_special_tokens=add_special_tokens)
+        encodings = self._backend.encode_batch(rows, add_special_tokens=add_special_tokens)
         values = {
-            "input_ids": [row.ids for row in found],
-            "token_type_ids": [row.type_ids for row in found],
-            "attention_mask": [row.attention_mask for row in found],
+            "input_ids": [encoding.ids for encoding in encodings],
+            "token_type_ids": [encoding.type_ids for encoding in encodings],
+            "attention_mask": [encoding.attention_mask for encoding in encodings],
         }
         names = (name for name in values if name in self._facts.model_input_names or name == "attention_mask")
-        return {name: values[name][0] if one else values[name] for name in names}
+        return {name: values[name][0] if is_single else values[name] for name in names}
 
     def pad(self, tokens: dict[str, list[list[int]]], *, max_length: int, **_: Any) -> dict[str, Tensor]:
         """Pad rows on the right: tensors of (rows, max_length)."""
