@@ -49,9 +49,10 @@ class Bert(nn.Module):
             "position_embeddings": config.max_position_embeddings,
             "token_type_embeddings": config.type_vocab_size,
         }
-        # Not nn.Embedding, which draws numbers: without memory for them, torch imports its compiler for that.
-        table = nn.Embedding.from_pretrained
-        self.embeddings = nn.ModuleDict({name: table(torch.empty(size, dim)) for name, size in tables.items()})
+        self.embeddings = nn.ModuleDict()
+        for name, size in tables.items():
+            # Not nn.Embedding, which draws numbers: without memory for them, torch imports its compiler for that.
+            self.embeddings[name] = nn.Embedding.from_pretrained(torch.empty(size, dim))  # type: ignore[no-untyped-call]
         self.embeddings["LayerNorm"] = nn.LayerNorm(dim, eps=config.layer_norm_eps)
         self.encoder = nn.ModuleDict({"layer": nn.ModuleList(_Layer(config) for _ in range(config.num_hidden_layers))})
 
