@@ -67,11 +67,11 @@ Done = subprocess.CompletedProcess[str]
 Verb = Callable[..., Done]  # `stage` in a project
 
 
-def make_project(folder: Path) -> Path:
-    """Copy what a clone holds, without outputs, and make it a Git and DVC repository of its own."""
+def make_project(folder: Path, root: Path = ROOT) -> Path:
+    """Copy what the clone `root` holds, without outputs, and make it a Git and DVC repository of its own."""
     folder.mkdir(parents=True)
     for name in CLONED:
-        source, target = ROOT / name, folder / name
+        source, target = root / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))

@@ -17,6 +17,7 @@ import transformers
 from torch import Tensor
 
 from stages.backbones.encoder import write_weights
+from stages.backbones.text_traits import takes
 from stages.common.errors import HeadstartError, listed, one_line
 from stages.common.params import Modality
 
@@ -108,11 +109,6 @@ def random(config: Any, modality: Modality, name: str) -> tuple[Any, Part]:
     except Exception as error:
         raise unloadable(name, error) from None
     return _body(model, part), part
-
-
-def takes(body: Any, argument: str) -> bool:
-    """Tell whether the network `body` declares an argument of this name."""
-    return argument in inspect.signature(body.forward).parameters
 
 
 def _required(body: Any) -> set[str]:

@@ -2,7 +2,8 @@
 
 What a run needs besides vectors (fingerprint, dimensions, the resolved settings) is kept in the cache folder, under a
 hash of all that decides it: settings, the model's files, libraries and the code of this package. So a run whose vectors
-are all in the row cache imports neither torch nor the library of the model.
+are all in the row cache imports neither torch nor the library of the model, and one that computes a few texts by a
+common network does without transformers.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ import numpy as np
 
 from stages import backbones
 from stages.backbones import Backbone, combined, devices, fingerprint, hub
+from stages.backbones.light import Light
 from stages.common import atomic, cache_cleaning, cache_folder, json_file, package
 from stages.common.errors import HeadstartError
 from stages.common.params import BackboneParams, Backbones, ExtractParams, Modality, RuntimeParams
@@ -37,6 +39,7 @@ class Description(Section):
     max_length: int | None
     recipe_sentence: str
     size_bytes: int
+    light: Light | None = None  # where the network can be loaded without transformers
 
 
 class DeferredEncoder:
@@ -111,9 +114,18 @@ def load(
         return backbones.load(spec, settings, runtime, modality=modality, training_texts=training_texts, saved=saved)
     load_now = partial(backbones.load_encoder, spec, settings, runtime, modality)
     if description := _read(path):
-        return DeferredEncoder(description, devices.chosen_type(runtime), load_now)
+
+        def load_later() -> "Encoder":
+            light = description.light
+            if light is None or devices.chosen_type(runtime) != "cpu" or _path(spec, settings, modality) != path:
+                return load_now()
+            from stages.backbones import light_text  # not at the top: it imports torch
+
+            return light_text.load(light, spec, settings, runtime, description.fingerprint)
+
+        return DeferredEncoder(description, devices.chosen_type(runtime), load_later)
     encoder = load_now()
-    _write(path, Description(**{name: getattr(encoder, name) for name in Description.model_fields}))
+    _write(path, _described(encoder, spec, settings, runtime))
     return encoder
 
 
@@ -131,6 +143,18 @@ def _path(spec: BackboneParams, settings: ExtractParams, modality: Modality) -> 
     with suppress(HeadstartError):
         return cache_folder.folder("backbones") / f"{_key(spec, settings, modality, identity)}.json"
     return None
+
+
+def _described(
+    encoder: "Encoder", spec: BackboneParams, settings: ExtractParams, runtime: RuntimeParams
+) -> Description:
+    light = None
+    if spec.family == "transformers":
+        from stages.backbones import light_text  # not at the top: it imports torch
+
+        light = light_text.describe(encoder, spec, settings, runtime)
+    facts = {name: getattr(encoder, name) for name in Description.model_fields if name != "light"}
+    return Description(**facts, light=light)
 
 
 def _identity(spec: BackboneParams) -> dict[str, str | None] | None:

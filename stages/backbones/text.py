@@ -7,20 +7,22 @@ Sentence-BERT).
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from stages.backbones import blocks, pooling, text_traits, windows
 from stages.backbones import recipe as recipes
-from stages.backbones.architectures import Part
 from stages.backbones.encoder import Batch, Encoder, affordable
 from stages.backbones.recipe import Recipe
 from stages.backbones.text_traits import TextTraits
 from stages.backbones.windows import Tokens
 from stages.common.params import ExtractParams, FinetuneParams
 from stages.tables.prepared import Pair
+
+if TYPE_CHECKING:
+    from stages.backbones.architectures import Part
 
 # Tokens with padding: few enough for a CPU's caches, enough to keep the cores of an accelerator busy.
 TOKENS_PER_BATCH_CPU = 1_024
@@ -44,14 +46,14 @@ class TextEncoder(Encoder):
         tokenizer: Any,
         settings: ExtractParams,
         *,
-        part: Part,
+        part: "Part | None",
         traits: TextTraits,
         recipe: Recipe,
         steps: pooling.Steps,
         fingerprint: str = "",
         name: str = "",
     ) -> None:
-        """Wrap a transformer; `recipe` is resolved, `steps` are its steps."""
+        """Wrap a transformer; `recipe` is resolved, `steps` are its steps; without `part` it cannot be exported."""
         super().__init__(recipe.settings(settings), fingerprint=fingerprint, name=name)
         self.body = body
         self.steps = steps
@@ -189,11 +191,13 @@ class TextEncoder(Encoder):
             number = re.search(r"\(os error (\d+)\)", str(error))
             raise OSError(int(number[1]), str(error), str(folder)) if number else error from None
         recipes.write(folder, self.recipe)
+        assert self._part
         steps = {pooling.PREFIX + key: tensor for key, tensor in self.steps.state_dict().items()}
         self._part.save(self.body, folder, self.name, steps)
 
     def check_reload(self) -> None:
         """See the base."""
+        assert self._part
         self._part.check_reload(self.body, "text", self.name)
 
     def _padded_length(self, tokens: int) -> int:

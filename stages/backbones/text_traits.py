@@ -1,5 +1,6 @@
 """What a text model takes and gives, measured on a few tokens rather than listed by architecture."""
 
+import inspect
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -9,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stages.backbones.architectures import takes
 from stages.common.errors import HeadstartError, one_line
 
 MANY = 100  # tokens of a row in which random numbers would show: Reformer hashes rows longer than a chunk at random
@@ -47,6 +47,11 @@ class TextTraits:
         tensors = {name: batch[name] for name in self.inputs if name in batch}
         hidden: Tensor = body(**tensors, **self.options).last_hidden_state
         return hidden
+
+
+def takes(body: Any, argument: str) -> bool:
+    """Tell whether the network `body` declares an argument of this name."""
+    return argument in inspect.signature(body.forward).parameters
 
 
 def measure(body: Any, tokenizer: Any, *, max_length: int, name: str) -> TextTraits:

@@ -188,7 +188,7 @@ def _run_and_pool(body: Any, settings: ExtractParams) -> Callable[[Any, Tensor],
     """Return a function from a body and pixels (rows, 3, size, size) to vectors (rows, dim)."""
     # At another size than that of the pretraining, position embeddings are interpolated.
     options: dict[str, Any] = {}
-    if settings.image_size is not None and architectures.takes(body, "interpolate_pos_encoding"):
+    if settings.image_size is not None and text_traits.takes(body, "interpolate_pos_encoding"):
         options["interpolate_pos_encoding"] = True
 
     def run(body: Any, pixels: Tensor) -> Tensor:

@@ -72,10 +72,11 @@ def test_a_described_encoder_is_the_same_and_loads_nothing_until_it_encodes(
     assert [getattr(later, name) for name in names] == [getattr(now, name) for name in names]
     assert loads == [spec.name]
     inputs = INPUTS[modality]
-    assert np.array_equal(later.encode(inputs), now.encode(inputs)) and loads == [spec.name] * 2
+    times = 1 if family == "transformers" else 2  # a BERT is loaded without transformers, see test_light_text.py
+    assert np.array_equal(later.encode(inputs), now.encode(inputs)) and loads == [spec.name] * times
     for one, other in zip(later.encode_with_tokens(inputs), now.encode_with_tokens(inputs), strict=True):
         assert np.array_equal(one, other)
-    assert len(loads) == 2, "the network is loaded once"
+    assert len(loads) == times, "the network is loaded once"
 
 
 def test_whatever_decides_an_encoder_loads_it_again(
