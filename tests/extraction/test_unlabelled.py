@@ -2,15 +2,16 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 
-from stages.common.params import BackboneParams, ExtractParams
-from stages.extraction import ray_cluster
-from stages.tables import features, labels_file, prepared, shards
+from stages.common.params import ExtractParams
+from stages.extraction import ray_batches
+from stages.tables import features, labels_file, prepared
 from tests.extraction.grown_tables import from_cache, use_rows
 from tests.projects import ROOT, TFIDF, Verb, contents, set_params
 
@@ -113,22 +114,11 @@ def test_other_values_are_refused(project: Path, verb: Verb, value: Any) -> None
 
 
 def test_ray_computes_those_that_are_chosen(project: Path, verb: Verb, rows: list[list[str]]) -> None:
-    class Empty:
-        def get(self, keys: list[str]) -> tuple[np.ndarray, None]:
-            return np.zeros(len(keys), dtype=bool), None
-
     use_rows(project, verb, rows, "any")
     folder = project / "data/prepared"
-    backbone = ray_cluster.WorkerBackbone(
-        BackboneParams(family="transformers", name="any"), ExtractParams(), "text", ""
-    )
+    empty: Any = SimpleNamespace(get=lambda keys: (np.zeros(len(keys), bool), None))
     wanted = set(prepared.read(folder, "unlabelled")["id"].to_pylist()[3:7])
-    parts = list(ray_cluster._missing(folder, Empty(), backbone, wanted))  # type: ignore[arg-type]
-    assert (
-        sum(len(part["rows"]) for part in parts)
-        == 44
-        == shards.count(folder / "train")
-        + sum(shards.count(folder / split) for split in ("validation", "test"))
-        + len(wanted)
-    )
-    assert [part["rows"] for part in parts if "unlabelled" in part["path"]] == [[3, 4, 5, 6]]
+    batches = ray_batches.missing(folder, empty, "text", ExtractParams(), unlabelled=wanted, advance=lambda _: None)
+    found = [row_id for batch in batches for row_id in batch.ids]
+    labelled = {row_id for split in prepared.SPLITS for row_id in prepared.read(folder, split)["id"].to_pylist()}
+    assert len(found) == len(set(found)) == 44 and set(found) == labelled | wanted

@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,8 @@ import pytest
 import transformers
 
 from stages import backbones
-from stages.backbones.encoder import Encoder
-from stages.common.params import RuntimeParams
-from stages.extraction import ray_cluster
+from stages.common.params import ExtractParams, RuntimeParams
+from stages.extraction import ray_batches
 from stages.heads import model_card
 from stages.tables import features, prepared
 from tests.dvc_here import dvc
@@ -187,17 +187,15 @@ def test_a_table_that_another_version_prepared_is_made_again(pairs: Path) -> Non
     refused(here(pairs, "extract"), "has no column spans; run `dvc repro` to make it again")
 
 
-def test_workers_of_ray_get_the_same_inputs_and_keys(pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stage(pairs, "extract")
-    metadata = features.read_metadata(pairs / "data/features/train")
-    worker = ray_cluster.WorkerBackbone(metadata.backbone, metadata.extract, "text", metadata.fingerprint)
-    (path,) = (pairs / "data/prepared/train").glob("part-*.parquet")
-    part = {"path": np.array([str(path)]), "group": np.array([0]), "rows": np.array([[2, 0]])}
-    table = ray_cluster._read(part, worker.columns())
-    (window,) = prepared.windows(pairs / "data/prepared", "train", "text", combine="pair")
-    assert worker.inputs(table) == [window.inputs[2], window.inputs[0]]
-    encoder = worker.load()
-    assert isinstance(encoder, Encoder)
+def test_workers_of_ray_get_the_same_inputs_and_keys(pairs: Path) -> None:
+    folder = pairs / "data/prepared"
+    empty: Any = SimpleNamespace(get=lambda keys: (np.zeros(len(keys), bool), None))
+    settings = ExtractParams(combine="pair")
+    (batch,) = ray_batches.missing(folder, empty, "text", settings, unlabelled=(), advance=lambda _: None)
+    windows = [w for table in prepared.SPLITS for w in prepared.windows(folder, table, "text", combine="pair")]
+    assert batch.inputs == tuple(pair for window in windows for pair in window.inputs)
+    assert batch.keys == tuple(prepared.content_id(pair) for pair in batch.inputs)
+    assert batch.ids == tuple(row_id for window in windows for row_id in window.ids)
 
 
 @pytest.mark.slow
