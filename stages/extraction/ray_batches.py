@@ -24,7 +24,8 @@ class Batch:
     ids: tuple[str, ...]
     keys: tuple[str, ...]  # of the row cache
     inputs: tuple[Any, ...]
-    deaths: int = 0  # of workers that were computing it
+    was_lost: bool = False  # with a worker that died
+    deaths: int = 0  # of workers that had no other batch
 
 
 def missing(

@@ -30,7 +30,7 @@ TIMEOUT_SECONDS = 120  # for a worker to load the backbone while no other comput
 
 
 class DeadlyBatchError(Exception):
-    """A batch that killed its worker `MAX_ATTEMPTS` times."""
+    """A batch that killed `MAX_ATTEMPTS` workers which had no other."""
 
     def __init__(self, batch: Batch) -> None:
         super().__init__(batch)
@@ -147,10 +147,15 @@ class Pool:
         self._loading[worker.load.remote(*self._arguments)] = worker
 
     def _hand_out(self) -> None:
-        """Give the next batches to the loaded workers, first to those that have none."""
+        """Give the next batches to the loaded workers, first to those that have none.
+
+        A batch that was lost is given to a worker that has none, and gets no other beside it: of two, nobody could tell
+        which kills the worker, since the result of the first may be lost on its way.
+        """
         for length in range(BATCHES_AHEAD):
             for worker, queue in self._queues.items():
-                if len(queue) > length:
+                is_alone = queue and (queue[0][1].was_lost or (self._waiting and self._waiting[0].was_lost))
+                if len(queue) > length or is_alone:
                     continue
                 batch = self._waiting.popleft() if self._waiting else next(self._batches, None)
                 if batch is None:
@@ -161,11 +166,12 @@ class Pool:
         """Start another worker in place of a dead one, and take back its batches."""
         ray.kill(worker)
         batches = [batch for _, batch in self._queues.pop(worker, ())]
-        if batches:
-            batches[0].deaths += 1  # the others had not begun
-            if batches[0].deaths == MAX_ATTEMPTS:
-                raise DeadlyBatchError(batches[0])
-        else:
+        for batch in batches:
+            batch.was_lost = True
+            batch.deaths += len(batches) == 1
+            if batch.deaths == MAX_ATTEMPTS:
+                raise DeadlyBatchError(batch)
+        if not batches:
             self._failed_loads += 1
             if self._failed_loads == MAX_ATTEMPTS:
                 raise error
