@@ -62,8 +62,7 @@ def extract(
     info = prepared.read_info(prepared_folder)
     unlabelled = rows.unlabelled_ids(prepared_folder, settings.unlabelled)
     tables = prepared.tables(prepared_folder)
-    total = sum(shards.count(prepared_folder / table) for table in tables if table != prepared.UNLABELLED)
-    total += len(unlabelled)
+    total = rows.count(prepared_folder, unlabelled)
     cached, long_texts = 0, []
     with ExitStack() as stack:
         cluster = None

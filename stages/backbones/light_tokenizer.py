@@ -33,9 +33,12 @@ class LightTokenizer:
         seconds: str | Sequence[str] | None = None,
         *,
         add_special_tokens: bool = True,
-        return_attention_mask: bool = True,
+        **_: Any,
     ) -> dict[str, Any]:
-        """Tokenize a text, or several, with the second texts of pairs: lists by the name of the network's input."""
+        """Tokenize a text, or several, with the second texts of pairs: lists by the name of the network's input.
+
+        The attention mask is always one of them, as text encoders ask for it.
+        """
         is_single = isinstance(texts, str)
         firsts = [texts] if is_single else texts
         others = [seconds] if isinstance(seconds, str) else seconds

@@ -21,9 +21,8 @@ import stages
 from stages.backbones import deferred
 from stages.common.errors import HeadstartError
 from stages.common.params import BackboneParams, ExtractParams, Modality, RuntimeParams
-from stages.extraction import ray_batches
+from stages.extraction import ray_batches, rows
 from stages.extraction.row_cache import RowCache
-from stages.tables import prepared, shards
 
 if TYPE_CHECKING:
     from stages.backbones.deferred import DeferredEncoder
@@ -127,8 +126,7 @@ class Cluster:
 
         backbone = ray_workers.WorkerBackbone(spec, encoder.settings, modality)
         pool, self._pool = self._pool or ray_workers.Pool(backbone), None
-        tables = [table for table in prepared.tables(prepared_folder) if table != prepared.UNLABELLED]
-        total = sum(shards.count(prepared_folder / table) for table in tables) + len(unlabelled)
+        total = rows.count(prepared_folder, unlabelled)
         with tqdm(total=total, desc="extract on Ray", unit=" rows", disable=None) as progress:
             batches = ray_batches.missing(
                 prepared_folder,
@@ -144,8 +142,8 @@ class Cluster:
                         cache.put(batch.keys, records)
                         progress.update(len(batch.keys))
             except ray_workers.DeadlyBatchError as error:
-                rows_of_batch = ray_batches.where(prepared_folder, error.batch)
-                raise _failure(f"{rows_of_batch} killed its worker {ray_workers.MAX_ATTEMPTS} times") from None
+                place = ray_batches.where(prepared_folder, error.batch)
+                raise _failure(f"{place} killed its worker {ray_workers.MAX_ATTEMPTS} times") from None
             except (RayError, RuntimeError, ValueError) as error:
                 free = _ray().available_resources()
                 resources = f"free: {free.get('CPU', 0):g} CPUs, {free.get('GPU', 0):g} GPUs"

@@ -140,6 +140,12 @@ def unlabelled_ids(prepared_folder: Path, limit: bool | int) -> frozenset[str]:
     return frozenset(prepared.sample_unlabelled(ids, len(ids) if limit is True else limit))
 
 
+def count(prepared_folder: Path, unlabelled: Collection[str]) -> int:
+    """Count the rows that get vectors; `unlabelled`: see `unlabelled_ids`."""
+    splits = [table for table in prepared.tables(prepared_folder) if table != prepared.UNLABELLED]
+    return sum(shards.count(prepared_folder / split) for split in splits) + len(unlabelled)
+
+
 def windows(
     prepared_folder: Path, split: str, modality: Modality, settings: ExtractParams, unlabelled: Collection[str]
 ) -> Iterator[Window]:
