@@ -125,7 +125,11 @@ def load(
 
         return DeferredEncoder(description, devices.chosen_type(runtime), load_later)
     encoder = load_now()
-    _write(path, _described(encoder, spec, settings, runtime))
+    described = _described(encoder, spec, settings, runtime)
+    _write(path, described)
+    # Also under what its settings became, by which model.json names it: so evaluate finds what extract described.
+    if resolved := _path(spec, described.settings, modality):
+        _write(resolved, described)
     return encoder
 
 

@@ -13,7 +13,7 @@ from stages.common.predict_params import PredictParams
 from stages.evaluation import cached_results, cross_validation, label_errors, learning_curve, near_duplicates, sure_rows
 from stages.evaluation.learning_curve import Curve
 from stages.evaluation.results import ScoredRows
-from stages.heads import model_card
+from stages.heads import choosing, model_card
 from stages.heads.certainty import Certainty, Verdicts
 from stages.heads.loading import Outputs
 from stages.heads.model_card import ModelCard
@@ -150,11 +150,14 @@ def _curves_and_suspects(
     """Compute learning curves and likely label errors in training rows; cached, since no head changes them."""
 
     def compute() -> cached_results.Arrays:
-        curves = learning_curve.both_curves(prepared_folder, train, test, settings)
-        arrays = {"suspects": label_errors.find_in_training(train, curves["backbone"].C).to_numpy()}
-        for name, curve in curves.items():
-            arrays |= curve.to_arrays(name)
-        return arrays
+        points = learning_curve.points(train, settings)
+        with choosing.side_by_side() as pool:  # neither has always work for two cores
+            without_transfer = pool.submit(learning_curve.of_baseline, prepared_folder, points, train, test)
+            curve = learning_curve.of_backbone(points, train, test)
+            suspects = label_errors.find_in_training(train, curve.C)
+            baseline = without_transfer.result()
+        arrays = {"suspects": suspects.to_numpy(), **curve.to_arrays("backbone")}
+        return arrays | (baseline.to_arrays("baseline") if baseline else {})
 
     arrays = cached_results.result(train, test, settings.model_dump(exclude={"explain", "cross_validation"}), compute)
     names = [name for name in ("backbone", "baseline") if f"{name}.C" in arrays]

@@ -133,11 +133,9 @@ def measure(points: Sequence[Draws], vectors: Vectors, train: np.ndarray, test: 
     return Curve((*curve, Point(largest.per_class, (value,))), C, P)
 
 
-def both_curves(prepared_folder: Path, train: Features, test: Features, settings: EvaluateParams) -> dict[str, Curve]:
-    """Measure the curves of `backbone` and of `baseline`, which is left out where no training text holds a word."""
-    from stages.evaluation import baseline
-
-    points = draws(
+def points(train: Features, settings: EvaluateParams) -> list[Draws]:
+    """Draw training rows for the curves of backbone and baseline, which are measured on the same rows."""
+    return draws(
         train.ids,
         train.labels,
         settings.learning_curve,
@@ -145,25 +143,29 @@ def both_curves(prepared_folder: Path, train: Features, test: Features, settings
         seed=settings.seed,
         task=train.metadata.task,
     )
-    drawn = np.unique(np.concatenate([rows for point in points for rows in point.rows]))
-    curves = {"backbone": _backbone_curve(points, train, test)}
-    vectors = baseline.load(prepared_folder, train.metadata.modality, train.ids[drawn].tolist(), test.ids.tolist())
-    if vectors:
-        from_drawn = vectors  # not None inside the lambda
-        curves["baseline"] = measure(
-            points,
-            lambda rows: from_drawn(np.searchsorted(drawn, rows)),
-            train.labels,
-            test.labels,
-            train.metadata,
-        )
-    return curves
 
 
-def _backbone_curve(points: Sequence[Draws], train: Features, test: Features) -> Curve:
+def of_backbone(points: Sequence[Draws], train: Features, test: Features) -> Curve:
     """Measure the curve of the features, with the test rows in float32 no longer than that takes."""
     X_test = test.single(np.arange(len(test.ids)))
     return measure(points, lambda rows: (train.single(rows), X_test), train.labels, test.labels, train.metadata)
+
+
+def of_baseline(prepared_folder: Path, points: Sequence[Draws], train: Features, test: Features) -> Curve | None:
+    """Measure the curve of features without transfer; None where no training text holds a word."""
+    from stages.evaluation import baseline
+
+    drawn = np.unique(np.concatenate([rows for point in points for rows in point.rows]))
+    vectors = baseline.load(prepared_folder, train.metadata.modality, train.ids[drawn].tolist(), test.ids.tolist())
+    if vectors is None:
+        return None
+    return measure(
+        points,
+        lambda rows: vectors(np.searchsorted(drawn, rows)),
+        train.labels,
+        test.labels,
+        train.metadata,
+    )
 
 
 def _nested_draws(

@@ -15,6 +15,8 @@ def write_json(path: Path, content: object) -> None:
 
 def rounded(value: Any) -> Any:
     """Round every float in `value` to four decimals, and small ones, such as learning rates, to three digits."""
+    if isinstance(value, str):  # most values are
+        return value
     if isinstance(value, dict):
         return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -106,8 +106,8 @@ def out_of_fold(X: Matrix, labels: np.ndarray, C: float, groups: np.ndarray | No
     """
     y = np.unique(labels.astype(str), return_inverse=True)[1]
     settings = TrainHeadParams(C=(C,))
-    scores = out_of_fold_scores(X, y, C, settings, groups, count=int(folds.units(y, groups).min()))
-    return np.asarray(softmax(scores, axis=1))
+    count = min(int(folds.units(y, groups).min()), folds.fewest(len(y), MAX_OUT_OF_FOLD_ROWS))
+    return np.asarray(softmax(out_of_fold_scores(X, y, C, settings, groups, count=count), axis=1))
 
 
 def out_of_fold_scores(

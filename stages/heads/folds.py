@@ -64,6 +64,15 @@ def units(y: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
     return np.bincount(pairs[:, 0])
 
 
+def fewest(rows: int, most: int) -> int:
+    """Return in how few folds so many rows can be divided while `most` rows or more are outside of every fold.
+
+    A head that is fitted on `most` rows at most learns no more from more folds, which only take longer.
+    """
+    within = rows - most  # the most rows that a fold may hold
+    return max(-(-rows // within) if within > 0 else rows, 2)
+
+
 def select(groups: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
     """Return the groups of chosen rows; `rows`: (chosen,) indices or (rows,) bool."""
     return None if groups is None else groups[rows]

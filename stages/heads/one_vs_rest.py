@@ -105,7 +105,8 @@ def out_of_fold(X: Matrix, Y: np.ndarray, C: float, groups: np.ndarray | None = 
     """
     settings = TrainHeadParams(C=(C,))
     with choosing.quietly():
-        parts = folds.split(folds.rarest(Y), settings.folds, groups=groups)
+        count = min(settings.folds, folds.fewest(len(Y), choosing.MAX_OUT_OF_FOLD_ROWS))
+        parts = folds.split(folds.rarest(Y), count, groups=groups)
         scores = _cross_validate(X, Y, parts, (C,), settings, most=choosing.MAX_OUT_OF_FOLD_ROWS)
     return np.asarray(scores[0])
 

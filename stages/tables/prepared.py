@@ -10,6 +10,7 @@ be in: `train/unknown`, and so on, where there is such a class. So nothing that 
 
 import hashlib
 import heapq
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from stages.common.errors import HeadstartError
 from stages.common.params import BudgetParams, Combine, Modality
 from stages.common.section import validate
 from stages.common.setting_types import ColumnNames, TaskName
-from stages.tables import label_texts, shards
+from stages.tables import hashes, label_texts, shards
 from stages.tables.label_info import LabelInfo
 
 SPLITS = ("train", "validation", "test")
@@ -128,11 +129,12 @@ def within_budget(
     if budget.per_class is None:
         return np.ones(len(ids), dtype=bool)
     mask = np.zeros(len(ids), dtype=bool)
-    rank = np.array([uniform(f"budget:{budget.seed}:{row_id}") for row_id in ids])
-    rows_of: dict[str, list[int]] = {}
+    rank = hashes.uniforms(f"budget:{budget.seed}:", ids)
+    classes_of = {label: label_texts.classes(label, task) or ("",) for label in set(labels)}
+    rows_of: dict[str, list[int]] = defaultdict(list)
     for row, label in enumerate(labels):
-        for name in label_texts.classes(label, task) or ("",):
-            rows_of.setdefault(name, []).append(row)
+        for name in classes_of[label]:
+            rows_of[name].append(row)
     for rows in map(np.array, rows_of.values()):
         mask[rows[np.argsort(rank[rows], kind="stable")][: budget.per_class]] = True
     return mask

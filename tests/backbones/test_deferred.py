@@ -105,10 +105,20 @@ def test_whatever_decides_an_encoder_loads_it_again(
     assert len(loads) == 8
 
 
+def test_what_extract_describes_evaluate_finds_by_the_settings_of_the_model_card(
+    encoder_folder: Path, loads: list[str]
+) -> None:
+    now = load(text_spec(encoder_folder), ExtractParams())
+    assert now.settings != ExtractParams(), "what is auto was decided"
+    later = load(text_spec(encoder_folder), now.settings)
+    assert len(loads) == 1 and later.settings == now.settings and later.fingerprint == now.fingerprint
+
+
 @pytest.mark.parametrize("change", ["", "{", "[]", '{"dim": 3}'])
 def test_a_damaged_description_is_written_again(encoder_folder: Path, loads: list[str], change: str) -> None:
     load(text_spec(encoder_folder))
-    (path,) = cache_folder.entries("backbones")
+    path = deferred._path(text_spec(encoder_folder), SMALL, "text")
+    assert path
     whole = path.read_text("utf-8")
     path.write_text(change or whole.replace('"dim": 32', '"dim": 33'), "utf-8")
     load(text_spec(encoder_folder))

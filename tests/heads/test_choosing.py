@@ -79,7 +79,7 @@ def test_cross_validation_fits_on_a_bounded_number_of_rows(monkeypatch: pytest.M
     monkeypatch.setattr(estimators, "fit", lambda X, *rest, **named: (sizes.append(len(X)), fit(X, *rest, **named))[1])
     monkeypatch.setattr(choosing, "MAX_OUT_OF_FOLD_ROWS", 60)
     sampled = choosing.out_of_fold(X, labels, 1.0)
-    assert len(sizes) == 2 and all(60 <= size <= 64 for size in sizes)
+    assert len(sizes) == 2 and all(60 <= size <= 64 for size in sizes), "of two folds, each has rows enough outside"
     assert sampled.shape == whole.shape == (300, 4) and not np.array_equal(sampled, whole)
     truth = np.unique(labels.astype(str), return_inverse=True)[1]
     right = [(P.argmax(axis=1) == truth).mean() for P in (sampled, whole)]

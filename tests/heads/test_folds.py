@@ -76,3 +76,12 @@ def test_heads_of_classes_that_are_in_one_group_only(kind: str) -> None:
     assert len(head.labels) == 3 and chosen.folds == 3 and np.isfinite(chosen.log_losses).all()
     together = np.array(["g"] * 30, dtype=object)
     assert choosing.fit(X, labels, TrainHeadParams(), together)[1].folds == 0
+
+
+def test_no_more_folds_than_leave_enough_rows_outside() -> None:
+    assert [folds.fewest(rows, 20_000) for rows in (40_000, 1_000_000, 39_999, 30_000, 25_000)] == [2, 2, 3, 3, 5]
+    assert folds.fewest(20_000, 20_000) == 20_000, "one row in each: heads learn more from every fold more"
+    for rows in range(2, 300):
+        count = folds.fewest(rows, 100)
+        assert count >= 2 and (rows <= 100 or rows - -(-rows // count) >= 100)
+        assert rows <= 101 or count == 2 or rows - -(-rows // (count - 1)) < 100

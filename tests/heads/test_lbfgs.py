@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.optimize
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
@@ -116,3 +117,64 @@ def test_of_many_or_sparse_features_there_is_the_diagonal(monkeypatch: pytest.Mo
     np.testing.assert_allclose(lbfgs.second_moments(sparse.csr_matrix(X)), np.diag(whole))
     monkeypatch.setattr(lbfgs, "MAX_MOMENT_DIM", 3)
     np.testing.assert_allclose(lbfgs.second_moments(X), np.diag(whole))
+
+
+def valley(size: int = 50) -> Any:
+    """A convex loss that is steep in one direction and flat in another, with its lowest point at 1 and value 3."""
+    steepness = np.geomspace(0.1, 100, size)
+
+    def loss(x: np.ndarray) -> tuple[float, np.ndarray]:
+        away = x - 1
+        return 3 + float((steepness * (np.logaddexp(away, -away) - np.log(2))).sum()), steepness * np.tanh(away)
+
+    return loss
+
+
+def test_it_needs_no_more_passes_than_scipys_solver() -> None:
+    passes = []
+
+    def counted(x: np.ndarray) -> tuple[float, np.ndarray]:
+        passes[-1] += 1
+        return valley()(x)
+
+    passes.append(0)
+    x = lbfgs.minimize(counted, np.zeros(50), tolerance=1e-5, memory=10)
+    passes.append(0)
+    options = {"maxiter": 1_000, "gtol": 1e-5, "ftol": 1e-10, "maxcor": 10}
+    wanted = scipy.optimize.minimize(counted, np.zeros(50), jac=True, method="L-BFGS-B", options=options)
+    assert valley()(x)[0] <= wanted.fun + 1e-6 and passes[0] <= 1.2 * passes[1]
+
+
+@pytest.mark.parametrize("scale", [1e-2, 1, 1e6])
+def test_it_finds_the_lowest_point_from_steps_that_are_much_too_long_or_too_short(scale: float) -> None:
+    def loss(x: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = valley()(x * scale)
+        return value, gradient * scale
+
+    x = lbfgs.minimize(loss, np.zeros(50), tolerance=1e-7 * scale, memory=10)
+    assert loss(x)[0] == pytest.approx(3, abs=1e-4)
+
+
+def test_where_rounding_hides_the_slope_it_ends_at_the_lowest_point_that_it_saw() -> None:
+    seen: list[float] = []
+
+    def loss(x: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = valley()(x)
+        seen.append(float(np.float16(value)))  # three digits
+        return seen[-1], gradient
+
+    x = lbfgs.minimize(loss, np.zeros(50), tolerance=0, memory=5)
+    assert len(seen) < 400 and loss(x)[0] == min(seen)
+
+
+def test_a_step_to_where_the_loss_is_no_number_is_made_shorter() -> None:
+    def loss(x: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = valley()(x)
+        return (value, gradient) if np.abs(x).max() < 3 else (float("nan"), gradient * float("nan"))
+
+    x = lbfgs.minimize(loss, np.full(50, -2.0), tolerance=1e-7, memory=5)
+    assert loss(x)[0] == pytest.approx(3, abs=1e-4)
+
+
+def test_it_returns_where_it_started_if_that_is_the_lowest_point() -> None:
+    np.testing.assert_array_equal(lbfgs.minimize(valley(), np.ones(50), tolerance=1e-9, memory=5), np.ones(50))
