@@ -185,7 +185,7 @@ class Known:
                 f"the model's vectors have {X.shape[1]:,} dimensions, but those of its training rows in"
                 f" certainty.safetensors {self.X.shape[1]:,}, so that is of another model; run `dvc repro`"
             )
-        distances = familiarity.distances(self._unit, X.astype(np.float32), is_unit=True)
+        distances = familiarity.distances(self._unit, X, is_unit=True)
         return familiarity.percentiles(self.distances, distances)
 
 

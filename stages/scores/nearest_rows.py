@@ -10,7 +10,7 @@ from stages.scores import products
 Matrix: TypeAlias = "np.ndarray | scipy.sparse.csr_matrix"
 
 COSINES_PER_BLOCK = 2**24  # cosines held at a time
-TRAIN_ROWS_PER_PART = 2**17  # scaled copies of training rows held at a time
+TRAIN_ROWS_PER_PART = 2**15  # scaled copies of training rows held at a time
 MIN_GROUPED_COLUMNS = 2**11  # cosines of a row of which the highest are looked for by groups
 COLUMNS_PER_GROUP = 128
 
@@ -31,11 +31,10 @@ def find(train: Matrix, rows: Matrix, count: int, *, is_unit: bool = False) -> t
         Indices into `train`, int64, and cosines, float32: both (rows, count), or fewer columns where there are fewer
         training rows.
     """
-    own = unit(rows)
     nearest, cosines = np.zeros((rows.shape[0], 0), dtype=np.int64), np.zeros((rows.shape[0], 0), dtype=np.float32)
     for first in range(0, train.shape[0], TRAIN_ROWS_PER_PART):
         known = train[first : first + TRAIN_ROWS_PER_PART]
-        part, cosines_of_part = _find(known if is_unit else unit(known), own, count)
+        part, cosines_of_part = _find(known if is_unit else unit(known), rows, count)
         nearest, cosines = np.hstack([nearest, part + first]), np.hstack([cosines, cosines_of_part])
         if first:  # keep the nearest of all parts up to here
             order = np.argsort(-cosines, axis=1, kind="stable")[:, :count]
@@ -45,13 +44,13 @@ def find(train: Matrix, rows: Matrix, count: int, *, is_unit: bool = False) -> t
 
 
 def _find(train: Any, rows: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Find the nearest training rows as `find` does, for rows of length 1."""
+    """Find the nearest training rows as `find` does; `train` has length 1."""
     count, with_train = min(count, train.shape[0]), products.with_transposed(train)
     nearest = np.zeros((rows.shape[0], count), dtype=np.int64)
     cosines = np.zeros(nearest.shape, dtype=np.float32)
     step = max(1, COSINES_PER_BLOCK // train.shape[0])
     for start in range(0, rows.shape[0] if count else 0, step):
-        block = with_train(rows[start : start + step])  # (step, training rows)
+        block = with_train(unit(rows[start : start + step]))  # (step, training rows)
         part = slice(start, start + len(block))
         nearest[part] = _highest(block, count)
         cosines[part] = np.take_along_axis(block, nearest[part], axis=1)
