@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from stages.backbones import blocks, inference
-from stages.common import threads
+from stages.common import freed_memory, threads
 from stages.common.errors import HeadstartError, one_line
 from stages.common.params import ExtractParams, FinetuneParams
 
 WEIGHTS_FILE = "model.safetensors"
 FLOATS = ("F16", "BF16", "F32", "F64")  # the types of weights, as safetensors names them
+BATCHES_PER_TRIM = 64  # on a CPU, after which freed memory is given back
 BATCHES_AHEAD = 3  # that an accelerator computes while earlier vectors are copied back
 
 
@@ -58,6 +59,7 @@ class Encoder(nn.Module):
 
     def __init__(self, settings: ExtractParams, *, fingerprint: str, name: str) -> None:
         super().__init__()
+        self._batches = 0  # computed on a CPU
         self.settings = settings
         self.fingerprint = fingerprint
         self.name = name
@@ -156,14 +158,18 @@ class Encoder(nn.Module):
                 X = self.vectors(body, batch.content)[: len(batch.positions)].numpy()
             return Encoded(batch.positions, X, batch.tokens, batch.unclear)
 
-        if not self.batch_per_core:
-            yield from map(vectors, self.batches(inputs))
-            return
         workers = torch.get_num_threads()
-        try:
-            yield from threads.ordered(
+        computed: Iterator[Encoded] = map(vectors, self.batches(inputs))
+        if self.batch_per_core:
+            computed = threads.ordered(
                 vectors, self.batches(inputs), workers=workers, prepare_worker=lambda: torch.set_num_threads(1)
             )
+        try:
+            for encoded in computed:
+                yield encoded
+                self._batches += 1
+                if self._batches % BATCHES_PER_TRIM == 0:
+                    freed_memory.give_back()
         finally:
             torch.set_num_threads(workers)  # a worker's setting can apply to the whole process
 

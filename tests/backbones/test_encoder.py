@@ -1,14 +1,20 @@
 """What encoders of texts and images share."""
 
+import platform
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from stages import backbones
+from stages.backbones import encoder as encoder_module
 from stages.backbones import text
 from stages.backbones.encoder import affordable
+from stages.common import freed_memory
 from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
 
 
@@ -31,6 +37,44 @@ def test_a_batch_for_each_core_changes_no_bit_and_no_setting(
     next(stream)
     stream.close()  # as a reader that fails half-way
     assert torch.get_num_threads() == threads
+
+
+def test_freed_memory_is_given_back_after_every_few_batches(
+    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(freed_memory, "give_back", lambda: given.append(encoder._batches))
+    monkeypatch.setattr(encoder_module, "BATCHES_PER_TRIM", 3)
+    encoder: Any = backbones.load(
+        BackboneParams(family="transformers", name=str(tiny_encoder)),
+        ExtractParams(max_length=64),
+        RuntimeParams(device="cpu"),
+        modality="text",
+    )
+    for _ in range(4):  # also over calls of few batches, as of a server
+        encoder.encode(["good " * (1 + row % 40) for row in range(300)])
+    assert encoder._batches >= 8 and given == list(range(3, encoder._batches + 1, 3))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps freed memory in pieces")
+def test_freed_pieces_are_given_back() -> None:
+    run = subprocess.run([sys.executable, "-c", PIECES], capture_output=True, text=True, check=True)
+    kept, left = map(int, run.stdout.split())
+    assert left < kept / 4, "bytes"
+
+
+PIECES = """
+import numpy as np
+from stages.common import freed_memory
+resident = lambda: int(open("/proc/self/statm").read().split()[1]) * 4096
+before = resident()
+arrays = [np.ones(12_000) for _ in range(2_000)]  # below the size for which the system gives pages of their own
+last = [np.ones(10) for _ in range(10)]
+del arrays[:-1]
+kept = resident() - before
+freed_memory.give_back()
+print(kept, resident() - before)
+"""
 
 
 @pytest.mark.parametrize(("free", "tokens"), [(80e9, 65_536), (4e9, 32_768), (4.3e9, 32_768), (1e8, 512), (1_000, 1)])
