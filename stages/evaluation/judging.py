@@ -151,7 +151,7 @@ def _curves_and_suspects(
 
     def compute() -> cached_results.Arrays:
         points = learning_curve.points(train, settings)
-        with choosing.side_by_side() as pool:  # neither has always work for two cores
+        with choosing.side_by_side() as pool:  # alone, neither keeps two cores busy
             without_transfer = pool.submit(learning_curve.of_baseline, prepared_folder, points, train, test)
             curve = learning_curve.of_backbone(points, train, test)
             suspects = label_errors.find_in_training(train, curve.C)
