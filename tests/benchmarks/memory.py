@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.benchmarks import arguments
 from tests.benchmarks.photos import measure
-from tests.benchmarks.synthetic import make_tiny_project, write_encoder, write_texts
+from tests.benchmarks.synthetic import WIDE, make_tiny_project, write_texts
 from tests.projects import run
 
 
@@ -21,10 +21,7 @@ def main() -> None:
     peaks = []
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HEADSTART_CACHE"] = f"{folder}/cache"
-        project = make_tiny_project(Path(folder))
-        write_encoder(
-            Path(folder) / "tiny", hidden_size=384, num_hidden_layers=1, num_attention_heads=12, intermediate_size=384
-        )
+        project = make_tiny_project(Path(folder), **WIDE)
         for count in (20_000, 200_000):
             write_texts(project / "data/rows.csv", count)
             run(project, sys.executable, "-m", "stages.prepare", "data/prepared")

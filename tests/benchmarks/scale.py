@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.benchmarks import arguments
-from tests.benchmarks.synthetic import write_encoder, write_texts
+from tests.benchmarks.synthetic import WIDE, write_encoder, write_texts
 from tests.projects import make_project, run, set_params
 
 STAGES = ("prepare", "extract", "train_head", "evaluate")
@@ -35,7 +35,7 @@ def main() -> None:
     sizes = []
     with tempfile.TemporaryDirectory() as name:
         encoder = Path(name) / "tiny"
-        write_encoder(encoder, hidden_size=384, num_hidden_layers=1, num_attention_heads=12, intermediate_size=384)
+        write_encoder(encoder, **WIDE)
         for count in counts:
             folder = Path(name) / str(count)
             costs = reproduce(folder, encoder, count)

@@ -22,14 +22,18 @@ def write_texts(path: Path, count: int, *, classes: int = 5, least: int = 3, mos
             writer.writerow([f"{' '.join(words)} {row}", f"class {label}", 0])
 
 
+# One layer with vectors as wide as MiniLM's.
+WIDE = {"hidden_size": 384, "num_hidden_layers": 1, "num_attention_heads": 12, "intermediate_size": 384}
+
+
 def write_encoder(folder: Path, **config: int) -> None:
     """Write a tiny BERT with random weights and that vocabulary; `config`: settings of BertConfig."""
     make_tiny_encoder(folder, words=[*WORDS, *map(str, range(10)), *(f"##{digit}" for digit in range(10))], **config)
 
 
-def make_tiny_project(folder: Path) -> Path:
+def make_tiny_project(folder: Path, **config: int) -> Path:
     """Make a project in `folder` that encodes data/rows.csv by such an encoder."""
-    write_encoder(folder / "tiny")
+    write_encoder(folder / "tiny", **config)
     project = make_project(folder / "project")
     set_params(
         project,
