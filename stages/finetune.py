@@ -197,11 +197,11 @@ def _recipe(settings: FinetuneParams, card: ModelCard) -> FinetuneParams:
 
     if settings.label_names and card.modality != "text" and settings.preset == "none":
         raise HeadstartError("finetune.label_names is true, but the inputs are images, not texts; set it to false")
-    recipe = auto_values.applicable(settings, card)
+    recipe, applicable = auto_values.recipe(settings, card), auto_values.applicable(settings, card)
     if settings.preset != "none":
         values = (f"{name} {getattr(recipe, name)}" for name in presets.VALUES[settings.preset])
         print(f"finetune: preset {settings.preset}: {', '.join(values)}")
-    ignored = [name for name, value in recipe.recipe().items() if value != settings.recipe()[name]]
+    ignored = [name for name, value in applicable.recipe().items() if value != settings.recipe()[name]]
     if ignored and not card.as_task().has_classes:
         print(f"finetune: {listed(ignored)} had no say, since numbers have no classes")
     return recipe

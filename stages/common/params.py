@@ -18,6 +18,7 @@ from stages.common.presets import Preset
 from stages.common.section import Section, validate
 from stages.common.setting_types import (
     Count,
+    DecayOrAuto,
     Fraction,
     Length,
     Name,
@@ -28,6 +29,7 @@ from stages.common.setting_types import (
     RowLimit,
     Share,
     Threshold,
+    WeightOrAuto,
     as_tuple,
 )
 
@@ -125,7 +127,7 @@ class FinetuneParams(Section):
     preset: Preset = "none"
     budget_minutes: Positive = 30
     method: Literal["none", "full", "last_block", "lora"] = "none"
-    contrastive: Annotated[Number, Field(ge=0)] = 0.0
+    contrastive: WeightOrAuto = 0.0
     contrastive_temperature: Positive = 0.1
     label_names: bool = False
     token_dropout: Share = 0.0
@@ -135,7 +137,7 @@ class FinetuneParams(Section):
     min_steps: Annotated[int, Field(ge=0, le=10_000)] = 0
     learning_rate: RateOrAuto = 1e-4
     head_learning_rate: Rate = 1e-3
-    layer_decay: Annotated[Number, Field(gt=0, le=1)] = 1.0
+    layer_decay: DecayOrAuto = 1.0
     weight_decay: Annotated[Number, Field(ge=0, lt=1)] = 0.01
     warmup: Fraction = 0.1
     max_grad_norm: Positive = 1.0

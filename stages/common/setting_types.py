@@ -1,5 +1,6 @@
 """Types of settings: numbers in their ranges, names of columns and encodings."""
 
+import math
 from collections.abc import Callable
 from typing import Annotated, Literal
 
@@ -94,6 +95,12 @@ Rate = Annotated[Number, Field(gt=0, le=MAX_RATE)]
 RateOrAuto = Annotated[
     float | Literal["auto"],
     BeforeValidator(_auto_or(f"above 0, at most {MAX_RATE}", lambda rate: 0 < rate <= MAX_RATE)),
+]
+DecayOrAuto = Annotated[
+    float | Literal["auto"], BeforeValidator(_auto_or("above 0, at most 1", lambda decay: 0 < decay <= 1))
+]
+WeightOrAuto = Annotated[
+    float | Literal["auto"], BeforeValidator(_auto_or("of 0 or more", lambda weight: 0 <= weight < math.inf))
 ]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
 Share = Annotated[float | Literal["auto"], BeforeValidator(_auto_or("from 0 to below 1", lambda share: 0 <= share < 1))]

@@ -8,7 +8,7 @@ estimate, it would take more minutes than the budget has left.
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -84,9 +84,9 @@ def choose(card: ModelCard, train: Rows, validation: Rows, settings: Params, fol
     if not compared.splits:
         return Choice("none", "auto keeps the head: the training rows are too few to compare on")
     encoder, rows = classifiers.pretrained(card, settings.runtime).encoder, compared.rows
-    cost, budget = Cost(encoder, rows.inputs), settings.finetune.budget_minutes
-    tuning, metric = auto_values.applicable(settings.finetune, card), card.as_task().primary
-    candidates = _candidates(tuning, cost, compared, trained=len(train.y))
+    cost, budget, metric = Cost(encoder, rows.inputs), settings.finetune.budget_minutes, card.as_task().primary
+    recipes = {preset: auto_values.recipe(settings.finetune.with_preset(preset), card) for preset in CANDIDATES}
+    candidates = _candidates(recipes, cost, compared, trained=len(train.y))
     _keep_to(budget, candidates, spent=cost.encoding(np.arange(len(rows.y))))
     if not any(candidate.remark == "" for candidate in candidates):
         return _decide(candidates, None, metric, compared.name, budget)
@@ -97,11 +97,12 @@ def choose(card: ModelCard, train: Rows, validation: Rows, settings: Params, fol
     return _decide(candidates, tried.head_values(), metric, compared.name, budget)
 
 
-def _candidates(settings: FinetuneParams, cost: Cost, compared: trials.Comparison, *, trained: int) -> list[Candidate]:
+def _candidates(
+    recipes: Mapping[Preset, FinetuneParams], cost: Cost, compared: trials.Comparison, *, trained: int
+) -> list[Candidate]:
     """List the ways of training that differ, the cheapest first; `trained`: the number of training rows."""
     candidates: list[Candidate] = []
-    for preset in CANDIDATES:
-        recipe = settings.with_preset(preset)
+    for preset, recipe in recipes.items():
         if any(recipe.recipe() == other.recipe.recipe() for other in candidates):
             continue
         trial = sum(cost.training(split.training, recipe) + cost.encoding(split.held_out) for split in compared.splits)

@@ -21,10 +21,9 @@ from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_lis
 from torch import Tensor
 from tqdm import tqdm
 
-from stages.backbones.image import ImageEncoder
 from stages.common import package
-from stages.common.params import FinetuneParams, Modality, RuntimeParams
-from stages.finetuning import auto_values, batches, checkpoints, contrast, optimizer
+from stages.common.params import FinetuneParams, RuntimeParams
+from stages.finetuning import batches, checkpoints, contrast, optimizer
 from stages.finetuning.batches import Batch, Batches
 from stages.finetuning.checkpoints import Checkpoint
 from stages.finetuning.classifier import Classifier
@@ -39,6 +38,7 @@ class Task:
     Attributes:
         inputs: (rows,) texts or encoded images.
         y: the targets of the classifier's task, such as (rows,) label indices.
+        settings: with numbers in place of `auto`, see `auto_values`.
         from_random: whether the backbone starts from random weights.
         identity: names everything else that decides the result; an identical run resumes from its checkpoints.
         targets: of the rows, in place of the labels `y`.
@@ -74,7 +74,7 @@ def train(
         if unfinished is not None:
             training.write_checkpoint(folder)
         training.accelerator.end_training()  # a process that exits with open connections may abort
-    training.progress.finish(training.learning_rate)
+    training.progress.finish(float(task.settings.learning_rate))
     return training.progress
 
 
@@ -83,10 +83,7 @@ class _Training:
 
     def __init__(self, classifier: Classifier, task: Task, validate: Callable[[], Metrics]) -> None:
         self.classifier, self.task, self.encoder = classifier, task, classifier.encoder
-        modality: Modality = "image" if isinstance(self.encoder, ImageEncoder) else "text"
-        settings = auto_values.resolved(task.settings, classes=len(classifier.task.labels), modality=modality)
-        self.learning_rate = float(settings.learning_rate)
-        device = self.encoder.device
+        settings, device = task.settings, self.encoder.device
         self.encoder.prepare_training(settings, from_random=task.from_random)
         if task.runtime.gradient_checkpointing:
             self.encoder.recompute_blocks()

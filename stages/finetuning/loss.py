@@ -47,7 +47,7 @@ class Loss:
             memory: for the contrastive loss.
             targets: of all training rows, in place of their labels.
         """
-        self._settings, self._memory = settings, memory
+        self._contrastive, self._memory = float(settings.contrastive), memory
         self._row_weights = torch.ones(len(y), device=y.device)
         match task:
             case Regression():
@@ -72,7 +72,7 @@ class Loss:
         """
         losses = self._of_labels(logits.float(), rows)
         if self._memory:
-            losses = losses + self._settings.contrastive * self._memory.losses(vectors, rows)
+            losses = losses + self._contrastive * self._memory.losses(vectors, rows)
         return (losses * self._row_weights[rows]).mean()
 
 

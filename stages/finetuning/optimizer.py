@@ -28,7 +28,7 @@ def build(classifier: Classifier, settings: FinetuneParams) -> torch.optim.Optim
         if (depth := depths.get(name)) is None:
             rate = settings.head_learning_rate
         else:
-            rate = float(settings.learning_rate) * settings.layer_decay**depth
+            rate = float(settings.learning_rate) * float(settings.layer_decay) ** depth
         decay = settings.weight_decay if parameter.squeeze().ndim > 1 else 0.0
         groups.setdefault((rate, decay), []).append(parameter)
     return torch.optim.AdamW(

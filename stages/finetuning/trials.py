@@ -90,7 +90,7 @@ class Trials:
         """Fine-tune on the training rows of a split, and return the values of held-out rows, (held out,).
 
         Args:
-            recipe: settings that mean something for the rows; see `auto_values.applicable`.
+            recipe: settings that mean something for the rows, with numbers in place of `auto`; see `auto_values`.
 
         Raises:
             HeadstartError: the network cannot be trained.

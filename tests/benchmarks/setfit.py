@@ -26,6 +26,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,8 +36,8 @@ import yaml
 
 from stages.backbones import hub
 from stages.common.errors import counted
-from stages.common.params import FinetuneParams
-from stages.finetuning import loop, rows
+from stages.common.params import FinetuneParams, TrainHeadParams
+from stages.finetuning import auto_values, loop, rows
 from stages.finetuning.classifier import Classifier
 from stages.heads import choosing
 from stages.tasks.single import Single
@@ -87,10 +88,13 @@ def finetuned(drawn: Draw, settings: FinetuneParams) -> Outcome:
     """Train as the stage finetune does, from the head on frozen features."""
     classifier = Classifier(few_label_tasks.encoder(drawn.modality), Single(tuple(drawn.labels)))
     start = time.process_time()
-    head, _ = choosing.logistic_head(classifier.encoder.encode(drawn.inputs), np.array(drawn.labels)[drawn.y])
+    X, names = classifier.encoder.encode(drawn.inputs), np.array(drawn.labels)[drawn.y]
+    head, chosen = choosing.fit(X, names, TrainHeadParams())
     layer = head.layer()
     assert layer is not None
     classifier.start_from(*layer)
+    explained = auto_values.explained(asdict(chosen), np.bincount(drawn.y))
+    settings = auto_values.resolved(settings, classes=len(drawn.labels), modality=drawn.modality, explained=explained)
     classifier.adapt(settings)
     inputs, y = drawn.inputs, drawn.y
     if settings.label_names and drawn.modality == "text":

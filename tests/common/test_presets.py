@@ -25,11 +25,11 @@ EXPLICIT = {name: value for name, value in SHIPPED.items() if name not in ("pres
 }
 FEW_LABELS = {
     "method": "full",
-    "contrastive": 1.0,
+    "contrastive": "auto",
     "label_names": True,
     "token_dropout": "auto",
     "label_smoothing": 0.1,
-    "layer_decay": 0.7,
+    "layer_decay": "auto",
     "learning_rate": "auto",
     "epochs": 6,
     "min_steps": 48,

@@ -15,6 +15,7 @@ from stages.common.params import BackboneParams, ExtractParams, FinetuneParams, 
 from stages.finetuning import loop
 from stages.finetuning.classifier import Classifier
 from stages.finetuning.progress import Progress
+from stages.heads.model_card import ModelCard
 from stages.tasks.single import Single
 
 WORDS = ["i", "this", "product", "is", "the", "a", "movie"]
@@ -94,3 +95,23 @@ def task(modality: Modality, settings: FinetuneParams, **runtime: Any) -> loop.T
 def settings(**changes: Any) -> FinetuneParams:
     options = {"method": "full", "epochs": 2, "batch_size": 8, "learning_rate": 1e-3, "patience": None}
     return FinetuneParams(**{**options, **changes})
+
+
+def card(**values: Any) -> ModelCard:
+    """A model.json with these values, and empty ones of what they do not say."""
+    empty = {
+        "method": "head",
+        "labels": LABELS,
+        "input": "x",
+        "modality": "text",
+        "max_side": None,
+        "backbone": BackboneParams(family="transformers", name="a model"),
+        "extract": ExtractParams(),
+        "fingerprint": "",
+        "temperature": 1.0,
+        "validation_temperature": 1.0,
+        "chosen": {},
+        "training": {},
+        "versions": {},
+    }
+    return ModelCard(**empty | values)

@@ -104,10 +104,10 @@ def test_the_record_has_scores_with_their_noise_and_why() -> None:
 
 
 def test_values_that_are_set_hold_for_every_candidate() -> None:
-    settings = FinetuneParams.model_validate({"preset": "auto", "method": "lora", "epochs": 2, "contrastive": None})
+    settings = FinetuneParams.model_validate({"preset": "auto", "method": "lora", "epochs": 2, "min_steps": None})
     for preset in choice.CANDIDATES:
         recipe = settings.with_preset(preset)
-        assert (recipe.method, recipe.epochs, recipe.contrastive) == ("lora", 2, float(preset == "few_labels"))
+        assert (recipe.method, recipe.epochs, recipe.min_steps) == ("lora", 2, 48 if preset == "few_labels" else 0)
 
 
 @pytest.fixture
@@ -129,9 +129,10 @@ def test_the_estimate_grows_with_rows_and_epochs_and_draws_no_random_numbers(tin
 
 def test_the_budget_leaves_out_what_is_too_dear(cost: Cost) -> None:
     compared = trials.comparison(rows([0, 1] * 20), rows([]))
+    recipes = {preset: FinetuneParams(preset=preset) for preset in choice.CANDIDATES}
 
     def tried(minutes: float) -> list[str]:
-        candidates = choice._candidates(FinetuneParams(preset="auto"), cost, compared, trained=40)
+        candidates = choice._candidates(recipes, cost, compared, trained=40)
         assert [candidate.preset for candidate in candidates] == ["many_labels", "few_labels"]
         choice._keep_to(minutes, candidates, spent=0.0)
         assert all("minutes in all" in candidate.remark for candidate in candidates if candidate.remark)

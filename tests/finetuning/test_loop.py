@@ -14,8 +14,7 @@ from stages.common.params import Modality, RuntimeParams
 from stages.finetuning import classifier, loop, lora, optimizer
 from stages.finetuning.classifier import Classifier
 from stages.finetuning.loss import class_weights
-from stages.heads.model_card import ModelCard
-from tests.finetuning.recipes import LABELS, ROWS, SMALL, fresh, settings, spec, task, train
+from tests.finetuning.recipes import ROWS, SMALL, card, fresh, settings, spec, task, train
 
 
 def state(network: Classifier) -> dict[str, torch.Tensor]:
@@ -49,22 +48,14 @@ def test_every_method_starts_at_the_head_learns_and_comes_back_from_disk(
         size = (tmp_path / lora.WEIGHTS_FILE).stat().st_size
         assert not (tmp_path / "model.safetensors").exists()
         assert size < sum(4 * tensor.numel() for tensor in before.values())
-    card = ModelCard(
+    saved = card(
         method=method,
-        labels=LABELS,
-        input="x",
         modality=modality,
-        max_side=None,
         backbone=spec(modality, tiny_encoder),
         extract=SMALL[modality],
         fingerprint=network.encoder.fingerprint,
-        temperature=1.0,
-        validation_temperature=1.0,
-        chosen={},
-        training={},
-        versions={},
     )
-    loaded = classifier.load(tmp_path, card, RuntimeParams(device="cpu"))
+    loaded = classifier.load(tmp_path, saved, RuntimeParams(device="cpu"))
     np.testing.assert_allclose(loaded.probabilities(inputs), network.probabilities(inputs), atol=1e-5)
     assert not any("lora" in name for name, _ in loaded.encoder.body.named_modules()), "merged"
 

@@ -11,10 +11,9 @@ from stages.backbones import blocks
 from stages.common.params import ExtractParams, RuntimeParams
 from stages.finetuning import classifier
 from stages.finetuning.classifier import Classifier
-from stages.heads.model_card import ModelCard
 from stages.tasks.single import Single
 from tests.backbones.timm_backbones import SMALL, make_folder, spec
-from tests.finetuning.recipes import LABELS, pictures, settings, train
+from tests.finetuning.recipes import LABELS, card, pictures, settings, train
 
 CPU = RuntimeParams(device="cpu")
 EXTRACT = ExtractParams(image_size=64)
@@ -54,20 +53,6 @@ def test_every_method_starts_at_the_head_learns_and_comes_back_from_disk(
 
     (tmp_path / "finetuned").mkdir()
     network.save(tmp_path / "finetuned", method=method)
-    card = ModelCard(
-        method=method,
-        labels=LABELS,
-        input="x",
-        modality="image",
-        max_side=None,
-        backbone=chosen,
-        extract=EXTRACT,
-        fingerprint=encoder.fingerprint,
-        temperature=1.0,
-        validation_temperature=1.0,
-        chosen={},
-        training={},
-        versions={},
-    )
-    loaded = classifier.load(tmp_path / "finetuned", card, CPU)
+    saved = card(method=method, modality="image", backbone=chosen, extract=EXTRACT, fingerprint=encoder.fingerprint)
+    loaded = classifier.load(tmp_path / "finetuned", saved, CPU)
     np.testing.assert_allclose(loaded.probabilities(inputs), network.probabilities(inputs), atol=1e-5)
