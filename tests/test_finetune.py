@@ -58,7 +58,7 @@ def test_without_a_method_only_the_card_is_written(trained: Path, verb: Verb) ->
 def test_a_preset_gives_the_bytes_of_its_values_and_prints_them(trained: Path, verb: Verb) -> None:
     set_params(trained, finetune__preset="few_labels", finetune__epochs=1, finetune__learning_rate=None)
     printed = verb("finetune").stdout.splitlines()[0]
-    assert printed.startswith("finetune: preset few_labels: method full, contrastive 0.0, label_names True, ")
+    assert printed.startswith("finetune: preset few_labels: method full, contrastive 1.0, label_names True, ")
     assert "epochs 1, learning_rate 0.0002" in printed and "auto" not in printed
     named = contents(trained / "data/finetuned")
     values = {f"finetune__{name}": value for name, value in presets.VALUES["few_labels"].items()}
