@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import scipy
 
+from stages.common.errors import HeadstartError, one_line
 from stages.common.params import FinetuneParams, Modality
-from stages.heads.model_card import ModelCard
+from stages.heads.model_card import FILE, ModelCard
 from stages.tasks.single import Single
 
 FEW_CLASSES = 20
@@ -48,9 +49,19 @@ def resolved(
 
 
 def recipe(settings: FinetuneParams, card: ModelCard) -> FinetuneParams:
-    """Return the settings for the rows of a head: those that are `applicable`, `resolved`."""
-    is_known = card.chosen.get("log_losses") and isinstance(card.as_task(), Single)
-    known = explained(card.chosen, [*card.training["per_class"].values()]) if is_known else None
+    """Return the settings for the rows of a head: those that are `applicable`, `resolved`.
+
+    Raises:
+        HeadstartError: the head's model.json is damaged.
+    """
+    known = None
+    if card.chosen.get("log_losses") and isinstance(card.as_task(), Single):
+        try:
+            known = explained(card.chosen, [*card.training["per_class"].values()])
+        except (AttributeError, LookupError, TypeError, ValueError, ZeroDivisionError) as error:
+            raise HeadstartError(
+                f"{FILE} of the head does not hold its cross-validation ({one_line(error)}); run `dvc repro train_head`"
+            ) from None
     return resolved(applicable(settings, card), classes=len(card.labels), modality=card.modality, explained=known)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
+from stages.common.errors import HeadstartError
 from stages.common.params import FinetuneParams, Modality
 from stages.finetuning.auto_values import explained, recipe, resolved
 from tests.finetuning.recipes import card, settings
@@ -79,6 +80,15 @@ def test_the_head_tells_how_much_it_explains(
     is_text = head.modality == "text"
     assert (few.layer_decay, few.contrastive, few.token_dropout) == (decay, contrastive, 0)
     assert (few.learning_rate, few.label_names) == ((2e-4, True) if is_text else (5e-5, False))
+
+
+@pytest.mark.parametrize("wrong", [{"value": 3.0}, {"candidates": None}, {"log_losses": [0.5]}, {"log_losses": "none"}])
+def test_a_damaged_cross_validation_is_refused(wrong: dict[str, Any]) -> None:
+    head = card(chosen=cross_validation(0.2, 0.65) | wrong, training={"per_class": {"bad": 10, "good": 10}})
+    with pytest.raises(HeadstartError, match="run `dvc repro train_head`"):
+        recipe(FinetuneParams(), head)
+    with pytest.raises(HeadstartError, match="does not hold its cross-validation"):
+        recipe(FinetuneParams(), card(chosen=cross_validation(0.2, 0.65)))
 
 
 def cross_validation(*losses: float) -> dict[str, Any]:
