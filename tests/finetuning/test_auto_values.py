@@ -1,5 +1,6 @@
 """Settings with the value `auto`: the numbers that they get."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from sklearn.metrics import log_loss
 from stages.common.errors import HeadstartError
 from stages.common.params import FinetuneParams, Modality
 from stages.finetuning.auto_values import explained, recipe, resolved
-from tests.finetuning.recipes import card, settings
+from tests.finetuning.recipes import card, fresh, settings, train
 
 
 def test_few_classes_keep_all_tokens_and_many_drop_a_fifth() -> None:
@@ -89,6 +90,24 @@ def test_a_damaged_cross_validation_is_refused(wrong: dict[str, Any]) -> None:
         recipe(FinetuneParams(), head)
     with pytest.raises(HeadstartError, match="does not hold its cross-validation"):
         recipe(FinetuneParams(), card(chosen=cross_validation(0.2, 0.65)))
+
+
+def test_training_with_the_preset_of_few_labels_drops_no_tokens_of_two_classes(tiny_encoder: Path) -> None:
+    runs = [
+        train(fresh("text", tiny_encoder, chosen), "text", chosen, validated=False).history
+        for chosen in (recipe(settings(token_dropout=value), card()) for value in ("auto", 0.0, 0.2))
+    ]
+    assert runs[0] == runs[1] != runs[2]
+
+
+@pytest.mark.parametrize(("modality", "rate"), [("text", 2e-4), ("image", 5e-5)])
+def test_training_takes_the_learning_rate_of_the_inputs(tiny_encoder: Path, modality: Modality, rate: float) -> None:
+    head = card(modality=modality)
+    runs = [
+        train(fresh(modality, tiny_encoder, chosen), modality, chosen, validated=False).history
+        for chosen in (recipe(settings(learning_rate=value, epochs=1), head) for value in ("auto", rate))
+    ]
+    assert runs[0] == runs[1]
 
 
 def cross_validation(*losses: float) -> dict[str, Any]:
