@@ -7,14 +7,13 @@ Several GPUs: `accelerate launch -m stages.finetune data/prepared …`; each ste
 Reads `budget`, `finetune` and `runtime` from params.yaml. With `method: none` it only writes a model.json that says so,
 in under a second. With `preset: auto` it first chooses between the head and two ways of training, from the training and
 validation rows. Otherwise it writes model.safetensors (with lora the adapter), linear.safetensors (the classifier
-layer), the tokenizer or preprocessing, training/ (curves) and model.json. A fine-tuned model.safetensors is a
-valid `backbone.weights` for the next task.
+layer), the tokenizer or preprocessing, training/ (curves) and model.json. With `train_head.final: all` it trains a
+second time, on the validation rows too. A fine-tuned model.safetensors is a valid `backbone.weights` for the next task.
 """
 
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,15 +22,14 @@ from stages import backbones
 from stages.backbones import model_files
 from stages.common import atomic, cli, params, presets, run_stats, targets
 from stages.common.errors import HeadstartError, counted, listed
-from stages.common.params import BudgetParams, FinetuneParams, Params, TrainHeadParams
+from stages.common.params import BudgetParams, FinetuneParams, Params
 from stages.heads import certainty_file, linear_layer, model_card
 from stages.heads.model_card import ModelCard
 from stages.tables.label_info import check_single
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from stages.finetuning.classifier import Classifier
+    from stages.finetuning.outcome import Outcome
     from stages.finetuning.progress import Progress
     from stages.finetuning.rows import Rows
     from stages.heads.certainty import Certainty
@@ -106,7 +104,7 @@ def _train_best(folders: Folders, target: Path, settings: Params) -> None:
             _write_none(target, reason=chosen.reason, record=chosen.record)
         else:
             print(f"finetune: {chosen.reason}")
-            _train(folders, target, settings, tuning.with_preset(chosen.preset), data=data, record=chosen.record)
+            _train(folders, target, settings, tuning.with_preset(chosen.preset), data=data, auto=chosen.record)
 
 
 def _train(
@@ -116,24 +114,58 @@ def _train(
     tuning: FinetuneParams,
     *,
     data: "tuple[Rows, Rows] | None" = None,
-    record: Mapping[str, Any] | None = None,
+    auto: Mapping[str, Any] | None = None,
 ) -> None:
-    """Train with the settings `tuning`.
+    """Train with the settings `tuning`, and write the model.
 
     Args:
         data: training and validation rows, where they were read already.
-        record: why the settings were chosen, for model.json.
+        auto: why the settings were chosen, for model.json.
     """
     card = _head_card(folders.head, tuning)
     tuning = _recipe(tuning, card)
 
-    from stages.finetuning import calibrating, checkpoints, loop, rows  # not at the top: they import torch
-    from stages.finetuning import classifier as classifiers
-    from stages.finetuning.progress import validation_metrics
+    from stages.finetuning import calibrating, checkpoints, rows  # not at the top: they import torch
 
     train, validation = data or _rows(folders, card, settings.budget)
-    card, layer = _start(folders, card, settings.budget)
-    classifier = classifiers.starting(card, layer, tuning, settings.runtime)
+    result = _fit(folders, card, (train, validation), tuning, settings)
+    if not checkpoints.is_main():
+        return
+    if result.remark:
+        print(f"finetune: {result.remark}")
+    unknown = rows.read_unknown(folders.prepared, "validation", card, settings.budget)
+    card, sure = calibrating.calibrate(card, result, train, validation, unknown=unknown)
+    record = _training_record(result.progress, train, validation) | result.record | ({"auto": auto} if auto else {})
+    _write(target, result.classifier, _tuned_card(card, tuning, record), sure, result.progress)
+    print(
+        f"finetune: {tuning.method}, {counted(len(train.inputs), 'row')}, {counted(result.progress.step, 'step')}"
+        f" in {run_stats.spent()}, {result.progress.in_words()}"
+    )
+
+
+def _fit(
+    folders: Folders, card: ModelCard, data: "tuple[Rows, Rows]", tuning: FinetuneParams, settings: Params
+) -> "Outcome":
+    """Train on the training rows, and where the settings say so on unlabelled rows or on the validation rows as well.
+
+    Args:
+        card: of the head.
+        data: training and validation rows.
+    """
+    from stages.finetuning import all_rows, loop, progress, rows, starts  # not at the top: they import torch
+    from stages.finetuning import classifier as classifiers
+    from stages.finetuning.outcome import Outcome
+
+    train, validation = data
+
+    def start(*splits: str) -> "Classifier":
+        head = starts.from_head(folders.head, card, folders.features, settings.budget, splits)
+        return classifiers.starting(*head, tuning, settings.runtime)
+
+    def validate(classifier: "Classifier") -> progress.Validation | None:
+        return progress.validation(classifier, validation)
+
+    classifier = start("train")
     classifier.rehearse(train.inputs, tuning.method)
     inputs, y = train.inputs, train.y
     if tuning.label_names:
@@ -149,25 +181,11 @@ def _train(
     if tuning.unlabelled:
         from stages.finetuning import self_training  # imports scikit-learn
 
-        start = partial(classifiers.starting, card, layer, tuning, settings.runtime)
         source = self_training.Data(folders.prepared, folders.features, card, settings.budget)
-        classifier, progress, learned = self_training.train(
-            classifier, task, start, lambda tuned: validation_metrics(tuned, validation), source
-        )
-    else:
-        progress, learned = loop.train(classifier, task, lambda: validation_metrics(classifier, validation)), {}
-    if not checkpoints.is_main():
-        return
-    if tuning.unlabelled:
-        print(f"finetune: {self_training.in_words(learned)}")
-    unknown = rows.read_unknown(folders.prepared, "validation", card, settings.budget)
-    card, sure = calibrating.calibrate(card, classifier, train, validation, is_head=not progress.kept, unknown=unknown)
-    training = _training_record(progress, train, validation, auto=record, unlabelled=learned)
-    _write(target, classifier, _tuned_card(card, tuning, training), sure, progress)
-    print(
-        f"finetune: {tuning.method}, {counted(len(train.inputs), 'row')}, {counted(progress.step, 'step')}"
-        f" in {run_stats.spent()}, {progress.in_words()}"
-    )
+        return self_training.train(classifier, task, partial(start, "train"), validate, source)
+    if all_rows.is_wanted(card, tuning, validation):
+        return all_rows.fit(classifier, task, partial(start, "train", "validation"), validate, data)
+    return Outcome(classifier, classifier, loop.train(classifier, task, partial(validate, classifier)), {})
 
 
 def _write_none(
@@ -215,27 +233,6 @@ def _rows(folders: Folders, card: ModelCard, budget: BudgetParams) -> "tuple[Row
     return train, validation
 
 
-def _start(
-    folders: Folders, card: ModelCard, budget: BudgetParams
-) -> "tuple[ModelCard, tuple[np.ndarray, np.ndarray]]":
-    """Return the head and its layer to start from.
-
-    Where it is not linear, or has seen validation rows, this is another one, fitted on the training rows.
-    """
-    layer = linear_layer.read(folders.head)
-    if layer and not model_card.saw_validation(card):
-        return card, layer
-    from stages.heads import training  # not at the top: scikit-learn takes a second to import
-    from stages.tables import features
-
-    train, task = features.read(folders.features, "train", budget), card.as_task()
-    settings = TrainHeadParams(threshold=card.threshold)
-    head, _ = training.fit_targets(train.X, task.targets(train.labels), task, settings)
-    fitted = head.task
-    known = replace(fitted, labels=card.labels) if fitted.has_classes else fitted
-    return card.with_task(known), training.layer(head, card.labels)
-
-
 def _identity(folders: Folders, train: "Rows", validation: "Rows") -> str:
     """Name all that decides the result of a training beside its settings."""
     head = hashlib.sha256((folders.head / model_card.FILE).read_bytes()).hexdigest()
@@ -246,7 +243,7 @@ def _versions() -> dict[str, str]:
     return model_card.versions("accelerate", "peft", "torch", "transformers")
 
 
-def _training_record(progress: "Progress", train: "Rows", validation: "Rows", **parts: Any) -> dict[str, Any]:
+def _training_record(progress: "Progress", train: "Rows", validation: "Rows") -> dict[str, Any]:
     return {
         "rows": len(train.inputs),
         "validation_rows": len(validation.inputs),
@@ -254,7 +251,7 @@ def _training_record(progress: "Progress", train: "Rows", validation: "Rows", **
         "start": progress.start,
         "epochs": progress.history,
         "kept_epoch": progress.kept,
-    } | {name: part for name, part in parts.items() if part}
+    }
 
 
 def _tuned_card(card: ModelCard, settings: FinetuneParams, training: dict[str, Any]) -> ModelCard:

@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages.common import presets
+from stages.common.errors import counted
 from stages.common.params import RuntimeParams
 from stages.finetuning import classifier as classifiers
-from stages.finetuning import loop, self_training
+from stages.finetuning import loop, progress, self_training
 from stages.finetuning.progress import Progress
-from stages.heads import loading, model_card
+from stages.heads import linear_layer, loading, model_card
 from stages.tables import features
 from tests.conftest import Once, copy
 from tests.projects import Verb, contents, make_trained, relabel_validation, run, run_stages, set_params, stage
@@ -26,7 +27,7 @@ CPU = RuntimeParams(device="cpu")
 @pytest.mark.parametrize("kind", ["logistic", "ridge", "mlp"])
 def test_step_0_of_fine_tuning_equals_the_head(trained: Path, verb: Verb, kind: str) -> None:
     from stages.common.params import BudgetParams
-    from stages.finetune import Folders, _start
+    from stages.finetuning import starts
 
     set_params(trained, train_head__kind=kind)
     verb("train_head")
@@ -36,8 +37,7 @@ def test_step_0_of_fine_tuning_equals_the_head(trained: Path, verb: Verb, kind: 
     test = features.read(trained / "data/features", "test")
     texts = pq.read_table(trained / "data/prepared/test")["text"].to_pylist()
     classifier = classifiers.pretrained(described, CPU)
-    folders = Folders(trained / "data/prepared", trained / "data/features", head)
-    classifier.start_from(*_start(folders, described, BudgetParams())[1])
+    classifier.start_from(*starts.from_head(head, described, trained / "data/features", BudgetParams()).layer)
     start = classifier.probabilities(texts)
     wanted = loading.load(head, described, test.X.shape[1])(test.X)
     if kind == "mlp":  # a logistic stand-in: the same decisions, not the same numbers
@@ -155,8 +155,67 @@ def test_names_of_labels_are_texts_to_learn_from(trained: Path, verb: Verb) -> N
     assert described.training["epochs"] != without.training["epochs"]
 
 
+@pytest.fixture
+def for_all(trained: Path, verb: Verb) -> Path:
+    """A project whose head is fitted on the validation rows too."""
+    set_params(trained, finetune__method="full", finetune__epochs=2, train_head__final="all")
+    verb("train_head")
+    return trained
+
+
+def test_with_final_all_a_second_network_learns_from_validation_rows_too(for_all: Path, verb: Verb) -> None:
+    said, folder = verb("finetune").stdout, for_all / "data/finetuned"
+    training = model_card.read_trained(folder).training
+    count = training["rows"] + training["validation_rows"]
+    assert training["all_rows"] == {"rows": count, "epochs": training["kept_epoch"]} and training["kept_epoch"]
+    again = f"trained again on all {count} rows, validation rows too, for {counted(training['kept_epoch'], 'epoch')}"
+    assert f"finetune: {again}\n" in said
+    verb("evaluate")
+    assert f"trained anew on all {count} labelled rows" in (for_all / "data/evaluation/report.html").read_text("utf-8")
+
+    shipped = (folder / "model.safetensors").read_bytes()
+    relabel_validation(for_all, lambda label: {"good": "bad", "bad": "good"}[label])
+    verb("finetune")
+    assert (folder / "model.safetensors").read_bytes() != shipped, "labels of validation rows are learned from"
+
+
+def test_with_final_all_and_no_better_epoch_the_head_of_all_rows_is_kept(
+    for_all: Path, verb: Verb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "no_worse", lambda *_: False)
+    said = verb("finetune").stdout
+    described = model_card.read_trained(for_all / "data/finetuned")
+    assert described.training["kept_epoch"] == 0
+    assert f"finetune: the head is that of all {described.training['all_rows']['rows']} rows\n" in said
+    layers = [linear_layer.read(for_all / f"data/{model}") for model in ("head", "finetuned")]
+    np.testing.assert_allclose(layers[0][0], layers[1][0], rtol=1e-6)
+
+
+def test_a_run_that_is_killed_in_the_second_training_resumes_there(
+    for_all: Path, verb: Verb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_params(for_all, runtime__checkpoint_steps=1)
+    verb("finetune")
+    whole = contents(for_all / "data/finetuned")
+    steps = json.loads(whole["model.json"])["training"]["steps"]
+
+    def end_step(self: Progress, loss: float) -> None:
+        counted_step(self, loss)
+        taken.append(self.step)
+        if len(taken) == steps + 2:
+            raise KeyboardInterrupt
+
+    taken: list[int] = []
+    counted_step = Progress.end_step
+    monkeypatch.setattr(Progress, "end_step", end_step)
+    target = ("data/prepared", "data/features", "data/head", "data/again")
+    assert stage(for_all, "finetune", *target, check=False).returncode and taken[-1] == 2
+    stage(for_all, "finetune", *target)
+    assert contents(for_all / "data/again") == whole and taken[steps + 2] == 2, "the first training is not repeated"
+
+
 @pytest.mark.parametrize("contrastive", [0.0, 1.0])
-def test_a_class_of_validation_rows_alone_is_known_and_never_predicted(
+def test_a_class_of_validation_rows_alone_is_learned_with_final_all(
     trained: Path, verb: Verb, contrastive: float
 ) -> None:
     set_params(trained, finetune__method="full", finetune__epochs=1, finetune__contrastive=contrastive)
@@ -165,9 +224,10 @@ def test_a_class_of_validation_rows_alone_is_known_and_never_predicted(
     verb("train_head")
     verb("finetune")
     described = model_card.read_trained(trained / "data/finetuned")
-    texts = pq.read_table(trained / "data/prepared/train")["text"].to_pylist()
-    P = classifiers.load(trained / "data/finetuned", described, CPU).probabilities(texts)
-    assert described.labels == ("bad", "good", "zeta") and P[:, 2].max() < 0.01
+    rows = pq.read_table(trained / "data/prepared/validation")
+    P = classifiers.load(trained / "data/finetuned", described, CPU).probabilities(rows["text"].to_pylist())
+    is_zeta = np.array(rows["label"]) == "zeta"
+    assert described.labels == ("bad", "good", "zeta") and P[is_zeta, 2].mean() > 2 * P[~is_zeta, 2].mean()
 
 
 def test_few_labels_are_few_for_validation_too(trained: Path, verb: Verb) -> None:

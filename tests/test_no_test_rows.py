@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from stages import finetune
 from stages.common.params import BudgetParams
+from stages.finetuning import starts
 from stages.heads import choosing, linear_layer, model_card
 from stages.tables import features
 from tests.projects import TFIDF, contents, make_project, run_stages, set_params, stage
@@ -140,14 +140,14 @@ def test_the_head_is_fitted_on_every_labelled_row(project: Path) -> None:
 
 
 def test_finetune_starts_from_a_head_that_has_not_seen_the_validation_rows(project: Path) -> None:
-    folders = finetune.Folders(project / "data/prepared", project / "data/features", project / "data/head")
-    _, layer = finetune._start(folders, model_card.read_head(folders.head), BudgetParams())
-    train = features.read(project / "data/features", "train")
+    head, table = project / "data/head", project / "data/features"
+    _, layer = starts.from_head(head, model_card.read_head(head), table, BudgetParams())
+    train = features.read(table, "train")
     fitted = choosing.logistic_head(train.X, train.labels)[0].layer()
     assert fitted is not None
     for part, wanted in zip(layer, fitted, strict=True):
         np.testing.assert_array_equal(part, wanted)
-    shipped = linear_layer.read(project / "data/head")
+    shipped = linear_layer.read(head)
     assert shipped is not None and np.abs(shipped[0] - layer[0]).max() > 0.01
 
 

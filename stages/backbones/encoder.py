@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from stages.backbones import blocks, inference
 from stages.common import freed_memory, threads
 from stages.common.errors import HeadstartError, one_line
-from stages.common.params import ExtractParams, FinetuneParams
+from stages.common.params import ExtractParams, FinetuneParams, Modality
 
 WEIGHTS_FILE = "model.safetensors"
 FLOATS = ("F16", "BF16", "F32", "F64")  # the types of weights, as safetensors names them
@@ -65,6 +65,11 @@ class Encoder(nn.Module):
         self.name = name
         self._optimized: tuple[nn.Module, ...] = ()
         self.register_load_state_dict_post_hook(_drop_optimized)  # type: ignore[no-untyped-call]
+
+    @property
+    def modality(self) -> Modality:
+        """Return what it encodes."""
+        return "image" if self.max_length is None else "text"
 
     @property
     def device(self) -> torch.device:

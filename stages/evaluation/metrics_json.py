@@ -72,7 +72,7 @@ def details(
     if scored.division and "finetuned" in cards:
         out["not_judged"] = {"finetuned": NOT_JUDGED}
     if "finetuned" in cards:
-        out["finetuned_kept_epoch"] = cards["finetuned"].training["kept_epoch"]  # 0: no epoch was better than the head
+        out["finetuned_kept_epoch"] = cards["finetuned"].training["kept_epoch"]  # 0: the head was better than all
     out["labels_saved"] = labels_saved.from_curves(curves, scored.task.primary)
     out["near_duplicates"] = _without_near_duplicates(scored, pairs)
     out["label_errors"] = {split: part["row"].nunique() for split, part in suspects.items()}

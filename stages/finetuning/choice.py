@@ -22,7 +22,7 @@ from stages.common import atomic, json_file, package
 from stages.common.metric_directions import is_higher_better
 from stages.common.params import FinetuneParams, Params, RuntimeParams
 from stages.common.presets import Preset
-from stages.finetuning import auto_values, trials
+from stages.finetuning import all_rows, auto_values, trials
 from stages.finetuning import classifier as classifiers
 from stages.finetuning.cost import Cost
 from stages.finetuning.progress import DivergedError
@@ -86,7 +86,8 @@ def choose(card: ModelCard, train: Rows, validation: Rows, settings: Params, fol
     encoder, rows = classifiers.pretrained(card, settings.runtime).encoder, compared.rows
     cost, budget, metric = Cost(encoder, rows.inputs), settings.finetune.budget_minutes, card.as_task().primary
     recipes = {preset: auto_values.recipe(settings.finetune.with_preset(preset), card) for preset in CANDIDATES}
-    candidates = _candidates(recipes, cost, compared, trained=len(train.y))
+    again = len(train.y) + len(validation.y) if all_rows.is_wanted(card, settings.finetune, validation) else 0
+    candidates = _candidates(recipes, cost, compared, trained=len(train.y), again=again)
     _keep_to(budget, candidates, spent=cost.encoding(np.arange(len(rows.y))))
     if not any(candidate.remark == "" for candidate in candidates):
         return _decide(candidates, None, metric, compared.name, budget)
@@ -98,15 +99,20 @@ def choose(card: ModelCard, train: Rows, validation: Rows, settings: Params, fol
 
 
 def _candidates(
-    recipes: Mapping[Preset, FinetuneParams], cost: Cost, compared: trials.Comparison, *, trained: int
+    recipes: Mapping[Preset, FinetuneParams], cost: Cost, compared: trials.Comparison, *, trained: int, again: int = 0
 ) -> list[Candidate]:
-    """List the ways of training that differ, the cheapest first; `trained`: the number of training rows."""
+    """List the ways of training that differ, the cheapest first.
+
+    Args:
+        trained, again: the numbers of rows of the training that follows, and of the second one, see `all_rows`.
+    """
     candidates: list[Candidate] = []
     for preset, recipe in recipes.items():
         if any(recipe.recipe() == other.recipe.recipe() for other in candidates):
             continue
         trial = sum(cost.training(split.training, recipe) + cost.encoding(split.held_out) for split in compared.splits)
-        candidates.append(Candidate(preset, recipe, trial, cost.training(np.arange(trained), recipe)))
+        final = cost.training(np.arange(trained), recipe) * (1 + again / trained)
+        candidates.append(Candidate(preset, recipe, trial, final))
     return sorted(candidates, key=lambda candidate: candidate.trial)
 
 

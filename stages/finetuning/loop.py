@@ -28,7 +28,7 @@ from stages.finetuning.batches import Batch, Batches
 from stages.finetuning.checkpoints import Checkpoint
 from stages.finetuning.classifier import Classifier
 from stages.finetuning.loss import Loss, Targets, as_tensor
-from stages.finetuning.progress import Metrics, Progress, diverged
+from stages.finetuning.progress import Progress, Validation, diverged
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Task:
         from_random: whether the backbone starts from random weights.
         identity: names everything else that decides the result; an identical run resumes from its checkpoints.
         targets: of the rows, in place of the labels `y`.
+        last_epoch: after which training ends, with the learning rate of a run through all epochs; None: the last one.
     """
 
     inputs: Sequence[Any]
@@ -51,16 +52,20 @@ class Task:
     from_random: bool
     identity: str
     targets: Targets | None = None
+    last_epoch: int | None = None
 
 
 def train(
-    classifier: Classifier, task: Task, validate: Callable[[], Metrics], *, unfinished: ExitStack | None = None
+    classifier: Classifier,
+    task: Task,
+    validate: Callable[[], Validation | None] = lambda: None,
+    *,
+    unfinished: ExitStack | None = None,
 ) -> Progress:
-    """Train `classifier` in place. It ends with the weights of the best epoch, which may be those it started from.
+    """Train `classifier` in place. It ends with the weights that `Progress` keeps, which may be those it started from.
 
     Args:
-        validate: computes `Progress.metrics` on the validation rows; empty if there are none, and then the weights of
-            the last epoch are kept.
+        validate: judges the validation rows; None if there are none, and then the weights of the last epoch are kept.
         unfinished: keeps the checkpoints, with one of the end, until it is closed: for a run of several trainings.
 
     Raises:
@@ -81,7 +86,7 @@ def train(
 class _Training:
     """All parts of a run, and the loop over its steps."""
 
-    def __init__(self, classifier: Classifier, task: Task, validate: Callable[[], Metrics]) -> None:
+    def __init__(self, classifier: Classifier, task: Task, validate: Callable[[], Validation | None]) -> None:
         self.classifier, self.task, self.encoder = classifier, task, classifier.encoder
         settings, device = task.settings, self.encoder.device
         self.encoder.prepare_training(settings, from_random=task.from_random)
@@ -103,11 +108,12 @@ class _Training:
             process=self.accelerator.process_index,
             processes=self.accelerator.num_processes,
         )
-        self.steps = settings.epochs * self.batches.steps_per_epoch
+        all_steps = settings.epochs * self.batches.steps_per_epoch
+        self.steps = (task.last_epoch or settings.epochs) * self.batches.steps_per_epoch
         # As `encode` does: a layout changes the last bits, and a resumed run trains before it encodes.
         classifier.to(memory_format=torch.channels_last)
         adamw = optimizer.build(classifier, settings)
-        self.schedule = optimizer.schedule(adamw, settings, self.steps)
+        self.schedule = optimizer.schedule(adamw, settings, all_steps)
         self.model, self.optimizer = self.accelerator.prepare(classifier, adamw)
         # All processes follow the metrics of the first, so that they stop at the same epoch.
         self.progress = Progress(
@@ -117,7 +123,8 @@ class _Training:
     def key(self) -> str:
         """Return a hash of all that decides the result of the run, the code included."""
         task, processes = self.task, self.accelerator.num_processes
-        parts = [package.digest(), task.identity, task.settings.recipe(), task.runtime.device, processes]
+        settings = [task.settings.recipe(), task.last_epoch, task.runtime.device]
+        parts = [package.digest(), task.identity, *settings, processes]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
     def start(self, folder: Path) -> None:
@@ -210,7 +217,8 @@ class _Training:
         return Checkpoint(
             tensors={
                 "network": self.classifier.trained_state(),
-                "best": self.progress.best,
+                "kept": self.progress.weights,
+                "validation": {"best": torch.from_numpy(self.progress.best)} if self.progress.start else {},
                 "optimizer": tensors,
                 "memory": {"vectors": self.memory.vectors} if self.memory else {},
             },
@@ -227,7 +235,8 @@ class _Training:
         """Set the run to what `_checkpoint` returned."""
         tensors, state = checkpoint
         self.classifier.load_state_dict(tensors["network"], strict=False)
-        self.progress.restore(state["progress"], tensors["best"])
+        best = tensors["validation"].get("best")
+        self.progress.restore(state["progress"], tensors["kept"], np.empty(0) if best is None else best.numpy())
         optimizer.restore(self.optimizer, tensors["optimizer"], state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         if self.memory:

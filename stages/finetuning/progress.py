@@ -1,57 +1,79 @@
-"""The record of a run: losses, validation after each epoch, early stopping, and the best weights so far."""
+"""The record of a run: losses, validation after each epoch, early stopping, and the weights to keep."""
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from stages.common.errors import HeadstartError, counted
-from stages.common.metric_directions import is_higher_better
+from stages.common.params import Modality
 from stages.finetuning.classifier import Classifier
 from stages.finetuning.rows import Rows
-from stages.tasks import Task
 
 Metrics = dict[str, float]
 
 
-class Progress:
-    """The record of a run.
+# How many standard errors worse than the best epoch a later one may be. A later epoch of texts has learned more, at a
+# lower rate, and the best of several noisy numbers is often so by chance. With photos, later ones are often worse.
+TOLERANCE: dict[Modality, float] = {"text": 1.0, "image": 0.0}
+
+
+class Validation(NamedTuple):
+    """How a network does on the validation rows.
 
     Attributes:
-        metrics: names of the validation metrics that are noted: those that compare epochs, and the task's first.
+        metrics: the headline metrics of the task.
+        losses: (rows,) calibrated, since an epoch may be too sure and still the most often right; see `Task.losses`.
+    """
+
+    metrics: Metrics
+    losses: np.ndarray
+
+
+class Progress:
+    """The record of a run, and the weights that are kept: of the last epoch that is `no_worse` than the best.
+
+    Attributes:
         start: the validation metrics before the first step; empty without validation rows.
         history: one entry for each epoch: `epoch`, `loss` on the training rows, `learning_rate` at its end, and with
-            validation rows the `metrics` of these.
+            validation rows the metrics that the task follows.
         kept: the epoch whose weights are kept; 0 for those before the first step.
         step: the number of steps so far.
-        best: the weights that are kept, by name; empty without validation rows.
+        weights: those that are kept, by name; empty without validation rows.
+        best: the losses of the best epoch so far, as in `Validation`.
     """
 
     def __init__(
-        self, classifier: Classifier, validate: Callable[[], Metrics], refit: Callable[[], None], patience: int | None
+        self,
+        classifier: Classifier,
+        validate: Callable[[], Validation | None],
+        refit: Callable[[], None],
+        patience: int | None,
     ) -> None:
         """
         Args:
-            validate: computes `metrics` on the validation rows; empty if there are none.
+            validate: judges the validation rows; None if there are none.
             refit: sets the classifier layer to the one that is validated and kept.
             patience: the number of epochs without a better score after which training stops.
         """
         self._classifier, self._validate, self._refit, self._patience = classifier, validate, refit, patience
         self._task = classifier.task
-        self.metrics = tuple(dict.fromkeys((*self._task.kept_by, self._task.primary)))
         self.start: Metrics = {}
         self.history: list[dict[str, Any]] = []
         self.kept, self.step = 0, 0
-        self.best: Mapping[str, Tensor] = {}
+        self.weights: Mapping[str, Tensor] = {}
+        self.best = np.empty(0)
+        self._best_epoch = 0
         self._losses: list[float] = []  # of the steps of this epoch
 
     def begin(self) -> None:
         """Validate before the first step."""
-        self.start = self._validate()
-        if self.start:
-            self.best = self._classifier.trained_state()
+        if validation := self._validate():
+            self.start, self.best = validation
+            self.weights = self._classifier.trained_state()
 
     def end_step(self, loss: float) -> None:
         """Count a step and note its loss."""
@@ -59,7 +81,7 @@ class Progress:
         self._losses.append(loss)
 
     def end_epoch(self, learning_rate: float) -> None:
-        """Validate, and keep the weights if they are the best so far."""
+        """Validate, and keep the weights unless they are worse than the best so far."""
         entry: dict[str, Any] = {
             "epoch": len(self.history) + 1,
             "loss": sum(self._losses) / len(self._losses),
@@ -69,10 +91,13 @@ class Progress:
         if self.start:
             trained = copy.deepcopy(self._classifier.classifier.state_dict())
             self._refit()
-            metrics = self._validate()
-            entry |= {name: metrics[name] for name in self.metrics}
-            if is_better(metrics, self.kept_metrics, self._task):
-                self.kept, self.best = entry["epoch"], self._classifier.trained_state()
+            validation = self._validate()
+            assert validation is not None
+            entry |= {name: validation.metrics[name] for name in self._task.followed}
+            if no_worse(validation.losses, self.best, TOLERANCE[self._classifier.encoder.modality]):
+                self.kept, self.weights = entry["epoch"], self._classifier.trained_state()
+            if validation.losses.mean() < self.best.mean():
+                self._best_epoch, self.best = entry["epoch"], validation.losses
             self._classifier.classifier.load_state_dict(
                 trained
             )  # a refitted layer is validated and kept, never trained
@@ -86,38 +111,39 @@ class Progress:
     @property
     def is_out_of_patience(self) -> bool:
         """Whether too many epochs in a row were no better."""
-        return bool(self.start and self._patience and len(self.history) - self.kept >= self._patience)
+        return bool(self.start and self._patience and len(self.history) - self._best_epoch >= self._patience)
 
     def state(self) -> dict[str, Any]:
-        """Return what `restore` needs beside the best weights, for JSON."""
+        """Return what `restore` needs beside the weights and the best losses, for JSON."""
         names = ("step", "start", "history", "kept")
-        return {**{name: getattr(self, name) for name in names}, "losses": self._losses}
+        own = {"best_epoch": self._best_epoch, "losses": self._losses}
+        return {name: getattr(self, name) for name in names} | own
 
-    def restore(self, state: Mapping[str, Any], best: Mapping[str, Tensor]) -> None:
-        """Set the record to the result of `state`, and the best weights."""
+    def restore(self, state: Mapping[str, Any], weights: Mapping[str, Tensor], best: np.ndarray) -> None:
+        """Set the record to the result of `state`, the weights that are kept, and the best losses."""
         self.step, self.start, self.history, self.kept = (state[name] for name in ("step", "start", "history", "kept"))
-        self._losses, self.best = state["losses"], best
+        self._best_epoch, self._losses, self.weights, self.best = state["best_epoch"], state["losses"], weights, best
 
     def in_words(self) -> str:
-        """Say how the first metric that compares epochs changed, and which epoch is kept."""
-        epochs, name = counted(len(self.history), "epoch"), self._task.kept_by[0]
+        """Say how the task's first metric changed, and which epoch is kept."""
+        epochs, name = counted(len(self.history), "epoch"), self._task.primary
         if not self.start:
             return f"{epochs}, no validation rows"
         digits = ".3f" if self._task.has_classes else ".4g"  # numbers are of any size
         before = f"validation {name.replace('_', ' ')} {self.start[name]:{digits}}"
         if not self.kept:
-            verb = "surpassed" if is_higher_better(name) else "undercut"
-            return f"{before} was not {verb} in {epochs}: the head and the pretrained weights are kept"
-        return f"{before} -> {self.kept_metrics[name]:{digits}} in epoch {self.kept} of {epochs}"
+            return f"{before}, and a higher loss after {epochs}: the head and the pretrained weights are kept"
+        near = "" if self.kept == self._best_epoch else ", within a standard error of the lowest loss"
+        return f"{before} -> {self.kept_metrics[name]:{digits}} in epoch {self.kept} of {epochs}{near}"
 
     def finish(self, learning_rate: float) -> None:
-        """Give the classifier the weights that are kept: the best, or the last without validation rows.
+        """Give the classifier the weights that are kept, without validation rows the last.
 
         Raises:
             HeadstartError: they are not finite.
         """
         if self.start:
-            self._classifier.load_state_dict(self.best, strict=False)
+            self._classifier.load_state_dict(self.weights, strict=False)
         else:
             self.kept = len(self.history)
             self._refit()
@@ -138,18 +164,24 @@ def diverged(step: int, learning_rate: float) -> DivergedError:
     )
 
 
-def validation_metrics(classifier: Classifier, rows: Rows) -> Metrics:
-    """Compute the headline metrics of the task; none without rows.
+def validation(classifier: Classifier, rows: Rows) -> Validation | None:
+    """Judge the validation rows; None if there are none.
 
     A row that can have several labels is right if all of them are, at the thresholds of the head.
     """
-    task = classifier.task
-    return task.headline(rows.y, task.outputs(classifier.scores(rows.inputs))) if rows.inputs else {}
+    if not rows.inputs:
+        return None
+    task, scores = classifier.task, classifier.scores(rows.inputs)
+    temperatures, _ = task.calibration(scores, rows.y, "own")
+    return Validation(
+        task.headline(rows.y, task.outputs(scores)), task.losses(rows.y, task.outputs(scores / temperatures))
+    )
 
 
-def is_better(metrics: Metrics, others: Metrics, task: Task) -> bool:
-    """Tell whether an epoch is better than another: by the first metric of `task.kept_by` that differs."""
-    for name in task.kept_by:
-        if metrics[name] != others[name]:
-            return (metrics[name] > others[name]) == is_higher_better(name)
-    return False
+def no_worse(losses: np.ndarray, others: np.ndarray, tolerance: float) -> bool:
+    """Tell whether losses are in the mean at most so many standard errors of the paired difference above others.
+
+    Both are (rows,), of the same rows. The error is the one around no difference, which a single row has too.
+    """
+    rises = losses - others
+    return bool(rises.sum() <= tolerance * np.sqrt((rises**2).sum()))

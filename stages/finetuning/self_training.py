@@ -14,7 +14,8 @@ from stages.common.params import BudgetParams, TrainHeadParams
 from stages.finetuning import loop, pseudo_labels
 from stages.finetuning.classifier import Classifier
 from stages.finetuning.loop import Task
-from stages.finetuning.progress import Metrics, Progress, is_better
+from stages.finetuning.outcome import Outcome
+from stages.finetuning.progress import Progress, Validation
 from stages.heads import propagation, training
 from stages.heads.model_card import ModelCard
 from stages.tables import features, prepared
@@ -31,28 +32,20 @@ class Data(NamedTuple):
     budget: BudgetParams
 
 
-class Trained(NamedTuple):
-    """A network, the record of its training, and what was learned from unlabelled rows, for model.json."""
-
-    classifier: Classifier
-    progress: Progress
-    record: dict[str, Any]
-
-
 def train(
     first: Classifier,
     task: Task,
     start: Callable[[], Classifier],
-    validate: Callable[[Classifier], Metrics],
+    validate: Callable[[Classifier], Validation | None],
     data: Data,
-) -> Trained:
+) -> Outcome:
     """Train a network, and if guesses of unlabelled rows help, a second one on labels and on the guesses of the first.
 
     A run that is killed in the second training resumes there.
 
     Args:
         start: loads the network that `first` begins as.
-        validate: computes the metrics on the validation rows; empty if there are none.
+        validate: judges the validation rows; None if there are none.
 
     Returns:
         The second network, or the first where frozen vectors say that guesses do not help (see `propagation`), or
@@ -63,7 +56,7 @@ def train(
     """
     record = _trial(data)
     if not record.get("is_used"):
-        return Trained(first, loop.train(first, task, lambda: validate(first)), record)
+        return _outcome(first, loop.train(first, task, lambda: validate(first)), record)
     with ExitStack() as unfinished:
         first_progress = loop.train(first, task, lambda: validate(first), unfinished=unfinished)
         second, second_task = start(), _with_guesses(task, first, data)
@@ -71,11 +64,15 @@ def train(
     without, metrics = first_progress.kept_metrics, progress.kept_metrics
     if without:
         record |= {
-            "is_used": is_better(metrics, without, first.task),
+            "is_used": (metrics["accuracy"], -metrics["log_loss"]) > (without["accuracy"], -without["log_loss"]),
             "validation_accuracy": metrics["accuracy"],
             "validation_accuracy_without": without["accuracy"],
         }
-    return Trained(second, progress, record) if record["is_used"] else Trained(first, first_progress, record)
+    return _outcome(*(second, progress) if record["is_used"] else (first, first_progress), record)
+
+
+def _outcome(classifier: Classifier, progress: Progress, record: dict[str, Any]) -> Outcome:
+    return Outcome(classifier, classifier, progress, {"unlabelled": record} if record else {}, in_words(record))
 
 
 def _trial(data: Data) -> dict[str, Any]:

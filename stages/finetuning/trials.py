@@ -114,7 +114,7 @@ class Trials:
             identity=f"trial {rows.digest} {split.held_out.tolist()} {card.model_dump_json()}",
         )
         # Without validation the last weights are kept: the best ones would be flattered by the rows that chose them.
-        loop.train(classifier, task, dict)
+        loop.train(classifier, task)
         scores = classifier.scores([rows.inputs[row] for row in split.held_out])
         return self._values(head.task, head.task.outputs(scores), split)
 

@@ -33,7 +33,7 @@ class Multilabel(Resampled):
     Attributes:
         primary: the metric that learning curves and verdicts are about.
         second: the metric that is told beside it.
-        kept_by: the metrics that compare epochs of training; the first that differs decides.
+        followed: the metrics that are noted after every epoch of training.
         thresholds: (labels,) of a model.
         exclusive: sets of labels of which every row has exactly one. Their probabilities are a softmax, and the
             likeliest is given, whatever its threshold.
@@ -45,7 +45,7 @@ class Multilabel(Resampled):
 
     primary: ClassVar[GateName] = "accuracy"
     second: ClassVar[GateName] = "macro_f1"
-    kept_by: ClassVar[tuple[GateName, ...]] = ("accuracy", "log_loss")
+    followed: ClassVar[tuple[GateName, ...]] = ("accuracy", "log_loss")
     has_classes: ClassVar[Literal[True]] = True
     is_exclusive: ClassVar[bool] = False
 
@@ -136,6 +136,10 @@ class Multilabel(Resampled):
     def row_values(self, T: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """Return what the primary metric is the mean of: (rows,), whether rows get all of their labels and no other."""
         return self.is_right(T, outputs)
+
+    def losses(self, T: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Compute the log loss of every row, the mean over its labels: (rows,)."""
+        return multilabel.losses(T, outputs[..., 0])
 
     def chance(self, T: np.ndarray) -> float:
         """Compute the primary metric of always guessing the most frequent set of labels."""

@@ -23,7 +23,7 @@ class Ordinal(Resampled, Single):
 
     primary: ClassVar[GateName] = "mean_absolute_error"
     second: ClassVar[GateName] = "quadratic_weighted_kappa"
-    kept_by: ClassVar[tuple[GateName, ...]] = ("log_loss",)
+    followed: ClassVar[tuple[GateName, ...]] = ("mean_absolute_error", "log_loss")
 
     @property
     def columns(self) -> int:
@@ -59,6 +59,10 @@ class Ordinal(Resampled, Single):
     def row_values(self, T: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """Return what the primary metric is the mean of: (rows,), how many steps rows are off."""
         return np.asarray(np.abs(self.decisions(outputs) - T))
+
+    def losses(self, T: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Compute the log loss of every row: (rows,)."""
+        return metrics.losses(T, outputs)
 
     def chance(self, T: np.ndarray) -> float:
         """Compute the primary metric of always guessing the median label."""

@@ -25,7 +25,7 @@ class Regression(Resampled):
     Attributes:
         primary: the metric that learning curves and verdicts are about.
         second: the metric that is told beside it.
-        kept_by: the metrics that compare epochs of training; the first that differs decides.
+        followed: the metrics that are noted after every epoch of training.
         mean, scale: mean and standard deviation of the training numbers. Only scores depend on them.
     """
 
@@ -35,7 +35,7 @@ class Regression(Resampled):
     labels: ClassVar[tuple[str, ...]] = ()
     primary: ClassVar[GateName] = "mean_absolute_error"
     second: ClassVar[GateName] = "r2"
-    kept_by: ClassVar[tuple[GateName, ...]] = ("root_mean_squared_error",)
+    followed: ClassVar[tuple[GateName, ...]] = ("mean_absolute_error", "root_mean_squared_error")
     has_classes: ClassVar[Literal[False]] = False
     is_exclusive: ClassVar[bool] = False
 
@@ -96,6 +96,10 @@ class Regression(Resampled):
     def row_values(self, T: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """Return what the primary metric is the mean of: (rows,), how far numbers are off."""
         return np.asarray(np.abs(self.decisions(outputs) - T))
+
+    def losses(self, T: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Compute the squared error of every row: (rows,)."""
+        return np.asarray((self.decisions(outputs) - T) ** 2)
 
     def chance(self, T: np.ndarray) -> float:
         """Compute the primary metric of always guessing the median."""

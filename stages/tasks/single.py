@@ -24,14 +24,14 @@ class Single:
     Attributes:
         primary: the metric that learning curves and verdicts are about.
         second: the metric that is told beside it.
-        kept_by: the metrics that compare epochs of training; the first that differs decides.
+        followed: the metrics that are noted after every epoch of training.
     """
 
     labels: tuple[str, ...]
 
     primary: ClassVar[GateName] = "accuracy"
     second: ClassVar[GateName] = "macro_f1"
-    kept_by: ClassVar[tuple[GateName, ...]] = ("accuracy", "log_loss")
+    followed: ClassVar[tuple[GateName, ...]] = ("accuracy", "log_loss")
     has_classes: ClassVar[Literal[True]] = True
     is_exclusive: ClassVar[bool] = True  # a label excludes the others, so that predictions make a confusion matrix
 
@@ -116,6 +116,10 @@ class Single:
     def row_values(self, T: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """Return what the primary metric is the mean of: (rows,), whether rows get their label."""
         return self.is_right(T, outputs)
+
+    def losses(self, T: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Compute the log loss of every row: (rows,)."""
+        return metrics.losses(T, outputs)
 
     def chance(self, T: np.ndarray) -> float:
         """Compute the primary metric of always guessing the most frequent label."""

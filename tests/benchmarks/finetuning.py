@@ -6,7 +6,7 @@ CASE is one of those that `--help` lists. FOLDER holds train.csv and test.csv wi
 `reviews` reads data/reviews.csv instead. `banking77-10-unlabelled` takes the labels away from all rows but 10 a class,
 and head and network learn from those rows too. A seed decides the draw of the labels, the split where the data has
 none, and the training. Prints both accuracies and the seconds of finetune for every seed, and their means. `--set`
-changes a setting of `finetune`.
+changes a setting of `finetune`, or of another section: `--set train_head.final=all`.
 """
 
 import argparse
@@ -56,8 +56,11 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     changes, finetune = CASES[arguments.case]
-    finetune = finetune | {key: yaml.safe_load(value) for key, value in (change.split("=") for change in arguments.set)}
-    print(arguments.case, json.dumps(finetune))
+    changes = changes | {f"finetune__{key}": value for key, value in finetune.items()}
+    for name, value in (change.split("=") for change in arguments.set):
+        section, _, key = name.rpartition(".")
+        changes[f"{section or 'finetune'}__{key}"] = yaml.safe_load(value)
+    print(arguments.case, json.dumps(changes))
     results = []
     with tempfile.TemporaryDirectory() as folder:
         project = make_project(Path(folder) / "project")
@@ -69,7 +72,7 @@ def main() -> None:
             for name in ("train.csv", "test.csv"):
                 shutil.copy(arguments.folder / name, data / name)
             changes = {"prepare__data": "data/tables", "prepare__label": "label", **changes}
-        set_params(project, **changes, **{f"finetune__{key}": value for key, value in finetune.items()})
+        set_params(project, **changes)
         for seed in range(arguments.seeds):
             if "unlabelled" in arguments.case:
                 take_labels_away(arguments.folder / "train.csv", data / "train.csv", 10, seed)

@@ -35,6 +35,7 @@ import pandas as pd
 import yaml
 
 from stages.backbones import hub
+from stages.backbones.encoder import Encoder
 from stages.common.errors import counted
 from stages.common.params import FinetuneParams, TrainHeadParams
 from stages.finetuning import auto_values, loop, rows
@@ -84,10 +85,9 @@ def frozen(drawn: Draw) -> Outcome:
     return Outcome(head.probabilities(encoder.encode(drawn.test_inputs)).argmax(axis=1) == drawn.test_y, seconds)
 
 
-def finetuned(drawn: Draw, settings: FinetuneParams) -> Outcome:
-    """Train as the stage finetune does, from the head on frozen features."""
-    classifier = Classifier(few_label_tasks.encoder(drawn.modality), Single(tuple(drawn.labels)))
-    start = time.process_time()
+def start(encoder: Encoder, drawn: Draw, settings: FinetuneParams) -> tuple[Classifier, loop.Task]:
+    """Prepare the training of the stage finetune, from the head on frozen features."""
+    classifier = Classifier(encoder, Single(tuple(drawn.labels)))
     X, names = classifier.encoder.encode(drawn.inputs), np.array(drawn.labels)[drawn.y]
     head, chosen = choosing.fit(X, names, TrainHeadParams())
     layer = head.layer()
@@ -99,9 +99,16 @@ def finetuned(drawn: Draw, settings: FinetuneParams) -> Outcome:
     inputs, y = drawn.inputs, drawn.y
     if settings.label_names and drawn.modality == "text":
         inputs, y = rows.with_label_names(inputs, y, drawn.labels, combine="join")
-    task = loop.Task(inputs, y, settings, CPU, from_random=False, identity=f"{time.time_ns()}")
-    loop.train(classifier, task, dict)
-    seconds = time.process_time() - start
+    return classifier, loop.Task(inputs, y, settings, CPU, from_random=False, identity=f"{time.time_ns()}")
+
+
+def finetuned(drawn: Draw, settings: FinetuneParams) -> Outcome:
+    """Train as the stage finetune does."""
+    encoder = few_label_tasks.encoder(drawn.modality)
+    begin = time.process_time()
+    classifier, task = start(encoder, drawn, settings)
+    loop.train(classifier, task)
+    seconds = time.process_time() - begin
     return Outcome(classifier.scores(drawn.test_inputs).argmax(axis=1) == drawn.test_y, seconds)
 
 

@@ -41,7 +41,7 @@ def ours(texts: list[str], y: np.ndarray, device: str) -> Callable[[], np.ndarra
     task = loop.Task(texts, y, settings, runtime, from_random=False, identity="benchmark")
 
     def run() -> np.ndarray:
-        progress = loop.train(classifier, task, dict)
+        progress = loop.train(classifier, task)
         return np.array([progress.history[-1]["loss"]])
 
     return run

@@ -3,18 +3,19 @@
 import io
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from scipy.special import softmax
 
 from stages import backbones
 from stages.common.params import BackboneParams, ExtractParams, FinetuneParams, Modality, RuntimeParams
-from stages.finetuning import loop
+from stages.finetuning import loop, progress
 from stages.finetuning.classifier import Classifier
 from stages.finetuning.progress import Progress
+from stages.finetuning.rows import Rows
 from stages.heads.model_card import ModelCard
 from stages.tasks.single import Single
 
@@ -78,12 +79,10 @@ def train(
     inputs, y = ROWS[modality](40)
     held_out, truth = inputs[:20], y[:20]
 
-    def validate() -> dict[str, float]:
-        P = softmax(network.scores(held_out), axis=1)
-        measured = {"accuracy": (P.argmax(axis=1) == truth).mean(), "log_loss": -np.log(P[np.arange(20), truth]).mean()}
-        return {name: float(value) for name, value in measured.items()} if validated else {}
-
-    return loop.train(network, task(modality, settings, **runtime), validate, unfinished=unfinished)
+    none = np.empty(0)
+    validation = Rows(held_out, truth, [], "") if validated else Rows([], none, [], "")
+    judge = partial(progress.validation, network, validation)
+    return loop.train(network, task(modality, settings, **runtime), judge, unfinished=unfinished)
 
 
 def task(modality: Modality, settings: FinetuneParams, **runtime: Any) -> loop.Task:

@@ -189,7 +189,7 @@ def test_a_run_has_two_checkpoints_of_plain_tensors_and_json(tiny_encoder: Path,
     content = (run / "step-12.safetensors").read_bytes()
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     assert json.loads(header.pop("__metadata__")["state"])["progress"]["step"] == 12
-    assert {name.split("/")[0] for name in header} == {"network", "best", "optimizer", "memory"}
+    assert {name.split("/")[0] for name in header} == {"network", "kept", "validation", "optimizer", "memory"}
 
 
 def test_a_checkpoint_comes_back_as_it_was_written(tmp_path: Path) -> None:

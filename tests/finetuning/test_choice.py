@@ -131,8 +131,8 @@ def test_the_budget_leaves_out_what_is_too_dear(cost: Cost) -> None:
     compared = trials.comparison(rows([0, 1] * 20), rows([]))
     recipes = {preset: FinetuneParams(preset=preset) for preset in choice.CANDIDATES}
 
-    def tried(minutes: float) -> list[str]:
-        candidates = choice._candidates(recipes, cost, compared, trained=40)
+    def tried(minutes: float, again: int = 0) -> list[str]:
+        candidates = choice._candidates(recipes, cost, compared, trained=40, again=again)
         assert [candidate.preset for candidate in candidates] == ["many_labels", "few_labels"]
         choice._keep_to(minutes, candidates, spent=0.0)
         assert all("minutes in all" in candidate.remark for candidate in candidates if candidate.remark)
@@ -141,6 +141,7 @@ def test_the_budget_leaves_out_what_is_too_dear(cost: Cost) -> None:
     one = 60 * cost.encoding(np.arange(40))  # many_labels: 8 x 3 passes, twice for the folds and once for all rows
     assert tried(0.5 * one) == []
     assert tried(1.5 * one) == ["many_labels"]
+    assert tried(1.5 * one, again=50) == [], "with final all, once more for these and ten validation rows"
     assert tried(10 * one) == ["many_labels", "few_labels"]
 
 

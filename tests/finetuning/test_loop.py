@@ -1,5 +1,8 @@
 """Training: every method, early stopping, memory."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,11 @@ from torch import nn
 from stages.backbones import blocks
 from stages.common.errors import HeadstartError
 from stages.common.params import Modality, RuntimeParams
-from stages.finetuning import classifier, loop, lora, optimizer
+from stages.finetuning import classifier, loop, lora, optimizer, progress
 from stages.finetuning.classifier import Classifier
 from stages.finetuning.loss import class_weights
+from stages.finetuning.progress import Validation
+from stages.finetuning.rows import Rows
 from tests.finetuning.recipes import ROWS, SMALL, card, fresh, settings, spec, task, train
 
 
@@ -60,14 +65,73 @@ def test_every_method_starts_at_the_head_learns_and_comes_back_from_disk(
     assert not any("lora" in name for name, _ in loaded.encoder.body.named_modules()), "merged"
 
 
-def test_an_epoch_that_is_no_better_on_validation_is_not_kept(tiny_encoder: Path) -> None:
+def validations(*losses: Sequence[float]) -> Iterator[Validation]:
+    """Of ten rows before the first epoch, and after each."""
+    for rows in losses:
+        yield Validation({"accuracy": 0.5, "log_loss": float(np.mean(rows))}, np.array(rows))
+
+
+def test_an_epoch_that_is_worse_on_validation_is_not_kept(tiny_encoder: Path) -> None:
     network = fresh("text", tiny_encoder, settings())
     before = state(network)
-    accuracies = iter([0.9, 0.9, 0.8, 0.7])  # before the first epoch, and after each
     falling = task("text", settings(epochs=6, patience=2))
-    progress = loop.train(network, falling, lambda: {"accuracy": next(accuracies), "log_loss": 0.3})
+    progress = loop.train(network, falling, partial(next, validations(*([n / 10] * 10 for n in (3, 4, 5, 6)))))
     assert progress.kept == 0 and len(progress.history) == 2, "stopped early"
+    assert "0.500, and a higher loss after 2 epochs: the head and the pretrained weights are kept" in (
+        progress.in_words()
+    )
     assert all(tensor.equal(before[name]) for name, tensor in network.encoder.body.state_dict().items())
+
+
+NOISE = 0.1 * np.resize([1, -1], 10)  # of ten paired rows: a standard error is 0.1 / sqrt(10), or 0.032
+
+
+@pytest.mark.parametrize(
+    ("modality", "mean_losses", "kept"),
+    [
+        ("text", (0.5, 0.3, 0.4), 1),  # far worse than the best
+        ("text", (0.5, 0.3, 0.32), 2),  # worse by less than a standard error
+        ("text", (0.5, 0.3, 0.34), 1),  # worse by more
+        ("text", (0.5, 0.52, 0.54), 1),  # the best is always the same one, so that small steps do not add up
+        ("text", (0.5, 0.3, 0.2), 2),
+        ("image", (0.5, 0.3, 0.32), 1),
+        ("image", (0.5, 0.52, 0.54), 0),
+        ("image", (0.5, 0.4, 0.3), 2),
+    ],
+)
+def test_the_last_epoch_of_texts_is_kept_unless_another_is_better_beyond_a_standard_error(
+    tiny_encoder: Path, modality: Modality, mean_losses: tuple[float, ...], kept: int
+) -> None:
+    network = fresh(modality, tiny_encoder, settings())
+    signs = (1, -1, 1)
+    rows = (mean + sign * NOISE / 2 for mean, sign in zip(mean_losses, signs, strict=True))
+    progress = loop.train(network, task(modality, settings()), partial(next, validations(*rows)))
+    assert progress.kept == kept
+    is_best = mean_losses[kept] == min(mean_losses)
+    assert progress.in_words().endswith("lowest loss") == (not is_best)
+
+
+def test_losses_are_calibrated_before_they_choose(tiny_encoder: Path) -> None:
+    """An epoch that is too sure by a constant factor is not worse."""
+    network = fresh("text", tiny_encoder, settings())
+    inputs, y = ROWS["text"](40)
+    validation = progress.validation(network, Rows(inputs, y, [], ""))
+    weight, bias = (tensor.detach().numpy() for tensor in (network.classifier.weight, network.classifier.bias))
+    network.start_from(weight * 5, bias * 5)
+    sure = progress.validation(network, Rows(inputs, y, [], ""))
+    assert validation and sure and validation.metrics["log_loss"] != pytest.approx(sure.metrics["log_loss"], rel=1e-3)
+    np.testing.assert_allclose(validation.losses, sure.losses, rtol=1e-3)
+
+
+def test_training_ends_after_an_epoch_with_the_learning_rate_of_all(tiny_encoder: Path) -> None:
+    chosen = settings(epochs=3)
+    rates = []
+    for last in (None, 2):
+        network = fresh("text", tiny_encoder, chosen)
+        progress = loop.train(network, replace(task("text", chosen), last_epoch=last))
+        rates.append([entry["learning_rate"] for entry in progress.history])
+        assert progress.kept == len(progress.history)
+    assert rates[1] == rates[0][:2] and rates[1][-1] > 0
 
 
 def test_without_validation_rows_the_last_epoch_is_kept(tiny_encoder: Path) -> None:

@@ -9,9 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages.common.params import BudgetParams, FinetuneParams, RuntimeParams
-from stages.finetune import Folders, _start
 from stages.finetuning import classifier as classifiers
-from stages.finetuning import rows, trained_model, trials
+from stages.finetuning import rows, starts, trained_model, trials
 from stages.heads import model_card
 from stages.heads.model_card import ModelCard
 from stages.tables import features
@@ -84,8 +83,7 @@ def outputs(project: Path, model: str, texts: list[Any]) -> np.ndarray:
 
 def test_training_starts_from_the_head(trained: Path) -> None:
     described, (texts, _) = card(trained / "data/head"), truth(trained, "test")
-    folders = Folders(trained / "data/prepared", trained / "data/features", trained / "data/head")
-    started, layer = _start(folders, described, BudgetParams())
+    started, layer = starts.from_head(trained / "data/head", described, trained / "data/features", BudgetParams())
     network = classifiers.starting(started, layer, FinetuneParams(method="full"), CPU)
     start, wanted = network.task.outputs(network.scores(texts)), outputs(trained, "head", texts)
     scale = described.numbers.scale if described.numbers else 1
@@ -98,7 +96,7 @@ def test_every_method_learns_more_than_the_head(trained: Path, verb: Verb, metho
     said = verb("finetune").stdout
     described = card(trained / "data/finetuned")
     metric = "log_loss" if task == "ordinal" else "root_mean_squared_error"
-    assert f"finetune: {method}, " in said and f"validation {metric.replace('_', ' ')} " in said
+    assert f"finetune: {method}, " in said and "validation mean absolute error " in said
     assert described.task == task and described.training["kept_epoch"]
     assert set(described.training["epochs"][0]) >= {"loss", metric, "mean_absolute_error"}
     kept = min(entry[metric] for entry in described.training["epochs"])
@@ -135,11 +133,13 @@ def test_predict_takes_the_network(trained: Path, verb: Verb) -> None:
         assert (np.array(table["low"]) < np.array(table["high"])).all()
 
 
-def test_a_head_of_all_rows_starts_from_one_of_training_rows(trained: Path, verb: Verb) -> None:
-    set_params(trained, train_head__final="all", finetune__epochs=1)
+def test_with_final_all_the_network_knows_all_rows(trained: Path, verb: Verb) -> None:
+    set_params(trained, train_head__final="all", finetune__epochs=2)
     verb("train_head")
     verb("finetune")
-    assert card(trained / "data/finetuned").training["start"]
+    head, network = card(trained / "data/head"), card(trained / "data/finetuned")
+    assert network.training["start"] and network.training["all_rows"]["epochs"] == network.training["kept_epoch"]
+    assert network.numbers == head.numbers, "of all rows, too"
 
 
 def test_ways_are_compared_by_how_far_they_are_off(trained: Path) -> None:
