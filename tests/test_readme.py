@@ -203,4 +203,5 @@ def test_trials_of_fine_tuning_name_cases_and_settings_that_exist(tmp_path: Path
         for option, value in zip(options[::2], options[1::2], strict=True):
             assert option in ("--set", "--seeds")
             if option == "--set":
-                check_settings(with_setting(SETTINGS, f"finetune.{value}"), tmp_path)
+                setting = value if "." in value.partition("=")[0] else f"finetune.{value}"
+                check_settings(with_setting(SETTINGS, setting), tmp_path)

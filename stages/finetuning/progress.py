@@ -15,7 +15,6 @@ from stages.finetuning.rows import Rows
 
 Metrics = dict[str, float]
 
-
 # How many standard errors worse than the best epoch a later one may be. A later epoch of texts has learned more, at a
 # lower rate, and the best of several noisy numbers is often so by chance. With photos, later ones are often worse.
 TOLERANCE: dict[Modality, float] = {"text": 1.0, "image": 0.0}
@@ -98,9 +97,8 @@ class Progress:
                 self.kept, self.weights = entry["epoch"], self._classifier.trained_state()
             if validation.losses.mean() < self.best.mean():
                 self._best_epoch, self.best = entry["epoch"], validation.losses
-            self._classifier.classifier.load_state_dict(
-                trained
-            )  # a refitted layer is validated and kept, never trained
+            # A refitted layer is validated and kept, never trained.
+            self._classifier.classifier.load_state_dict(trained)
         self.history.append(entry)
 
     @property

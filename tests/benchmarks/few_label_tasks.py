@@ -136,6 +136,11 @@ def random_draw(data: Path, seed: int, *, test_rows: int) -> tuple[str, Draw]:
     return name, Draw(labelled["input"].tolist(), y, test["input"].tolist(), test_y, tuple(labels), modality, seed)
 
 
+def backbone_settings(modality: Modality) -> dict[str, str | None]:
+    """Return the backbone of a modality as params.yaml names it."""
+    return BACKBONES[modality].model_dump(include={"family", "name", "revision"})
+
+
 def encoder(modality: Modality) -> Encoder:
     """Load the packaged MiniLM, or the packaged EfficientNet-Lite0 for images."""
     return backbones.load_encoder(BACKBONES[modality], ExtractParams(), CPU, modality)

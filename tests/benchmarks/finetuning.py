@@ -3,10 +3,11 @@
     python -m tests.benchmarks.finetuning CASE [--seeds N] [--set KEY=VALUE …] FOLDER
 
 CASE is one of those that `--help` lists. FOLDER holds train.csv and test.csv with columns text and label; the case
-`reviews` reads data/reviews.csv instead. `banking77-10-unlabelled` takes the labels away from all rows but 10 a class,
-and head and network learn from those rows too. A seed decides the draw of the labels, the split where the data has
-none, and the training. Prints both accuracies and the seconds of finetune for every seed, and their means. `--set`
-changes a setting of `finetune`, or of another section: `--set train_head.final=all`.
+`reviews` reads data/reviews.csv instead, and `ants` the images in FOLDER/train and FOLDER/val.
+`banking77-10-unlabelled` takes the labels away from all rows but 10 a class, and head and network learn from those rows
+too. A seed decides the draw of the labels, the split where the data has none, and the training. Prints both accuracies
+and the seconds of finetune for every seed, and their means. `--set` changes a setting of `finetune`, or of another
+section: `--set train_head.final=all`.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from tests.benchmarks import few_label_tasks
 from tests.projects import STAGES, make_project, set_params, stage_process
 
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -37,6 +39,10 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "sst2-50": ({"budget__per_class": 50}, {"preset": "many_labels"}),
     "reviews": ({"prepare__label": "sentiment"}, {"preset": "many_labels"}),
+    "ants": (
+        {f"backbone__{name}": value for name, value in few_label_tasks.backbone_settings("image").items()},
+        {"preset": "many_labels"},
+    ),
 }
 
 
@@ -68,6 +74,10 @@ def main() -> None:
         data.mkdir()
         if arguments.case == "reviews":
             changes = changes | {"prepare__data": "data/reviews.csv"}
+        elif arguments.case == "ants":
+            for split, name in (("train", "train"), ("test", "val")):
+                shutil.copytree(arguments.folder / name, data / split)
+            changes = {"prepare__data": "data/tables", **changes}
         else:
             for name in ("train.csv", "test.csv"):
                 shutil.copy(arguments.folder / name, data / name)

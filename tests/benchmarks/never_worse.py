@@ -20,7 +20,7 @@ import pandas as pd
 
 from stages.scores import proportions
 from tests.benchmarks import arguments, few_label_tasks
-from tests.benchmarks.few_label_tasks import BACKBONES, Draw
+from tests.benchmarks.few_label_tasks import Draw
 from tests.projects import make_project, run_stages, set_params
 
 TEST_ROWS = 300
@@ -65,8 +65,7 @@ def write(drawn: Draw, folder: Path) -> None:
 def prepare(project: Path, drawn: Draw) -> None:
     """Put the task into a project, and run its stages up to the head."""
     write(drawn, project / "data/raw")
-    backbone = BACKBONES[drawn.modality].model_dump(include={"family", "name", "revision"})
-    changes = {f"backbone__{name}": value for name, value in backbone.items()}
+    changes = {f"backbone__{name}": value for name, value in few_label_tasks.backbone_settings(drawn.modality).items()}
     changes |= {"prepare__data": "data/raw", "prepare__input": "text", "prepare__label": "label"}
     set_params(project, **changes, **LIGHT, runtime__device="cpu")
     run_stages(project, "prepare", "extract", "train_head")
