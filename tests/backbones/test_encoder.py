@@ -77,6 +77,38 @@ print(kept, resident() - before)
 """
 
 
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc returns large arrays at once")
+def test_memory_of_large_arrays_is_kept_with_an_image_encoder() -> None:
+    run = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, check=True)
+    before, after, resident = map(int, run.stdout.split())
+    assert after < before / 10, "pages that the system cleared"
+    assert resident < 64 << 20, "and all that is free is given back"
+
+
+LARGE = """
+import resource
+import torch
+from stages import backbones
+from stages.common import freed_memory
+from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
+
+def cleared():
+    start = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        torch.zeros(80 << 20, dtype=torch.uint8).fill_(1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - start
+
+resident = lambda: int(open("/proc/self/statm").read().split()[1]) * 4096
+cleared_before = cleared()
+spec = BackboneParams(family="torchvision", name="squeezenet1_1", weights="random")
+backbones.load(spec, ExtractParams(image_size=32), RuntimeParams(device="cpu"), modality="image")
+at_start, _ = resident(), cleared()
+cleared_after = cleared()
+freed_memory.give_back()
+print(cleared_before, cleared_after, resident() - at_start)
+"""
+
+
 @pytest.mark.parametrize(("free", "tokens"), [(80e9, 65_536), (4e9, 32_768), (4.3e9, 32_768), (1e8, 512), (1_000, 1)])
 def test_batches_on_an_accelerator_fit_its_free_memory(
     free: float, tokens: int, monkeypatch: pytest.MonkeyPatch
