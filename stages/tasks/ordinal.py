@@ -60,10 +60,6 @@ class Ordinal(Resampled, Single):
         """Return what the primary metric is the mean of: (rows,), how many steps rows are off."""
         return np.asarray(np.abs(self.decisions(outputs) - T))
 
-    def losses(self, T: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-        """Compute the log loss of every row: (rows,)."""
-        return metrics.losses(T, outputs)
-
     def chance(self, T: np.ndarray) -> float:
         """Compute the primary metric of always guessing the median label."""
         return float(np.abs(T - np.median(T)).mean())
