@@ -14,7 +14,7 @@ requests must carry: predictions and training rows are not for everybody in a ne
 from functools import partial
 from pathlib import Path
 
-from stages.common import cli, run_stats
+from stages.common import cli, heap, run_stats
 from stages.common.errors import HeadstartError, counted
 from stages.common.params import RuntimeParams
 from stages.prediction.own_words import in_own_words
@@ -54,7 +54,7 @@ def serve(
         raise HeadstartError(
             f"the server needs the package {error.name}; run `pip install -e '.[serve]'`, or use `stages.predict`"
         ) from None
-    running.share_heaps()
+    heap.share()
     with listening(host, port) as listener:
         key = access.environment_key(host, is_loopback=is_loopback(listener))
         metrics, tables = Metrics(), (features_folder, prepared_folder)

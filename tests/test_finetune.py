@@ -1,5 +1,6 @@
 """Fine-tuning as a stage, on a tiny encoder."""
 
+import itertools
 import json
 import sys
 from functools import partial
@@ -17,6 +18,7 @@ from stages.finetuning import classifier as classifiers
 from stages.finetuning import loop, progress, self_training
 from stages.finetuning.progress import Progress
 from stages.heads import linear_layer, loading, model_card
+from stages.scores import calibration
 from stages.tables import features
 from tests.conftest import Once, copy
 from tests.projects import Verb, contents, make_trained, relabel_validation, run, run_stages, set_params, stage
@@ -228,6 +230,22 @@ def test_a_class_of_validation_rows_alone_is_learned_with_final_all(
     P = classifiers.load(trained / "data/finetuned", described, CPU).probabilities(rows["text"].to_pylist())
     is_zeta = np.array(rows["label"]) == "zeta"
     assert described.labels == ("bad", "good", "zeta") and P[is_zeta, 2].mean() > 2 * P[~is_zeta, 2].mean()
+
+
+def test_with_final_all_a_class_of_one_validation_row_makes_the_model_no_less_sure(
+    for_all: Path, verb: Verb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "MIN_CALIBRATION_ROWS", 10)  # there are 18
+
+    def temperature() -> float:
+        verb("train_head")
+        verb("finetune")
+        return model_card.read_trained(for_all / "data/finetuned").validation_temperature
+
+    before, rows = temperature(), itertools.count()
+    count = model_card.read_trained(for_all / "data/finetuned").training["validation_rows"]
+    relabel_validation(for_all, lambda label: label if next(rows) % count else "zeta")
+    assert temperature() == pytest.approx(before, rel=0.2)
 
 
 def test_few_labels_are_few_for_validation_too(trained: Path, verb: Verb) -> None:

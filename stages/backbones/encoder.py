@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from stages.backbones import blocks, inference
-from stages.common import freed_memory, threads
+from stages.common import heap, threads
 from stages.common.errors import HeadstartError, one_line
 from stages.common.params import ExtractParams, FinetuneParams, Modality
 
@@ -174,7 +174,7 @@ class Encoder(nn.Module):
                 yield encoded
                 self._batches += 1
                 if self._batches % BATCHES_PER_TRIM == 0:
-                    freed_memory.give_back()
+                    heap.give_back()
         finally:
             torch.set_num_threads(workers)  # a worker's setting can apply to the whole process
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from stages.backbones.encoder import Batch, Encoder, affordable, write_weights
-from stages.common import freed_memory, threads
+from stages.common import heap, threads
 from stages.common.errors import HeadstartError, one_line
 from stages.common.params import ExtractParams, FinetuneParams
 from stages.tables import images
@@ -64,7 +64,7 @@ class ImageEncoder(Encoder):
             part: of a transformers model; `export` writes its configuration beside the weights.
         """
         super().__init__(settings, fingerprint=fingerprint, name=name)
-        freed_memory.keep_large()
+        heap.keep_large()
         self.body = body
         self.preprocessing = preprocessing
         self._run = run

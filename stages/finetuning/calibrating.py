@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from stages.finetuning.outcome import Outcome
 from stages.finetuning.rows import Rows
 from stages.heads import certainty
 from stages.heads.certainty import Certainty
 from stages.heads.model_card import ModelCard
+from stages.tasks import Task
 from stages.tasks.multilabel import ThresholdRule
 
 
@@ -34,6 +37,8 @@ def calibrate(
     """
     judged, encoder, task = trained.judged, trained.classifier.encoder, trained.classifier.task
     held_out, calibrated = None, card.with_task(task)
+    if judged is not trained.classifier:
+        validation = _learned(validation, train, task)
     if validation.inputs:
         rule: ThresholdRule = "best_f1" if trained.progress.kept else "same_labels"
         if card.threshold != "auto":
@@ -46,3 +51,16 @@ def calibrate(
     chosen = certainty.sample(len(train.inputs), certainty.most_known(encoder.dim))
     known = certainty.known_rows(encoder.encode([train.inputs[row] for row in chosen]))
     return calibrated, Certainty(held_out, known)
+
+
+def _learned(rows: Rows, train: Rows, task: Task) -> Rows:
+    """Leave out rows of classes that no row of `train` has: the network that is judged is sure that they are others.
+
+    The network that is shipped has learned them, so they must not make it unsure of all rows. Where a row can have
+    several labels, each has a temperature of its own.
+    """
+    if not task.has_classes or rows.y.ndim == 2:
+        return rows
+    kept = np.flatnonzero(np.isin(rows.y, train.y))
+    inputs, groups = ([values[row] for row in kept] for values in (rows.inputs, rows.groups))
+    return rows._replace(inputs=inputs, y=rows.y[kept], groups=groups)

@@ -1,10 +1,7 @@
 """Serve until Ctrl+C or SIGTERM, and then answer what was asked before."""
 
-import ctypes
 import socket
-import sys
 from collections.abc import Callable
-from contextlib import suppress
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -12,18 +9,6 @@ from starlette.types import ASGIApp
 from stages.common import signals
 from stages.serving import limits
 from stages.web.server import Server
-
-M_ARENA_MAX = -8  # of malloc.h
-
-
-def share_heaps() -> None:
-    """Let all threads share two heaps of the C library; call it before threads start.
-
-    With a heap for every thread, as glibc has it, the server grew from 1.4 to 2.4 GB under load.
-    """
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):  # a C library other than glibc
-            ctypes.CDLL("libc.so.6").mallopt(M_ARENA_MAX, 2)
 
 
 def config(app: ASGIApp) -> uvicorn.Config:

@@ -14,7 +14,7 @@ from stages import backbones
 from stages.backbones import encoder as encoder_module
 from stages.backbones import text
 from stages.backbones.encoder import affordable
-from stages.common import freed_memory
+from stages.common import heap
 from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
 
 
@@ -43,7 +43,7 @@ def test_freed_memory_is_given_back_after_every_few_batches(
     tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[int] = []
-    monkeypatch.setattr(freed_memory, "give_back", lambda: given.append(encoder._batches))
+    monkeypatch.setattr(heap, "give_back", lambda: given.append(encoder._batches))
     monkeypatch.setattr(encoder_module, "BATCHES_PER_TRIM", 3)
     encoder: Any = backbones.load(
         BackboneParams(family="transformers", name=str(tiny_encoder)),
@@ -65,14 +65,14 @@ def test_freed_pieces_are_given_back() -> None:
 
 PIECES = """
 import numpy as np
-from stages.common import freed_memory
+from stages.common import heap
 resident = lambda: int(open("/proc/self/statm").read().split()[1]) * 4096
 before = resident()
 arrays = [np.ones(12_000) for _ in range(2_000)]  # below the size for which the system gives pages of their own
 last = [np.ones(10) for _ in range(10)]
 del arrays[:-1]
 kept = resident() - before
-freed_memory.give_back()
+heap.give_back()
 print(kept, resident() - before)
 """
 
@@ -89,7 +89,7 @@ LARGE = """
 import resource
 import torch
 from stages import backbones
-from stages.common import freed_memory
+from stages.common import heap
 from stages.common.params import BackboneParams, ExtractParams, RuntimeParams
 
 def cleared():
@@ -104,7 +104,7 @@ spec = BackboneParams(family="torchvision", name="squeezenet1_1", weights="rando
 backbones.load(spec, ExtractParams(image_size=32), RuntimeParams(device="cpu"), modality="image")
 at_start, _ = resident(), cleared()
 cleared_after = cleared()
-freed_memory.give_back()
+heap.give_back()
 print(cleared_before, cleared_after, resident() - at_start)
 """
 
