@@ -1,13 +1,11 @@
 """What every test gets: caches of its own, no network, and projects that are made once for all tests."""
 
 import contextlib
-import ctypes
 import gc
 import getpass
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,6 +14,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from stages.common import heap
 from tests.dvc_here import make_reproduced
 from tests.projects import NO_HUB, Verb, make_project, make_tiny_encoder, make_trained, stage
 
@@ -84,9 +83,7 @@ def _memory_is_given_back() -> Iterator[None]:
     """Let a process of pytest not grow with the networks of all test files that it runs."""
     yield
     gc.collect()
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # a C library other than glibc
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
+    heap.give_back()
 
 
 @pytest.fixture(scope="session")
