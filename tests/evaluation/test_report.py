@@ -126,6 +126,9 @@ def test_a_threshold_tells_how_many_rows_are_decided_and_right(evaluation: Path,
                 "%", " %"
             )
         )
+    shares = sorted({len(head[head["confidence"] >= step / 100]) / 90 for step in range(101)} - {0}, reverse=True)
+    cells = page.locator("#coverage-chart td:nth-child(2)").all_text_contents()
+    assert cells == [f"{share:.4g}" for share in shares], "a line for every share"
 
 
 def test_mistakes_and_suspects_are_saved_as_csv_with_file_and_line(evaluation: Path, browser: Browser) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 from PIL import Image
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from stages.evaluation.report import why
 from tests.evaluation.report_pages import HOSTILE, Opened, evaluated
@@ -21,6 +21,7 @@ def test_words_of_mistakes_are_shaded_by_their_share(evaluation: Path, browser: 
     assert page.locator("details.why").count() == 5
     page.locator("details.why summary").first.click()
     words = page.locator("details.why .why-words").first
+    expect(words.locator("mark").first).to_be_visible()  # they are made after the click
     planted = {"red <i>": "ruby", "green": "leaf", "blue": "sky"}[explained[0]["predicted"]]
     summary = page.locator("details.why summary").first.inner_text()
     assert summary == f"why {explained[0]['predicted']}, not {explained[0]['label']}"

@@ -34,8 +34,10 @@ function nearest(neighbours) {
   const box = make("div", { className: "scroll" });
   const details = make("details", { className: "nearest" }, make("summary", { textContent: `nearest ${data.known[1]}` }), box);
   details.addEventListener("toggle", () => {
-    if (!box.children.length) box.append(table(["cosine", "label", data.known[0]], neighbours.map(([row, cosine]) =>
+    if (box.children.length) return;
+    box.append(table(["cosine", "label", data.known[0]], neighbours.map(([row, cosine]) =>
       [cosine.toFixed(3), kind.label(train.label[row]), input(train.input[row], train.source[row])])));
+    hintAtScrolling();
   });
   return details;
 }

@@ -12,12 +12,13 @@ function drawCoverage() {
   const slider = $("coverage-threshold");
   const points = data.coverage[trustModel.value].map(([decided, right], step) =>
     ({ threshold: step / 100, decided: decided / data.test_rows, accuracy: decided ? right / decided : null }));
+  const isNew = (point, at) => point.accuracy !== null && point.decided !== points[at - 1]?.decided;
   const { threshold, decided, accuracy } = points[slider.value];
   const sentence = `At ${threshold.toFixed(2)}, ${percent(decided)} of the rows are decided` + (accuracy === null ? "." : `, ${percent(accuracy)} of them right.`);
   $("coverage-value").textContent = threshold.toFixed(2);
   $("coverage-words").textContent = sentence;
   slider.setAttribute("aria-valuetext", sentence);
-  chart("coverage-chart", "Accuracy of the rows that are decided", { [trustModel.value]: points.filter((point) => point.accuracy !== null) },
+  chart("coverage-chart", "Accuracy of the rows that are decided", { [trustModel.value]: points.filter(isNew) },
     { x: "decided", y: "accuracy", label: "share of rows decided", count: null, ticks: QUARTERS, dots: false, mark: accuracy === null ? null : points[slider.value] });
 }
 
