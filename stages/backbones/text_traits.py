@@ -188,7 +188,7 @@ def unclear(tokenizer: Any) -> frozenset[int]:
     except (AttributeError, NotImplementedError):  # of a tokenizer without a list of pieces
         return frozenset()
     letters = {token for piece, token in vocabulary.items() if _is_letter(piece)}
-    words = sum(sum(map(str.isalpha, piece)) > 1 and piece[0] not in "<[" for piece in vocabulary if piece)
+    words = sum(sum(map(str.isalpha, piece)) > 1 and piece[0] not in "<[" for piece in vocabulary if len(piece) > 1)
     if words < len(letters):
         return frozenset()
     return frozenset(letters | ({unknown} if unknown is not None else set()))
@@ -197,9 +197,9 @@ def unclear(tokenizer: Any) -> frozenset[int]:
 def _is_letter(piece: str) -> bool:
     """Tell whether a piece of a vocabulary, without the mark of its position in the word, is one letter or byte."""
     text = piece.removeprefix("##").lstrip("\u0120\u2581").removesuffix("</w>")
-    if re.fullmatch("<0x[0-9A-F]{2}>", text):
-        return True
-    return len(text) == 1 and text.isalpha() and not unicodedata.name(text, "").startswith("CJK")
+    if len(text) == 1:
+        return text.isalpha() and not unicodedata.name(text, "").startswith("CJK")
+    return len(text) == 6 and re.fullmatch("<0x[0-9A-F]{2}>", text) is not None
 
 
 def known_token(tokenizer: Any, size: int | None, *kinds: str) -> int:
