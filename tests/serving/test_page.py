@@ -114,7 +114,7 @@ def test_two_columns_on_a_telephone(once: Once, opened: Open, scheme: str) -> No
     page.get_by_label("body").fill("x" * 500)
     page.click("#go")
     expect(page.locator("#rows li")).to_have_count(5)
-    assert page.evaluate("document.documentElement.scrollWidth") == 380
+    assert watched.width_with_long_words() == 380
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 20, 23)"
     assert dark == (scheme == "dark") and not watched.problems
 
@@ -162,4 +162,4 @@ def test_the_paths_are_described(once: Once, opened: Open) -> None:
     expect(page.locator("#paths h2")).to_have_count(5)
     page.get_by_text("Body, application/json").first.click()
     expect(page.locator("details[open] pre")).to_contain_text('"inputs"')
-    assert page.evaluate("document.documentElement.scrollWidth") == 380 and not watched.problems
+    assert watched.width_with_long_words() == 380 and not watched.problems
