@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.pipeline.faults import HANG_SECONDS
+
 BUCKET = "headstart"
 
 
@@ -118,7 +120,8 @@ def _free_port() -> int:
 
 
 def _wait_for(port: int) -> None:
-    for _ in range(100):
+    end = time.monotonic() + HANG_SECONDS
+    while time.monotonic() < end:
         with socket.socket() as client:
             if client.connect_ex(("127.0.0.1", port)) == 0:
                 return

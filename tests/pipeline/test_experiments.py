@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.pipeline.faults import HANG_SECONDS
 from tests.projects import git, make_project, make_tiny_encoder, run, set_params
 
 
@@ -42,7 +43,8 @@ def test_a_queue_of_backbones_and_heads_computes_nothing_twice(ready: Path) -> N
     # Explanations would put the vectors of altered texts into the row cache.
     run(ready, *queue, "-S", "train_head.kind=logistic,ridge", "-S", "evaluate.explain=0")
     run(ready, *dvc, "queue", "start", "-j", "2")
-    for _ in range(40):
+    end = time.monotonic() + 10 * HANG_SECONDS  # for four pipelines
+    while time.monotonic() < end:
         time.sleep(5)  # to ask takes a core longer than a second
         status = run(ready, *dvc, "queue", "status").stdout
         if not re.search("Queued|Running", status):
