@@ -95,11 +95,9 @@ function chart(id, title, series, options) {
   $(id).replaceChildren(image, numbers(named, options, isOpen));
 }
 
-const rounded = (value) => (typeof value !== "number" || Number.isInteger(value) ? value ?? "" : Number(value.toPrecision(4)));
-
 function numbers(named, { x, y, low, high, count, label }, open) {
   const fields = [x, y, low, high, count].filter(Boolean);
-  const lines = named.flatMap(([name, points]) => points.map((point) => [name, ...fields.map((field) => String(rounded(point[field])))]));
+  const lines = named.flatMap(([name, points]) => points.map((point) => [name, ...fields.map((field) => (Number.isFinite(point[field]) ? short(point[field]) : ""))]));
   const columns = ["", label || x, ...fields.slice(1).map((field) => field.replaceAll("_", " "))];
   return make("details", { open }, make("summary", { textContent: "numbers" }), make("div", { className: "scroll" }, table(columns, lines)));
 }
